@@ -1,0 +1,211 @@
+"""Opening the catalogue, and the one writer thread through which every change of a process goes."""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from mediad.errors import Busy, CatalogError, MediadError
+
+SCHEMA = "0001"
+"""The migration that this program needs; tests hold it equal to the newest file in migrations/versions."""
+
+BUSY_SECONDS = 30
+_GROUP = 64
+
+T = TypeVar("T")
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of an SQLite URL, or None for another database."""
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
+def _engine(url: str, *, write: bool) -> Engine:
+    engine = create_engine(url, pool_size=1 if write else 4, max_overflow=0 if write else 12)
+    if engine.dialect.name != "sqlite":
+        return engine
+
+    @event.listens_for(engine, "connect")
+    def _connect(raw: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        raw.isolation_level = None  # BEGIN is ours: the driver would begin late, after the chain head was read
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_SECONDS * 1000}"):
+            raw.execute(f"PRAGMA {pragma}")
+        if not write:
+            raw.execute("PRAGMA query_only=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def exists(url: str) -> bool:
+    """Whether there is a catalogue at all. An empty or missing SQLite file is none."""
+    path = sqlite_path(url)
+    if path is not None and (not path.exists() or path.stat().st_size == 0):
+        return False
+    with _translated():
+        engine = _engine(url, write=False) if path is None else create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+        try:
+            return "alembic_version" in inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+
+
+def migrate(url: str) -> None:
+    """Create the tables, or bring an older catalogue to this program's version."""
+    from alembic import command
+    from alembic.config import Config
+
+    path = sqlite_path(url)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = url
+    with _translated():
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Errors of the database as ours."""
+    try:
+        yield
+    except OperationalError as e:
+        reason = str(e.orig)
+        if "locked" in reason or "busy" in reason:
+            raise Busy("another process is writing to the catalogue", hint="try again in a moment") from e
+        raise CatalogError(f"the catalogue cannot be used: {reason}", hint="check its disk and rights") from e
+    except DatabaseError as e:
+        raise CatalogError(
+            f"the catalogue is damaged: {e.orig}",
+            hint="set its file aside and run `mediad rebuild`: the vault holds every fact",
+        ) from e
+
+
+class _Job:
+    __slots__ = ("future", "work")
+
+    def __init__(self, work: Callable[[Connection], Any]) -> None:
+        self.work = work
+        self.future: Future[Any] = Future()
+
+
+class Catalog:
+    """One open catalogue: ``read`` gives a snapshot, ``write`` runs a function in the writer thread's next transaction.
+
+    Functions handed in at the same time share one commit (and so one fsync), each in a savepoint of its own: one that
+    raises is undone and raises at its caller, the others stand. A ``write`` that returned is durable.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._check_version()
+        self._reader = _engine(url, write=False)
+        self._writer = _engine(url, write=True)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="catalog-writer", daemon=True)
+        self._thread.start()
+
+    def _check_version(self) -> None:
+        if not exists(self.url):
+            raise CatalogError("there is no catalogue", hint="run `mediad rebuild` if a vault holds its custody log")
+        with _translated():
+            engine = _engine(self.url, write=False)
+            try:
+                with engine.connect() as conn:
+                    version = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            finally:
+                engine.dispose()
+        if version != SCHEMA:
+            raise CatalogError(
+                f"the catalogue has version {version}, this program needs {SCHEMA}",
+                hint="run `mediad catalog upgrade` with the newer program; a newer catalogue needs a newer mediad",
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read-only snapshot."""
+        with _translated(), self._reader.connect() as conn, conn.begin():
+            yield conn
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction and return its result once that is committed. Raises what it raises, or Busy/CatalogError.
+
+        ``work`` does no I/O and no hashing of files: it holds the only write lock of the station.
+        """
+        if self._closed:
+            raise CatalogError("the catalogue is closed")
+        job = _Job(work)
+        self._jobs.put(job)
+        result: T = job.future.result()
+        return result
+
+    def check(self) -> None:
+        """Raise unless a transaction can be opened and the writer thread answers: for health checks."""
+        self.write(lambda _conn: None)
+
+    def close(self) -> None:
+        """Finish what was handed in, then close. Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+            self._thread.join()
+            self._reader.dispose()
+            self._writer.dispose()
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            first = self._jobs.get()
+            if first is None:
+                return
+            group = [first]
+            while len(group) < _GROUP:
+                try:
+                    more = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    last = True
+                    break
+                group.append(more)
+            self._commit(group)
+
+    def _commit(self, group: list[_Job]) -> None:
+        results: list[tuple[_Job, Any, BaseException | None]] = []
+        try:
+            with _translated(), self._writer.connect() as conn, conn.begin():
+                for job in group:
+                    try:
+                        with conn.begin_nested():
+                            results.append((job, job.work(conn), None))
+                    except MediadError as e:
+                        results.append((job, None, e))
+                    except DatabaseError:
+                        raise
+                    except Exception as e:  # noqa: BLE001 - belongs to the caller that handed the function in
+                        results.append((job, None, e))
+        except BaseException as e:  # noqa: BLE001 - nothing of the group stands; every caller learns it
+            for job in group:
+                job.future.set_exception(e)
+            return
+        for job, value, error in results:
+            if error is None:
+                job.future.set_result(value)
+            else:
+                job.future.set_exception(error)

@@ -1,0 +1,168 @@
+"""What the catalogue knows of evidence: questions only. Answers are model values or plain rows."""
+
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, select
+
+from mediad.catalog import tables as t
+from mediad.model.custody import Event
+
+_CHUNK = 500  # SQLite allows 32,766 variables in one statement; smaller chunks plan as well and stay portable
+
+
+def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+def claims(conn: Connection, source: str, vault: str) -> dict[tuple[str, bytes], Row[Any]]:
+    """What is known of a source: (volume, path) to the newest claim whose asset has a replica in the vault."""
+    c, a, r = t.claim.c, t.asset.c, t.replica.c
+    rows = conn.execute(
+        select(c.volume, c.path, c.size, c.mtime_ns, c.birth_ns, c.device, c.inode, c.asset, a.sha256, a.sm3, r.key)
+        .join(t.asset, a.id == c.asset)
+        .join(t.replica, and_(r.asset == c.asset, r.vault == vault))
+        .where(c.source == source)
+    )
+    return {(row.volume, row.path): row for row in rows}
+
+
+def assets_by_digest(conn: Connection, sha256: Iterable[str]) -> dict[str, Row[Any]]:
+    """SHA-256 (hex) to the asset row, for those that are assets."""
+    a = t.asset.c
+    found = {}
+    for chunk in _chunks(list(sha256)):
+        for row in conn.execute(select(a.sha256, a.id, a.size, a.sm3).where(a.sha256.in_(chunk))):
+            found[row.sha256] = row
+    return found
+
+
+def replica_keys(conn: Connection, vault: str, assets: Iterable[str]) -> dict[str, str]:
+    """Asset id to its key in a vault."""
+    r = t.replica.c
+    found = {}
+    for chunk in _chunks(list(assets)):
+        for row in conn.execute(select(r.asset, r.key).where(r.vault == vault, r.asset.in_(chunk))):
+            found[row.asset] = row.key
+    return found
+
+
+def registered_recorder(conn: Connection, keys: Iterable[str]) -> Row[Any] | None:
+    """The first registered recorder among the keys, or None."""
+    rows = {row.key: row for row in conn.execute(select(t.recorder).where(t.recorder.c.key.in_(list(keys))))}
+    return next((rows[k] for k in keys if k in rows), None)
+
+
+def slot_names(conn: Connection) -> dict[str, str]:
+    """Port path to taught name."""
+    return {row.port: row.name for row in conn.execute(select(t.slot))}
+
+
+def docking(conn: Connection, docking_id: str) -> Row[Any] | None:
+    return conn.execute(select(t.docking).where(t.docking.c.id == docking_id)).first()
+
+
+def dockings(conn: Connection, limit: int = 100) -> list[Row[Any]]:
+    """The newest dockings first."""
+    return list(conn.execute(select(t.docking).order_by(t.docking.c.opened_at.desc(), t.docking.c.id).limit(limit)))
+
+
+def open_dockings(conn: Connection) -> list[Row[Any]]:
+    return list(conn.execute(select(t.docking).where(t.docking.c.state == "open").order_by(t.docking.c.id)))
+
+
+def last_docking(conn: Connection, recorder: str) -> Row[Any] | None:
+    """The newest closed docking of a recorder."""
+    c = t.docking.c
+    query = select(t.docking).where(c.recorder == recorder, c.state != "open").order_by(c.opened_at.desc()).limit(1)
+    return conn.execute(query).first()
+
+
+def events_of(conn: Connection, subject: str) -> list[Event]:
+    """The custody events of one subject, in order."""
+    rows = conn.execute(select(t.custody).where(t.custody.c.subject == subject).order_by(t.custody.c.seq))
+    return [Event(*row) for row in rows]
+
+
+def outcomes(conn: Connection, docking_id: str, vault: str) -> dict[tuple[str, bytes], Row[Any]]:
+    """(volume, path) to outcome, asset, digests and key of every file of a docking that was not known before."""
+    f, a, r = t.source_file.c, t.asset.c, t.replica.c
+    rows = conn.execute(
+        select(
+            f.volume, f.path, f.size, f.mtime_ns, f.birth_ns, f.outcome, f.asset, f.why, a.sha256, a.sm3, r.key
+        )
+        .join(t.asset, a.id == f.asset, isouter=True)
+        .join(t.replica, and_(r.asset == f.asset, r.vault == vault), isouter=True)
+        .where(f.docking == docking_id)
+    )  # fmt: skip
+    return {(row.volume, row.path): row for row in rows}
+
+
+def asset(conn: Connection, asset_id: str) -> Row[Any] | None:
+    return conn.execute(select(t.asset).where(t.asset.c.id == asset_id)).first()
+
+
+def replicas(conn: Connection, asset_id: str) -> list[Row[Any]]:
+    return list(conn.execute(select(t.replica).where(t.replica.c.asset == asset_id).order_by(t.replica.c.vault)))
+
+
+def sightings(conn: Connection, asset_id: str) -> list[Row[Any]]:
+    """Every file of every docking that had these bytes, oldest first."""
+    f = t.source_file.c
+    query = (
+        select(f.docking, f.volume, f.path, f.outcome, t.docking.c.label, t.docking.c.opened_at)
+        .join(t.docking, t.docking.c.id == f.docking)
+        .where(f.asset == asset_id)
+        .order_by(t.docking.c.opened_at, f.path)
+    )
+    return list(conn.execute(query))
+
+
+def recordings(conn: Connection) -> Iterator[dict[str, Any]]:
+    """Recordings in order of start, each with the ids of its assets in order."""
+    members: dict[str, list[str]] = {}
+    m = t.recording_asset.c
+    for row in conn.execute(select(m.recording, m.asset).order_by(m.recording, m.position)):
+        members.setdefault(row.recording, []).append(row.asset)
+    for row in conn.execute(select(t.recording).order_by(t.recording.c.started_at, t.recording.c.id)):
+        yield {**row._mapping, "assets": members.get(row.id, [])}
+
+
+def recording(conn: Connection, recording_id: str) -> dict[str, Any] | None:
+    row = conn.execute(select(t.recording).where(t.recording.c.id == recording_id)).first()
+    if row is None:
+        return None
+    m = t.recording_asset.c
+    ids = conn.execute(select(m.asset).where(m.recording == recording_id).order_by(m.position)).scalars()
+    return {**row._mapping, "assets": list(ids)}
+
+
+def vaults(conn: Connection) -> list[Row[Any]]:
+    return list(conn.execute(select(t.vault).order_by(t.vault.c.registered_at, t.vault.c.name)))
+
+
+def station(conn: Connection) -> Row[Any] | None:
+    return conn.execute(select(t.station)).first()
+
+
+def alarms(conn: Connection, limit: int = 100) -> list[Row[Any]]:
+    """The newest alarms first."""
+    return list(conn.execute(select(t.alarm).order_by(t.alarm.c.seq.desc()).limit(limit)))
+
+
+def totals(conn: Connection) -> dict[str, int]:
+    """Sums for status and metrics."""
+    n = select(func.count()).select_from
+    size = conn.execute(select(func.coalesce(func.sum(t.asset.c.size), 0))).scalar_one()
+    return {
+        "assets": conn.execute(n(t.asset)).scalar_one(),
+        "bytes": int(size),
+        "recordings": conn.execute(n(t.recording)).scalar_one(),
+        "dockings": conn.execute(n(t.docking)).scalar_one(),
+        "alarms": conn.execute(n(t.alarm)).scalar_one(),
+        "events": conn.execute(select(func.coalesce(func.max(t.custody.c.seq), 0))).scalar_one(),
+    }
+
+

@@ -1,0 +1,86 @@
+"""What is under way: reservations of places in a vault, leases, and how far the custody log is mirrored. No facts."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from mediad.catalog import tables as t
+from mediad.catalog.record import upsert, stamp
+from mediad.model.custody import GENESIS, Event
+
+
+def reserve(conn: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
+    """Reserve places for digests in a vault; returns the rows that got one.
+
+    A digest that is an asset already, or that another batch has reserved, gets none: its bytes are somebody else's to place.
+    """
+    wanted = [r["sha256"] for r in rows]
+    taken: set[str] = set()
+    for start in range(0, len(wanted), 500):
+        chunk = wanted[start : start + 500]
+        taken.update(conn.execute(select(t.asset.c.sha256).where(t.asset.c.sha256.in_(chunk))).scalars())
+        open_now = select(t.placement.c.sha256).where(
+            t.placement.c.vault == rows[0]["vault"], t.placement.c.sha256.in_(chunk)
+        )
+        taken.update(conn.execute(open_now).scalars())
+    free = [r for r in rows if r["sha256"] not in taken]
+    if free:
+        conn.execute(insert(t.placement), [{**r, "reserved_at": stamp(at)} for r in free])
+    return free
+
+
+def settle(conn: Connection, vault: str, sha256: Iterable[str]) -> None:
+    """End reservations: the bytes are recorded, dropped, or set aside."""
+    digests = list(sha256)
+    for start in range(0, len(digests), 500):
+        chunk = digests[start : start + 500]
+        conn.execute(delete(t.placement).where(t.placement.c.vault == vault, t.placement.c.sha256.in_(chunk)))
+
+
+def placements(conn: Connection, vault: str) -> list[Row[Any]]:
+    """Open reservations, batch by batch."""
+    p = t.placement.c
+    return list(conn.execute(select(t.placement).where(p.vault == vault).order_by(p.batch, p.key)))
+
+
+def lease(conn: Connection, subject: str, owner: str, at: datetime) -> None:
+    """Note who works on something. It holds only as long as the owner's lock file is held."""
+    upsert(conn, t.lease, [{"subject": subject, "owner": owner, "taken_at": stamp(at)}])
+
+
+def lease_owner(conn: Connection, subject: str) -> str | None:
+    return conn.execute(select(t.lease.c.owner).where(t.lease.c.subject == subject)).scalar()
+
+
+def release(conn: Connection, subject: str) -> None:
+    conn.execute(delete(t.lease).where(t.lease.c.subject == subject))
+
+
+def mirrored(conn: Connection, vault: str) -> tuple[int, str] | None:
+    """Up to which event the vault's mirror is known to reach, and that event's hash; None if never looked at."""
+    row = conn.execute(select(t.mirrored).where(t.mirrored.c.vault == vault)).first()
+    return (row.seq, row.hash) if row else None
+
+
+def note_mirrored(conn: Connection, vault: str, seq: int, event_hash: str) -> None:
+    upsert(conn, t.mirrored, [{"vault": vault, "seq": seq, "hash": event_hash}])
+
+
+def events_after(conn: Connection, seq: int, limit: int) -> list[Event]:
+    """Custody events behind ``seq``, in order."""
+    query = select(t.custody).where(t.custody.c.seq > seq).order_by(t.custody.c.seq).limit(limit)
+    return [Event(*row) for row in conn.execute(query)]
+
+
+def event_at(conn: Connection, seq: int) -> Event | None:
+    row = conn.execute(select(t.custody).where(t.custody.c.seq == seq)).first()
+    return Event(*row) if row else None
+
+
+def unmirrored(conn: Connection, vault: str) -> int:
+    """How many events the vault's mirror still lacks."""
+    reached = mirrored(conn, vault) or (0, GENESIS)
+    top = conn.execute(select(func.coalesce(func.max(t.custody.c.seq), 0))).scalar_one()
+    return int(top) - reached[0]

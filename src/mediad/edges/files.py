@@ -1,0 +1,168 @@
+"""Durable file primitives, all on one page.
+
+A name survives a power cut only after its directory was synced, bytes only after the file was; so: write, fsync, rename or
+link, fsync the directory. Every function that makes something durable says so in its name or first line.
+"""
+
+import ctypes
+import errno
+import fcntl
+import mmap
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mediad.errors import Busy, KeyConflict, MediadError, StorageError, VaultFull
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+LOCAL_FILE_SYSTEMS = {0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x01021994: "tmpfs", 0xF2F52010: "f2fs"}
+"""Magic numbers (statfs(2)) of file systems whose syncfs reports write errors of a disk on this machine."""
+
+
+def storage_error(error: OSError, what: str) -> MediadError:
+    """An operating system's error on a vault or the catalogue's disk, as one of ours."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return VaultFull(f"no space left while {what}", hint="make room on the vault's disk; ingest goes on by itself")
+    return StorageError(
+        f"{os.strerror(error.errno or 0)} while {what}", hint="check the vault's disk, its mount and its rights"
+    )
+
+
+def fsync_dir(path: str | bytes | Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_dirs(path: Path, mode: int = 0o750) -> None:
+    """Create a directory and its missing parents, each durable in its parent before the next is made."""
+    if path.is_dir():
+        return
+    make_dirs(path.parent, mode)
+    with suppress(FileExistsError):
+        path.mkdir(mode)
+    fsync_dir(path.parent)
+
+
+def syncfs(fd: int) -> None:
+    """Write out the whole file system of ``fd``. Raises OSError for any write error since ``fd`` was opened (Linux 5.8)."""
+    if _libc.syncfs(fd) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte; a short write is continued, and the error that cut it short then raises."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def put_exclusive(directory: Path, name: str, data: bytes, scratch: Path, mode: int = 0o440) -> bool:
+    """Create ``directory/name`` durably with these bytes, whole or not at all.
+
+    Returns True if it was created, False if it was there with the same bytes. Raises KeyConflict for different bytes.
+    ``scratch`` is a directory of the same file system.
+    """
+    temporary = scratch / f"put-{secrets.token_hex(8)}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        make_dirs(directory)
+        try:
+            os.link(temporary, directory / name)
+            created = True
+        except FileExistsError:
+            if (directory / name).read_bytes() != data:
+                raise KeyConflict(
+                    f"{name} is already stored with other content", hint="run `mediad fsck`: somebody changed the vault"
+                ) from None
+            created = False
+        # Also for the bytes of another process: it may not have got as far as this line.
+        fsync_dir(directory)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+    return created
+
+
+def replace_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file in one step. Not durable: for state that may be lost, such as the slot board."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+
+
+@contextmanager
+def locked(path: Path, *, busy: str, hint: str = "try again when it has finished") -> Iterator[None]:
+    """Hold an exclusive lock on a file for the time of the block. Raises Busy with the given sentence if it is held."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(busy, hint=hint) from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def lock_is_free(path: Path) -> bool:
+    """Whether nobody holds the lock (or there is no such file): its owner is gone."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+class _Statfs(ctypes.Structure):
+    _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_byte * 248))
+
+
+def is_local(path: Path) -> bool:
+    """Whether a path lies on a file system for which one checked syncfs may stand for many fsyncs."""
+    answer = _Statfs()
+    if _libc.statfs(os.fsencode(path), ctypes.byref(answer)) != 0:
+        return False
+    return (answer.f_type & 0xFFFFFFFF) in LOCAL_FILE_SYSTEMS
+
+
+def resident_pages(fd: int, size: int) -> int:
+    """How many pages of a file the page cache holds (mincore(2))."""
+    if size == 0:
+        return 0
+    page = mmap.PAGESIZE
+    pages = (size + page - 1) // page
+    vector = (ctypes.c_ubyte * pages)()
+    # A private writable mapping, since from_buffer wants one; nothing is written through it.
+    with mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE) as mapped:
+        holder = ctypes.c_char.from_buffer(mapped)
+        try:
+            failed = _libc.mincore(ctypes.c_void_p(ctypes.addressof(holder)), ctypes.c_size_t(size), vector) != 0
+        finally:
+            del holder
+    if failed:
+        raise OSError(ctypes.get_errno(), "mincore")
+    return sum(v & 1 for v in vector)

@@ -1,0 +1,200 @@
+"""Looking at, and reading from, what is docked: a card, a folder, an MTP mount. All of it is hostile.
+
+Nothing is followed: every path is opened component by component below the root, without symbolic links; another file
+system mounted inside is not entered; only regular files are read, and only if they still are what the listing said.
+"""
+
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mediad.errors import DeviceError, SourceError
+from mediad.model.evidence import Outcome, Rejected, SourceFile
+
+_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+MAX_DEPTH = 512
+"""Folders below folders; a deeper one is reported and not entered."""
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+class SourceTree:
+    """One volume of a source, below its mount point or folder."""
+
+    def __init__(self, root: Path, volume: str = "") -> None:
+        self.root = root
+        self.volume = volume
+        try:
+            self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except NotADirectoryError:
+            raise SourceError(f"{root} is not a folder", code="source-not-folder", hint="give a card's mount or a folder") from None
+        except OSError as e:
+            raise DeviceError(f"{root}: {os.strerror(e.errno or 0)}", hint="check that it is mounted and readable") from e
+        self._device = os.fstat(self._fd).st_dev
+        self._last: tuple[bytes, int] | None = None
+
+    def close(self) -> None:
+        self._forget()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def root_names(self) -> frozenset[str]:
+        """Names in the root, for matching profiles; empty if it cannot be read."""
+        try:
+            return frozenset(os.listdir(self._fd))
+        except OSError:
+            return frozenset()
+
+    def walk(self) -> Iterator[SourceFile | Rejected]:
+        """Every file below the root, and whatever is no file or cannot be looked at. In no order."""
+        pending = [b""]
+        while pending:
+            directory = pending.pop()
+            try:
+                entries = self._entries(directory)
+            except OSError as e:
+                reason = f"the folder cannot be read: {os.strerror(e.errno or errno.EIO)}"
+                yield Rejected(self.volume, directory or b".", reason, Outcome.FAILED)
+                continue
+            for path, info, error in entries:
+                if info is None:
+                    yield Rejected(self.volume, path, f"cannot be looked at: {error}", Outcome.FAILED)
+                elif stat.S_ISREG(info.mode):
+                    yield SourceFile(self.volume, path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode)
+                elif stat.S_ISDIR(info.mode):
+                    if info.device != self._device:
+                        yield Rejected(self.volume, path, "another file system is mounted here")
+                    elif path.count(b"/") >= MAX_DEPTH:
+                        yield Rejected(self.volume, path, f"more than {MAX_DEPTH} folders deep", Outcome.FAILED)
+                    else:
+                        pending.append(path)
+                else:
+                    yield Rejected(self.volume, path, f"{_KINDS.get(stat.S_IFMT(info.mode), 'no regular file')}, not followed")
+
+    def _entries(self, directory: bytes) -> list[tuple[bytes, "_Info | None", str]]:
+        fd = self._directory(directory)
+        prefix = directory + b"/" if directory else b""
+        found: list[tuple[bytes, _Info | None, str]] = []
+        for text in os.listdir(fd):
+            name = os.fsencode(text)
+            try:
+                found.append((prefix + name, _statx(fd, name), ""))
+            except OSError as e:
+                found.append((prefix + name, None, os.strerror(e.errno or errno.EIO)))
+        return found
+
+    def _directory(self, path: bytes) -> int:
+        """A descriptor of a folder below the root; the last one stays open, since files come folder by folder."""
+        if not path:
+            return self._fd
+        if self._last and self._last[0] == path:
+            return self._last[1]
+        fd = os.dup(self._fd)
+        try:
+            for part in path.split(b"/"):
+                below = os.open(part, _DIR, dir_fd=fd)
+                os.close(fd)
+                fd = below
+        except BaseException:
+            os.close(fd)
+            raise
+        self._forget()
+        self._last = (path, fd)
+        return fd
+
+    def _forget(self) -> None:
+        if self._last:
+            os.close(self._last[1])
+            self._last = None
+
+    def open(self, file: SourceFile) -> int:
+        """A descriptor to read a file from. Raises SourceError if it cannot be opened or is not what the listing said."""
+        directory, _, name = file.path.rpartition(b"/")
+        try:
+            fd = os.open(name, _FILE, dir_fd=self._directory(directory))
+        except OSError as e:
+            why = "it vanished" if e.errno == errno.ENOENT else os.strerror(e.errno or errno.EIO)
+            raise SourceError(why, code="source-open", hint="dock it again") from e
+        try:
+            self.check_unchanged(fd, file)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def check_unchanged(self, fd: int, file: SourceFile) -> None:
+        """Raise SourceError unless the open file still has the size and time that the listing saw."""
+        try:
+            now = os.fstat(fd)
+        except OSError as e:
+            raise SourceError(os.strerror(e.errno or errno.EIO), code="source-open", hint="dock it again") from e
+        if not stat.S_ISREG(now.st_mode):
+            raise SourceError("it is no regular file any more", code="source-changed")
+        if (now.st_size, now.st_mtime_ns) != (file.size, file.mtime_ns):
+            raise SourceError("it changed while it was read", code="source-changed", hint="dock it again when it is finished")
+
+    def look_again(self, file: SourceFile) -> SourceFile:
+        """The claim as it is now, for a file that changed. Raises SourceError if it is no regular file any more."""
+        directory, _, name = file.path.rpartition(b"/")
+        try:
+            info = _statx(self._directory(directory), name)
+        except OSError as e:
+            raise SourceError("it vanished" if e.errno == errno.ENOENT else os.strerror(e.errno or 0), code="source-open") from e
+        if not stat.S_ISREG(info.mode):
+            raise SourceError("it is no regular file any more", code="source-changed")
+        return SourceFile(file.volume, file.path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode)
+
+
+# --- statx(2): Python 3.11 knows no birth time -------------------------------------------------------------------------
+
+
+class _Time(ctypes.Structure):
+    _fields_ = (("sec", ctypes.c_int64), ("nsec", ctypes.c_uint32), ("pad", ctypes.c_int32))
+
+
+class _Statx(ctypes.Structure):
+    _fields_ = (
+        ("mask", ctypes.c_uint32), ("blksize", ctypes.c_uint32), ("attributes", ctypes.c_uint64),
+        ("nlink", ctypes.c_uint32), ("uid", ctypes.c_uint32), ("gid", ctypes.c_uint32), ("mode", ctypes.c_uint16),
+        ("pad0", ctypes.c_uint16), ("ino", ctypes.c_uint64), ("size", ctypes.c_uint64), ("blocks", ctypes.c_uint64),
+        ("attributes_mask", ctypes.c_uint64), ("atime", _Time), ("btime", _Time), ("ctime", _Time), ("mtime", _Time),
+        ("rdev_major", ctypes.c_uint32), ("rdev_minor", ctypes.c_uint32),
+        ("dev_major", ctypes.c_uint32), ("dev_minor", ctypes.c_uint32), ("rest", ctypes.c_uint64 * 14),
+    )  # fmt: skip
+
+
+class _Info:
+    __slots__ = ("birth_ns", "device", "inode", "mode", "mtime_ns", "size")
+
+    def __init__(self, raw: _Statx) -> None:
+        self.mode, self.size, self.inode = raw.mode, raw.size, raw.ino
+        self.device = os.makedev(raw.dev_major, raw.dev_minor)
+        self.mtime_ns = raw.mtime.sec * 1_000_000_000 + raw.mtime.nsec
+        has_birth = raw.mask & _BTIME
+        self.birth_ns = raw.btime.sec * 1_000_000_000 + raw.btime.nsec if has_birth else None
+
+
+_BASIC, _BTIME = 0x7FF, 0x800
+_NOFOLLOW = 0x100
+_statx_call = ctypes.CDLL(None, use_errno=True).statx
+
+
+def _statx(directory: int, name: bytes) -> _Info:
+    raw = _Statx()
+    if _statx_call(directory, name, _NOFOLLOW, _BASIC | _BTIME, ctypes.byref(raw)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return _Info(raw)

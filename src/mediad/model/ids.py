@@ -1,0 +1,73 @@
+"""Identities: digests and the names made of them."""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+ALGORITHMS = {"sha256": 32, "sm3": 32}
+"""Algorithm names and digest sizes in bytes. SHA-256 (FIPS 180-4) always; SM3 (GB/T 32905-2016) where configured."""
+
+_ID_CHARACTERS = 26
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """A digest is always algorithm and bytes; two digests of different algorithms are never equal."""
+
+    algorithm: str
+    value: bytes
+
+    def __post_init__(self) -> None:
+        if ALGORITHMS.get(self.algorithm) != len(self.value):
+            raise ValueError(f"not a {self.algorithm} digest: {len(self.value)} bytes")
+
+    @property
+    def hex(self) -> str:
+        return self.value.hex()
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Digest":
+        """Read ``algorithm:hex``. Raises ValueError."""
+        algorithm, _, value = text.partition(":")
+        return cls(algorithm, bytes.fromhex(value))
+
+    @classmethod
+    def sha256(cls, data: bytes) -> "Digest":
+        return cls("sha256", hashlib.sha256(data).digest())
+
+
+def _base32(value: bytes) -> str:
+    return base64.b32encode(value).decode("ascii").lower().rstrip("=")
+
+
+def asset_id(sha256: bytes) -> str:
+    """``ast-`` and 26 base32 characters (130 bits) of the SHA-256: one asset per digest, wherever it is seen."""
+    return "ast-" + _base32(sha256)[:_ID_CHARACTERS]
+
+
+def recording_id(sha256: bytes) -> str:
+    """``rec-`` and the same characters: every asset is born as a recording of its own."""
+    return "rec-" + _base32(sha256)[:_ID_CHARACTERS]
+
+
+def stamped_id(prefix: str, at: datetime, entropy: bytes) -> str:
+    """An id that sorts by time and is never used twice: prefix, UTC second, and 16 base32 characters of entropy (10 bytes)."""
+    return f"{prefix}-{at:%Y%m%dt%H%M%Sz}-{_base32(entropy[:10])}"
+
+
+def short_digest(data: bytes) -> str:
+    """16 base32 characters of a SHA-256: file names for locks, volume names. Not evidence."""
+    return _base32(hashlib.sha256(data).digest())[:16]
+
+
+_PLAIN_ID = re.compile(r"^(ast|rec|dck|bat)-[a-z0-9-]{10,60}$")
+
+
+def is_id(text: str) -> bool:
+    """Whether the text has the form of an id that mediad gives."""
+    return bool(_PLAIN_ID.match(text))
