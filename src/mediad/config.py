@@ -1,0 +1,248 @@
+"""The configuration: one TOML file and the environment, parsed once into frozen values.
+
+Every setting is documented in docs/settings.md, which tests hold against the models below. Unknown keys are refused: a
+misspelt limit must not silently be none. Relative paths are relative to the file.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mediad.errors import ConfigError
+
+DEFAULT_FILE = Path("/etc/mediad/mediad.toml")
+SHIPPED_PROFILES = Path("/usr/share/mediad/recorders")
+_PREFIX = "MEDIAD_"
+_SEPARATOR = "__"
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("is no time zone of the IANA database, such as Asia/Shanghai") from None
+    return name
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name):
+        raise ValueError("may hold letters, digits, dot, dash and underscore, 40 characters at most")
+    return name
+
+
+def _listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("is no address like 127.0.0.1:9470")
+    return text
+
+
+PlainName = Annotated[str, AfterValidator(_plain)]
+Channel = Literal["body-camera", "terminal", "cctv", "manual"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Unit(_Section):
+    """Who keeps the records."""
+
+    name: str = Field(min_length=1, description="name of the unit, as it stands on records and labels")
+    timezone: Annotated[str, AfterValidator(_zone)] = Field("Asia/Shanghai", description="time zone of the unit")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+class Station(_Section):
+    """This docking station."""
+
+    id: PlainName = Field(description="id of the station; it names the custody chain and never changes")
+    state: Path | None = Field(None, description="folder for locks; default: the folder of the SQLite catalogue")
+    runtime: Path | None = Field(None, description="folder for the slot board; default: `run` below `state`")
+
+
+class CatalogSection(_Section):
+    """The catalogue."""
+
+    url: str = Field("sqlite:///var/catalog.db", description="database URL; SQLite is the embedded default")
+
+
+class VaultSection(_Section):
+    """One place that keeps originals. The first one receives what is docked."""
+
+    name: PlainName = Field(description="name of the vault")
+    kind: Literal["local"] = Field("local", description="kind of storage")
+    path: Path = Field(description="folder of the vault")
+    dedicated: bool = Field(True, description="counts as the unit's dedicated storage (Article 28)")
+
+
+class Ingest(_Section):
+    """How files are taken."""
+
+    sm3: bool = Field(False, description="keep an SM3 digest (GB/T 32905) beside the SHA-256 of every original")
+    reserve_bytes: int = Field(2 * 1024**3, ge=0, description="bytes of a vault that stay free; below that ingest pauses")
+    reserve_percent: float = Field(1.0, ge=0, le=50, description="percent of a vault that stay free, if that is more")
+    max_files: int = Field(1_000_000, ge=1, description="files looked at in one docking; a card with more calls for a person")
+
+
+class Devices(_Section):
+    """What is plugged in."""
+
+    usb: bool = Field(True, description="watch the USB ports")
+    unknown: Literal["ingest", "ignore"] = Field(
+        "ingest", description="a device that is no registered recorder: take its files and flag it, or leave it alone"
+    )
+    settle_seconds: float = Field(2.0, ge=0, le=60, description="quiet time after which a port's partitions are complete")
+    power_off: bool = Field(False, description="power the device off when it is safe to take (it then no longer charges)")
+    profiles: tuple[Path, ...] = Field(
+        (Path("recorders"), SHIPPED_PROFILES), description="folders of recorder profiles; a missing one is skipped"
+    )
+    hook: tuple[str, ...] = Field((), description="program and arguments run at each change of a slot (lamps, beep)")
+
+
+class Folder(_Section):
+    """A watched drop folder."""
+
+    path: Path = Field(description="the folder")
+    name: PlainName = Field(description="its name in records and vault keys")
+    channel: Channel = Field("manual", description="where such files come from")
+    officer: str = Field("", description="who hands over what lies here, as a certificate number")
+    settle_seconds: float = Field(10.0, ge=0, le=3600, description="a file unchanged for so long is complete")
+    rescan_seconds: float = Field(300.0, ge=1, description="the folder is looked through again after so long")
+
+
+class Http(_Section):
+    """Metrics and health over HTTP."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = Field(
+        "127.0.0.1:9470", description="address and port of /metrics, /healthz and /readyz"
+    )
+
+
+class Log(_Section):
+    """Logging."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
+
+
+class Config(_Section):
+    """The whole configuration."""
+
+    unit: Unit
+    station: Station
+    catalog: CatalogSection = Field(default_factory=CatalogSection)  # type: ignore[arg-type]
+    vault: tuple[VaultSection, ...] = Field(min_length=1)
+    ingest: Ingest = Field(default_factory=Ingest)  # type: ignore[arg-type]
+    devices: Devices = Field(default_factory=Devices)  # type: ignore[arg-type]
+    folder: tuple[Folder, ...] = ()
+    http: Http = Field(default_factory=Http)  # type: ignore[arg-type]
+    log: Log = Field(default_factory=Log)  # type: ignore[arg-type]
+
+    @property
+    def state(self) -> Path:
+        """Folder for locks."""
+        if self.station.state is not None:
+            return self.station.state
+        raise ConfigError("station.state has no value", hint="set it where the catalogue is not SQLite")
+
+    @property
+    def runtime(self) -> Path:
+        """Folder for the slot board."""
+        return self.station.runtime or self.state / "run"
+
+
+def config_file(option: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Which file counts: the option, else MEDIAD_CONFIG, else /etc/mediad/mediad.toml."""
+    if option is not None:
+        return option
+    return Path(environ.get("MEDIAD_CONFIG") or DEFAULT_FILE)
+
+
+def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read and check a configuration. Raises ConfigError, which names file, key and value."""
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{file} does not exist", hint="give --config FILE, set MEDIAD_CONFIG, or create it"
+        ) from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{file} cannot be read: {e}", hint="check its rights; it must be UTF-8") from e
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"{file} is not TOML: {e}", hint="mend that line") from e
+    overrides = _override(raw, environ)
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as e:
+        raise ConfigError(_complaint(file, e, overrides), hint="see docs/settings.md") from e
+    return _resolve(config, file)
+
+
+def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Settings from the environment: MEDIAD_<SECTION>__<KEY>, for sections that are no lists. Returns key to variable."""
+    used = {}
+    for variable, value in environ.items():
+        if not variable.startswith(_PREFIX) or _SEPARATOR not in variable:
+            continue
+        section, _, key = variable[len(_PREFIX) :].lower().partition(_SEPARATOR)
+        table = raw.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+            used[f"{section}.{key}"] = variable
+    return used
+
+
+def _complaint(file: Path, error: ValidationError, overrides: Mapping[str, str]) -> str:
+    lines = []
+    for e in error.errors():
+        key = ".".join(str(p + 1) if isinstance(p, int) else p for p in e["loc"])
+        where = f"environment {overrides[key]}" if key in overrides else str(file)
+        if e["type"] == "missing":
+            lines.append(f"{where}: {key} is missing")
+        elif e["type"] == "extra_forbidden":
+            lines.append(f"{where}: {key} is no setting")
+        else:
+            reason = e["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {key} = {e['input']!r}: {reason[0].lower()}{reason[1:]}")
+    return "; ".join(lines)
+
+
+def _resolve(config: Config, file: Path) -> Config:
+    """Make every path absolute and fill the defaults that depend on another setting."""
+    base = file.resolve().parent
+
+    def at(path: Path) -> Path:
+        return base / path
+
+    url = config.catalog.url
+    state = config.station.state
+    if url.startswith("sqlite:///"):
+        database = at(Path(url.removeprefix("sqlite:///")))
+        url = f"sqlite:///{database}"
+        state = state or database.parent
+    elif url.startswith("sqlite:"):
+        raise ConfigError(f"{file}: catalog.url = {url!r}: has no file", hint="write sqlite:///var/catalog.db")
+    runtime = config.station.runtime
+    names = [v.name for v in config.vault] + [f"folder {f.name}" for f in config.folder]
+    if double := {n for n in names if names.count(n) > 1}:
+        raise ConfigError(f"{file}: the name {double.pop()!r} is given twice", hint="names of vaults and folders are unique")
+    return config.model_copy(
+        update={
+            "station": config.station.model_copy(
+                update={"state": at(state) if state else None, "runtime": at(runtime) if runtime else None}
+            ),
+            "catalog": config.catalog.model_copy(update={"url": url}),
+            "vault": tuple(v.model_copy(update={"path": at(v.path)}) for v in config.vault),
+            "devices": config.devices.model_copy(update={"profiles": tuple(at(p) for p in config.devices.profiles)}),
+            "folder": tuple(f.model_copy(update={"path": at(f.path)}) for f in config.folder),
+        }
+    )
