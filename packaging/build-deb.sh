@@ -4,7 +4,7 @@
 #
 # Needs dpkg-deb and a Python 3.11 with pip ($PYTHON, else .venv/bin/python, else python3).  The dependencies are
 # installed once per content of constraints.txt into var/package-cache; after that a build takes seconds.
-# The same inputs give the same bytes: every time stamp is that of the last commit (or SOURCE_DATE_EPOCH).
+# The same inputs give the same bytes: every time stamp is that of the last commit to them (or SOURCE_DATE_EPOCH).
 set -euo pipefail
 umask 022
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
@@ -13,7 +13,7 @@ fail() { echo "build-deb.sh: $*" >&2; exit 1; }
 
 version=$(sed -nE 's/^__version__ *(: *[A-Za-z]+ *)?= *"([^"]+)".*/\2/p' src/mediad/__init__.py 2>/dev/null || true)
 version=${version:-0.1.0}
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct -- src config systemd packaging constraints.txt 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
 for f in constraints.txt pyproject.toml src/mediad/cli/main.py config/mediad.toml systemd/mediad.service \
     systemd/mediad-mtp@.service systemd/60-mediad.rules systemd/50-mediad.rules systemd/sysusers.conf \

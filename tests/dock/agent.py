@@ -43,8 +43,8 @@ def main():
             done = subprocess.run(
                 ["/bin/bash", "-c", req["sh"]],
                 input=req.get("stdin", "").encode(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
+                check=False,
                 timeout=req.get("timeout"),
                 env=ENV,
             )

@@ -1,6 +1,6 @@
 """Recorder cards as disk images: MBR, then FAT32, exFAT or ext4 partitions filled from a folder.
 
-No mounting and no loop devices: FAT through mtools, ext4 through mke2fs, exFAT through a small writer of our own
+No mounting and no loop devices: FAT through mtools, ext4 through mke2fs, exFAT through a small writer here
 (file system specification of exFAT, revision 1.00, sections 3, 6 and 7), so any host can make every card.
 """
 
@@ -56,7 +56,9 @@ def make_card(out: Path, *parts: Part) -> Path:
         f.truncate(total * MIB)
     table, at = b"", MIB
     for p in parts:
-        table += struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", MBR_TYPE[p.fs], b"\xfe\xff\xff", at // 512, p.mb * 2048)
+        table += struct.pack(
+            "<B3sB3sII", 0, b"\xfe\xff\xff", MBR_TYPE[p.fs], b"\xfe\xff\xff", at // 512, p.mb * 2048
+        )
         at += p.mb * MIB
     with out.open("r+b") as f:
         # the disk signature feeds the partitions' PARTUUID
@@ -78,7 +80,7 @@ def offset_in(image: Path, content: bytes) -> int:
 
 
 def bad_sectors(image: Path, content: bytes, at: int = 0, sectors: int = 8) -> list[dict[str, object]]:
-    """blkdebug rules that make `sectors` of the card unreadable, `at` bytes into the file with that content."""
+    """blkdebug rules that make `sectors` unreadable, `at` bytes into the file with that content."""
     first = (offset_in(image, content) + at) // 512
     return [
         {"event": "none", "iotype": "read", "sector": first + i, "errno": 5, "once": False}
@@ -202,11 +204,34 @@ class _ExFat:
         stamp = _dos_time(path.stat().st_mtime)
         zone = 0x80 | 8 * 4  # quarters of an hour east of UTC
         head = struct.pack(
-            "<BBHHHIIIBBBBB7x", 0x85, 1 + names, 0, 0x10 if folder else 0x20, 0, stamp, stamp, stamp, 0, 0, zone, zone, zone
+            "<BBHHHIIIBBBBB7x",
+            0x85,
+            1 + names,
+            0,
+            0x10 if folder else 0x20,
+            0,
+            stamp,
+            stamp,
+            stamp,
+            0,
+            0,
+            zone,
+            zone,
+            zone,
         )
         flags = 0x03 if body else 0x01  # allocated, contiguous
         stream = struct.pack(
-            "<BBBBHHQIIQ", 0xC0, flags, 0, len(name) // 2, _name_hash(path.name), 0, len(body), 0, cluster, len(body)
+            "<BBBBHHQIIQ",
+            0xC0,
+            flags,
+            0,
+            len(name) // 2,
+            _name_hash(path.name),
+            0,
+            len(body),
+            0,
+            cluster,
+            len(body),
         )
         tail = b"".join(struct.pack("<BB30s", 0xC1, 0, name[i : i + 30]) for i in range(0, len(name), 30))
         entries = bytearray(head + stream + tail)
@@ -221,7 +246,12 @@ class _ExFat:
 def _dos_time(seconds: float) -> int:
     t = time.gmtime(int(seconds) + 8 * 3600)
     return (
-        (t.tm_year - 1980) << 25 | t.tm_mon << 21 | t.tm_mday << 16 | t.tm_hour << 11 | t.tm_min << 5 | t.tm_sec // 2
+        (t.tm_year - 1980) << 25
+        | t.tm_mon << 21
+        | t.tm_mday << 16
+        | t.tm_hour << 11
+        | t.tm_min << 5
+        | t.tm_sec // 2
     )
 
 

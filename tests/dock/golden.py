@@ -1,6 +1,6 @@
 """The state every scenario starts from: the package installed, the daemon running and idle, nothing docked.
 
-Made once per package and kept: booting takes 15 to 40 s without KVM, going on from a saved state half a second.
+Made once per package and kept: booting takes 15 to 40 s without KVM, going on from a saved state a second.
 The key covers the base image, the package, this recipe and the emulator, so that nothing stale is ever used.
 """
 
@@ -24,7 +24,7 @@ STATE_MB, VAULT_MB = 256, 768
 CONFIG = (HERE / "station.toml").read_text()
 
 DROP_IN = """\
-# The vault is a disk of its own: without it the daemon must not start and take the empty folder for a new vault.
+# The vault is a disk of its own: without it the daemon must not start: an empty folder is no vault.
 [Unit]
 RequiresMountsFor=/var/lib/mediad/vault
 """
@@ -32,7 +32,7 @@ RequiresMountsFor=/var/lib/mediad/vault
 
 @dataclass(frozen=True)
 class Golden:
-    """Paths of a prepared station: root overlay, two data disks, and the running state that belongs to them."""
+    """Paths of a prepared station: root overlay, two data disks, the running state that belongs to them."""
 
     root: Path
     state: Path
@@ -45,7 +45,11 @@ def build_package() -> Path:
     if given := os.environ.get("MEDIAD_DEB"):
         return Path(given).resolve()
     done = subprocess.run(
-        [str(CHECKOUT / "packaging" / "build-deb.sh")], check=True, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT
+        [str(CHECKOUT / "packaging" / "build-deb.sh")],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
     )
     return CHECKOUT / done.stdout.splitlines()[-1]
 
@@ -100,8 +104,8 @@ def install(vm: VM) -> None:
     vm.run("mkdir -p /etc/systemd/system/mediad.service.d", check=True)
     vm.run("cat >/etc/systemd/system/mediad.service.d/vault.conf", stdin=DROP_IN, check=True)
     vm.run(
-        "systemctl daemon-reload; mountpoint /var/lib/mediad/vault; chown mediad:mediad /var/lib/mediad/vault; "
-        "rmdir /var/lib/mediad/vault/lost+found; systemd-tmpfiles --create; systemctl start udisks2 polkit",
+        "systemctl daemon-reload; mountpoint /var/lib/mediad/vault; "
+        "chown mediad:mediad /var/lib/mediad/vault; rmdir /var/lib/mediad/vault/lost+found; systemd-tmpfiles --create; systemctl start udisks2 polkit",
         check=True,
     )
     # /var/lib/mediad was mounted before the package made its user

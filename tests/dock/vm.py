@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """One QEMU virtual machine that plays the docking station; standard library only.
 
-    vm = VM("name"); vm.start(disks=[...]); vm.run("lsblk"); vm.plug("r1", "card.img"); vm.unplug("r1"); vm.powercut()
+    vm = VM("name"); vm.start(disks=[...]); vm.run("lsblk"); vm.plug("r1", card); vm.unplug("r1"); vm.powercut()
 
-By hand: `vm.py start [--disk data.img] | run CMD | plug ID IMG [--bps N] [--bus hub1.0] [--port N] | plug-mtp ID DIR
+By hand: `vm.py start [--disk data.img] | run CMD | plug ID IMG [--bps N] [--port N] | plug-mtp ID DIR
 | unplug ID | powercut | stop | hmp LINE`, with `--name` for more than one machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -53,6 +54,10 @@ class QMP:
         self.events: list[dict[str, Any]] = []
         self._read()
         self("qmp_capabilities")
+
+    def close(self) -> None:
+        self.file.close()
+        self.sock.close()
 
     def _read(self) -> dict[str, Any]:
         line = self.file.readline()
@@ -100,7 +105,7 @@ class VM:
         self._waiting: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
-    # ---- life cycle ---------------------------------------------------------------------------------------------
+    # ---- life cycle --------------------------------------------------------------------------------------
 
     def start(
         self,
@@ -115,10 +120,10 @@ class VM:
     ) -> VM:
         """Start and wait until commands can be run in the guest.
 
-        `disks` are raw images, in the guest /dev/vdb, /dev/vdc ...; they persist.  `root` is a qcow2 overlay of the
-        base image that persists as well; without it the root disk is thrown away.  `incoming` is a file made by
-        save(): it needs the overlay and disks as they were then.  `usb` are further QEMU arguments, e.g. a card that
-        is plugged in before the machine is switched on.
+        `disks` are raw images, in the guest /dev/vdb, /dev/vdc ...; they persist.  `root` is a qcow2 overlay of
+        the base image that persists as well; without it the root disk is thrown away.  `incoming` is a file made
+        by save(): it needs the overlay and disks as they were then.  `usb` are further QEMU arguments, e.g. a
+        card that is plugged in before the machine is switched on.
         """
         self.share.mkdir(parents=True, exist_ok=True)
         for s in ("qmp", "agent"):
@@ -151,7 +156,8 @@ class VM:
         if incoming:
             self.run(f"date -s @{time.time():.3f}", check=True)  # the guest's clock stood still
         self.run(
-            "mkdir -p /host && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 host /host", check=True
+            "mkdir -p /host && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 host /host",
+            check=True,
         )
         return self
 
@@ -167,8 +173,17 @@ class VM:
             cmd += ["-accel", "kvm", "-cpu", "host,arch-capabilities=off"]
         else:
             cmd += ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off"]
-        append = "root=/dev/vda rw console=ttyS0 quiet loglevel=4 net.ifnames=0 fsck.mode=skip mitigations=off"
-        cmd += ["-smp", str(cpus), "-m", mem, "-kernel", f"{self.lab}/vmlinux", "-initrd", f"{self.lab}/initrd"]
+        append = "root=/dev/vda rw console=ttyS0 quiet loglevel=4 fsck.mode=skip mitigations=off"
+        cmd += [
+            "-smp",
+            str(cpus),
+            "-m",
+            mem,
+            "-kernel",
+            f"{self.lab}/vmlinux",
+            "-initrd",
+            f"{self.lab}/initrd",
+        ]
         cmd += ["-append", append, "-drive", drive, "-device", "virtio-blk-pci,drive=root,serial=root"]
         cmd += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
         cmd += ["-chardev", f"socket,id=ag,path={self.dir}/agent,server=on,wait=off"]
@@ -213,10 +228,8 @@ class VM:
 
     def stop(self) -> None:
         """Shut down in order; after 60 s without success by force."""
-        try:
+        with contextlib.suppress(OSError, TimeoutError):  # it may be going down already
             self.run("sync; systemctl poweroff --no-block", timeout=20)
-        except (OSError, TimeoutError):
-            pass  # already going down
         end = time.monotonic() + 60
         while self.alive() and time.monotonic() < end:
             time.sleep(0.05)
@@ -236,11 +249,13 @@ class VM:
     def _reap(self) -> None:
         if self._proc is not None:
             self._proc.wait()
+        if self._qmp is not None:
+            self._qmp.close()
         if self._channel is not None:
             self._channel.close()
         self._qmp = self._channel = None
 
-    # ---- commands in the guest ----------------------------------------------------------------------------------
+    # ---- commands in the guest ---------------------------------------------------------------------------
 
     def _connect(self) -> None:
         if self._channel is not None:
@@ -310,10 +325,10 @@ class VM:
             raise RuntimeError(f"rc={r['rc']} {sh}\n{r['out']}{r['err']}")
         return r
 
-    # ---- recorders ----------------------------------------------------------------------------------------------
+    # ---- recorders ---------------------------------------------------------------------------------------
 
     def hub(self, id: str, port: int, ports: int = 8) -> str:
-        """Plug in a hub; its downstream ports are `<port>.1`, `<port>.2` ... (the same bus in QEMU's eyes)."""
+        """Plug in a hub; its downstream ports are `<port>.1`, `<port>.2` ... on the same bus."""
         self.qmp("device_add", driver="usb-hub", id=id, bus="xhci.0", port=str(port), ports=ports)
         return str(port)
 
@@ -371,10 +386,8 @@ class VM:
         self.qmp("device_del", id=id)
         self.qmp.wait("DEVICE_DELETED", id)
         for cmd, args in (("blockdev-del", {"node-name": f"n-{id}"}), ("object-del", {"id": f"tg-{id}"})):
-            try:
+            with contextlib.suppress(RuntimeError):  # was not throttled, or not a disk
                 self.qmp(cmd, **args)
-            except RuntimeError:
-                pass  # was not throttled, or not a disk
 
 
 def main() -> None:
@@ -386,7 +399,6 @@ def main() -> None:
     a.add_argument("--root", type=Path)
     a.add_argument("--incoming", type=Path)
     a.add_argument("--bps", type=int, default=0)
-    a.add_argument("--bus", default="xhci.0")
     a.add_argument("--port")
     o = a.parse_args()
     vm = VM(o.name)
@@ -401,9 +413,9 @@ def main() -> None:
         sys.stderr.write(r["err"])
         sys.exit(r["rc"])
     elif o.op == "plug":
-        vm.plug(o.args[0], Path(o.args[1]), bps=o.bps, bus=o.bus, port=o.port)
+        vm.plug(o.args[0], Path(o.args[1]), bps=o.bps, port=o.port)
     elif o.op == "plug-mtp":
-        vm.plug_mtp(o.args[0], Path(o.args[1]), bus=o.bus, port=o.port)
+        vm.plug_mtp(o.args[0], Path(o.args[1]), port=o.port)
     elif o.op == "unplug":
         vm.unplug(*o.args)
     elif o.op == "powercut":
