@@ -270,17 +270,14 @@ def blank_disk(out: Path, mb: int, label: str) -> Path:
     return out
 
 
-def copy_sparse(src: Path, dst: Path) -> Path:
-    subprocess.run(["cp", "--sparse=always", str(src), str(dst)], check=True)
-    return dst
-
-
 def dump_ext4(image: Path, out: Path) -> Path:
-    """All files of an ext4 image, read outside the machine that wrote it."""
+    """All files of a disk with ext4, read outside the machine that wrote it."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     # A journal left by a power cut is replayed on a copy, as the next mount would do.
-    copy = copy_sparse(image, out.with_suffix(".copy"))
+    copy = out.with_suffix(".copy")
+    # -U: the machine may still have the disk, but has unmounted and flushed it
+    _run("qemu-img", "convert", "-U", "-O", "raw", str(image), str(copy))
     subprocess.run(["e2fsck", "-fp", str(copy)], stdout=subprocess.DEVNULL, check=False)
     subprocess.run(["debugfs", "-R", f"rdump / {out}", str(copy)], check=True, capture_output=True)
     copy.unlink()

@@ -1,4 +1,4 @@
-"""Fixtures of the virtual dock.  All scenarios carry the marker `dock`, the quick part `dock_smoke` as well."""
+"""Fixtures of the virtual dock.  All scenarios are marked `dock`, the quick part `dock_smoke` too."""
 
 from __future__ import annotations
 

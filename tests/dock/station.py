@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cards import copy_sparse, dump_ext4
+from cards import dump_ext4
 from golden import Golden, overlay
 from vm import VM
 
@@ -46,7 +46,9 @@ class Station:
         self.work = self.vm.dir / "work"
         self.work.mkdir()
         self.root = overlay(golden.root, self.vm.dir / "root.qcow2", "qcow2")
-        self.disks = [copy_sparse(d, self.vm.dir / d.name) for d in (golden.state, golden.vault)]
+        self.disks = [
+            overlay(d, self.vm.dir / f"{d.stem}.qcow2", "raw") for d in (golden.state, golden.vault)
+        ]
 
     # ---- power -------------------------------------------------------------------------------------------
 

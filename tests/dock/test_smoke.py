@@ -56,7 +56,7 @@ def test_recorder_pulled_in_the_middle_of_a_file_is_completed_at_the_next_dock(s
 
 
 def test_power_cut_in_the_middle_of_an_ingest_loses_nothing(station: Station) -> None:
-    """The hypervisor is killed while a file is copied; the recorder, still in its port, is finished after boot."""
+    """QEMU is killed while a file is copied; the recorder, still in its port, is finished after the boot."""
     digests = write_tree(station.work / "card", LONG)
     image = make_card(station.work / "card.img", Part("fat32", station.work / "card"))
     station.resume()

@@ -10,7 +10,7 @@ FOUR = {f"DCIM/100MEDIA/0000001_000000_2026112309{n}000_000{n}.mp4": 8 * MB for 
 
 
 def test_file_with_bad_sectors_fails_alone_and_the_slot_calls_for_the_administrator(station: Station) -> None:
-    """The others are stored; a partial file is never called whole; nothing is lost when the card reads again."""
+    """The others are stored, no partial file is called whole, and a later dock brings the rest."""
     name = "DCIM/100MEDIA/8888888_000000_20261123093500_0002.mp4"
     files = {
         name: 3 * MB,

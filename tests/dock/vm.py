@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One QEMU virtual machine that plays the docking station; standard library only.
 
-    vm = VM("name"); vm.start(disks=[...]); vm.run("lsblk"); vm.plug("r1", card); vm.unplug("r1"); vm.powercut()
+    vm = VM("name"); vm.start(disks=[...]); vm.run("lsblk"); vm.plug("r1", card); vm.unplug("r1")
 
 By hand: `vm.py start [--disk data.img] | run CMD | plug ID IMG [--bps N] [--port N] | plug-mtp ID DIR
 | unplug ID | powercut | stop | hmp LINE`, with `--name` for more than one machine.
@@ -24,6 +24,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from qmp import QMP
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -42,52 +44,6 @@ def pick_accel() -> str:
         return forced
     hardware = any(Path("/sys/module", m).exists() for m in ("kvm_intel", "kvm_amd"))
     return "kvm" if hardware and os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
-
-
-class QMP:
-    """Minimal QMP client; keeps every event it sees until somebody waits for it."""
-
-    def __init__(self, path: Path) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(path))
-        self.file = self.sock.makefile("rwb")
-        self.events: list[dict[str, Any]] = []
-        self._read()
-        self("qmp_capabilities")
-
-    def close(self) -> None:
-        self.file.close()
-        self.sock.close()
-
-    def _read(self) -> dict[str, Any]:
-        line = self.file.readline()
-        if not line:
-            raise ConnectionError("QEMU closed its monitor")
-        return dict(json.loads(line))
-
-    def __call__(self, cmd: str, **args: Any) -> Any:
-        self.file.write(json.dumps({"execute": cmd, "arguments": args}).encode() + b"\n")
-        self.file.flush()
-        while True:
-            m = self._read()
-            if "event" in m:
-                self.events.append(m)
-            elif "error" in m:
-                raise RuntimeError(f"{cmd}: {m['error']['desc']}")
-            elif "return" in m:
-                return m["return"]
-
-    def wait(self, name: str, device: str, timeout: float = 10) -> dict[str, Any]:
-        """The next event of that name about that device; TimeoutError after `timeout` seconds."""
-        self.sock.settimeout(timeout)
-        try:
-            while True:
-                for i, m in enumerate(self.events):
-                    if m["event"] == name and m.get("data", {}).get("device") == device:
-                        return self.events.pop(i)
-                self.events.append(self._read())
-        finally:
-            self.sock.settimeout(None)
 
 
 class VM:
@@ -120,10 +76,10 @@ class VM:
     ) -> VM:
         """Start and wait until commands can be run in the guest.
 
-        `disks` are raw images, in the guest /dev/vdb, /dev/vdc ...; they persist.  `root` is a qcow2 overlay of
-        the base image that persists as well; without it the root disk is thrown away.  `incoming` is a file made
-        by save(): it needs the overlay and disks as they were then.  `usb` are further QEMU arguments, e.g. a
-        card that is plugged in before the machine is switched on.
+        `disks` are images, in the guest /dev/vdb, /dev/vdc ...; they persist.  `root` is a qcow2
+        overlay of the base image that persists as well; without it the root disk is thrown away.
+        `incoming` is a file made by save(): it needs the overlay and disks as they were then.  `usb` are
+        further QEMU arguments, e.g. a card that is plugged in before the machine is switched on.
         """
         self.share.mkdir(parents=True, exist_ok=True)
         for s in ("qmp", "agent"):
@@ -193,7 +149,8 @@ class VM:
         cmd += ["-fsdev", f"local,id=h,path={self.share},security_model=none"]
         cmd += ["-device", "virtio-9p-pci,fsdev=h,mount_tag=host", "-device", "qemu-xhci,id=xhci,p2=15,p3=15"]
         for i, disk in enumerate(disks):
-            cmd += ["-drive", f"file={disk},format=raw,if=none,id=d{i},cache=writeback"]
+            fmt = "qcow2" if disk.suffix == ".qcow2" else "raw"
+            cmd += ["-drive", f"file={disk},format={fmt},if=none,id=d{i},cache=writeback"]
             cmd += ["-device", f"virtio-blk-pci,drive=d{i},serial=data{i}"]
         return cmd
 
@@ -222,7 +179,11 @@ class VM:
         return self._qmp
 
     def powercut(self) -> None:
-        """Pull the plug: the guest's memory, page cache included, is gone; what QEMU was given is kept."""
+        """Pull the plug: the guest's memory is gone, page cache included.
+
+        Of a raw disk all is kept that QEMU was given.  Of a qcow2 overlay only what was flushed: QEMU
+        keeps the tables of newly written clusters in memory until a flush, as drives do with data.
+        """
         os.kill(self.pid, signal.SIGKILL)
         self._reap()
 
