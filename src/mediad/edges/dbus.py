@@ -59,7 +59,7 @@ def call(
         reply = connection.send_and_get_reply(message, timeout=timeout)
         return tuple(unwrap_msg(reply))
     except DBusErrorResponse as error:
-        body = error.body[0] if isinstance(error.body, tuple) and error.body else ""
+        body = error.data[0] if isinstance(error.data, tuple) and error.data else ""
         raise DBusFailure(str(error.name), str(body)) from error
     except TimeoutError as error:
         raise DeviceError(f"{address.bus_name} did not answer {method} within {timeout:.0f} s") from error

@@ -4,7 +4,7 @@ The daemon is not root: udisks2 mounts, polkit (``systemd/50-mediad.rules``) let
 removable USB media.  Checked against udisks2 2.9.4, Debian 12:
 
 * ``ro nosuid nodev noexec noload`` are in its built-in list of allowed options for every file system.
-* ``norecovery`` (xfs, f2fs, btrfs) and vfat's ``tz=UTC`` are not; ``systemd/60-mediad.rules`` allows them for
+* ``norecovery`` (xfs, f2fs, btrfs) and vfat's ``tz=UTC`` are not; ``systemd/65-mediad.rules`` allows them for
   USB media with ``UDISKS_MOUNT_OPTIONS_<FS>_ALLOW``.  Without that file such a card is refused, not mounted
   with other times.
 * The kernel shows ext4's ``noload`` as ``norecovery``; ext2 (no journal) refuses it.
@@ -247,7 +247,7 @@ class Udisks:
                 hint="is 50-mediad.rules installed, and is this the user mediad?",
             )
         if failure.name == _OPTION:
-            return Refused(f"udisks2 refused an option: {failure.text}", hint="is 60-mediad.rules installed?")
+            return Refused(f"udisks2 refused an option: {failure.text}", hint="is 65-mediad.rules installed?")
         if failure.name == _BUSY:
             return Busy(f"cannot {verb} {devnode}: {failure.text}")
         return DeviceError(f"cannot {verb} {devnode}: {failure.text}")

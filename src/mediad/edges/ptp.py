@@ -149,7 +149,7 @@ def _exchange(descriptor: int, pipes: Pipes) -> bytes:
 
 
 def read_device_info(node: Path) -> DeviceInfo:
-    """Ask the device behind ``/dev/bus/usb/BBB/DDD``.  Needs the right to open it (60-mediad.rules), and
+    """Ask the device behind ``/dev/bus/usb/BBB/DDD``.  Needs the right to open it (65-mediad.rules), and
     that nobody else uses it.
 
     Raises DeviceGone or DeviceError, after some seconds at most.
