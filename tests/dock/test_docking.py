@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 from cards import Part, make_card, write_tree
-from station import Station
+from station import VAULT_DIR, Station
 
 MB = 1_000_000
 SHIFT = {
@@ -88,6 +88,22 @@ def test_mtp_recorder_is_copied(station: Station) -> None:
     station.judge(digests)
 
 
+def test_mtp_recorder_pulled_in_the_middle_is_completed_at_the_next_dock(station: Station) -> None:
+    """The FUSE mount dies with the recorder: short read, then ENOTCONN, even from close(2)."""
+    files = {f"DCIM/100ANDRO/VID_000{n}.mp4": 12 * MB for n in range(3)}
+    digests = write_tree(station.work / "mtp", files)
+    station.resume()
+    station.vm.plug_mtp("m1", station.work / "mtp", port=5)
+    find = f"find {VAULT_DIR}/.staging {VAULT_DIR}/originals -name '*VID*' -size +1M | grep -q ."
+    station.until("something is copied", lambda: station.vm.run(find)["rc"] == 0)
+    station.vm.unplug("m1")
+    station.until_state(5, "idle", "attention")
+    station.vm.plug_mtp("m2", station.work / "mtp", port=5)
+    station.until_state(5, "safe")
+    assert not station.mounted("fuse.jmtpfs"), "still mounted"
+    station.judge(digests)
+
+
 def test_quick_unplug_and_plug_on_one_port_is_a_new_stay(station: Station) -> None:
     """Another recorder put into a port the moment the first one left is not taken for the first one."""
     first = write_tree(station.work / "a", SHIFT)
@@ -106,7 +122,7 @@ def test_quick_unplug_and_plug_on_one_port_is_a_new_stay(station: Station) -> No
     station.vm.plug("r2", two, port=1)
     station.until("a third docking recorded", lambda: station.records() >= 3)
     kept = station.judge(first, second)
-    serials = sorted(r["recorder"] for r in kept.handovers)
+    serials = sorted(r["recorder"]["key"] for r in kept.handovers)
     assert len(kept.handovers) == 3 and len(set(serials)) == 2, serials
 
 

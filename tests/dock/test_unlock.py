@@ -52,5 +52,5 @@ def test_identity_read_before_the_unlock_is_carried_to_the_disk_on_the_same_port
     station.vm.plug("r1", image, port=4, serial="0000")
     station.until_state(4, "safe")
     (record,) = station.judge(digests).handovers
-    assert "GA12345" in record["recorder"], record
+    assert "GA12345" in record["recorder"]["key"], record["recorder"]
     assert record["officer"] == "210213", record
