@@ -166,3 +166,13 @@ def totals(conn: Connection) -> dict[str, int]:
     }
 
 
+
+
+def digests(conn: Connection, assets: Iterable[str]) -> dict[str, str]:
+    """Asset id to SHA-256 (hex)."""
+    a = t.asset.c
+    found = {}
+    for chunk in _chunks(list(assets)):
+        for row in conn.execute(select(a.id, a.sha256).where(a.id.in_(chunk))):
+            found[row.id] = row.sha256
+    return found

@@ -199,7 +199,7 @@ FACTS = (
 )  # fmt: skip
 """Every table that ``rebuild`` restores, parents first."""
 
-# --- no facts: reservations, leases, and how far the mirrors are -----------------------------------------------------
+# --- no facts: reservations, and how far the mirrors are ------------------------------------------------------------
 
 placement = Table(
     "placement",
@@ -209,18 +209,9 @@ placement = Table(
     Column("key", String, nullable=False),
     Column("batch", String, nullable=False),
     Column("docking", String, nullable=False),
-    Column("owner", String, nullable=False),
     Column("detail", Text, nullable=False),
     Column("reserved_at", String, nullable=False),
     UniqueConstraint("vault", "key"),
-)
-
-lease = Table(
-    "lease",
-    metadata,
-    Column("subject", String, primary_key=True),
-    Column("owner", String, nullable=False),
-    Column("taken_at", String, nullable=False),
 )
 
 mirrored = Table(

@@ -1,4 +1,7 @@
-"""What is under way: reservations of places in a vault, leases, and how far the custody log is mirrored. No facts."""
+"""What is under way: reservations of places in a vault, and how far the custody log is mirrored there. No facts.
+
+A docking's lease is a lock file named after it, held as long as its session lives; so a killed one is void at once.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -11,24 +14,21 @@ from mediad.catalog.record import upsert, stamp
 from mediad.model.custody import GENESIS, Event
 
 
-def reserve(conn: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
-    """Reserve places for digests in a vault; returns the rows that got one.
+def reserve(conn: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> set[str]:
+    """Reserve places for digests in a vault: all of them, or none and the digests that stand in the way.
 
-    A digest that is an asset already, or that another batch has reserved, gets none: its bytes are somebody else's to place.
+    In the way is a digest that is an asset already, or that another batch has reserved: its bytes are somebody else's to place.
     """
-    wanted = [r["sha256"] for r in rows]
     taken: set[str] = set()
-    for start in range(0, len(wanted), 500):
-        chunk = wanted[start : start + 500]
+    for start in range(0, len(rows), 500):
+        chunk = [r["sha256"] for r in rows[start : start + 500]]
         taken.update(conn.execute(select(t.asset.c.sha256).where(t.asset.c.sha256.in_(chunk))).scalars())
-        open_now = select(t.placement.c.sha256).where(
-            t.placement.c.vault == rows[0]["vault"], t.placement.c.sha256.in_(chunk)
-        )
-        taken.update(conn.execute(open_now).scalars())
-    free = [r for r in rows if r["sha256"] not in taken]
-    if free:
-        conn.execute(insert(t.placement), [{**r, "reserved_at": stamp(at)} for r in free])
-    return free
+        p = t.placement.c
+        reserved = select(p.sha256).where(p.vault == rows[0]["vault"], p.sha256.in_(chunk))
+        taken.update(conn.execute(reserved).scalars())
+    if not taken:
+        conn.execute(insert(t.placement), [{**r, "reserved_at": stamp(at)} for r in rows])
+    return taken
 
 
 def settle(conn: Connection, vault: str, sha256: Iterable[str]) -> None:
@@ -43,19 +43,6 @@ def placements(conn: Connection, vault: str) -> list[Row[Any]]:
     """Open reservations, batch by batch."""
     p = t.placement.c
     return list(conn.execute(select(t.placement).where(p.vault == vault).order_by(p.batch, p.key)))
-
-
-def lease(conn: Connection, subject: str, owner: str, at: datetime) -> None:
-    """Note who works on something. It holds only as long as the owner's lock file is held."""
-    upsert(conn, t.lease, [{"subject": subject, "owner": owner, "taken_at": stamp(at)}])
-
-
-def lease_owner(conn: Connection, subject: str) -> str | None:
-    return conn.execute(select(t.lease.c.owner).where(t.lease.c.subject == subject)).scalar()
-
-
-def release(conn: Connection, subject: str) -> None:
-    conn.execute(delete(t.lease).where(t.lease.c.subject == subject))
 
 
 def mirrored(conn: Connection, vault: str) -> tuple[int, str] | None:

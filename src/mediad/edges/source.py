@@ -8,7 +8,7 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mediad.errors import DeviceError, SourceError
@@ -41,7 +41,7 @@ class SourceTree:
             raise SourceError(f"{root} is not a folder", code="source-not-folder", hint="give a card's mount or a folder") from None
         except OSError as e:
             raise DeviceError(f"{root}: {os.strerror(e.errno or 0)}", hint="check that it is mounted and readable") from e
-        self._device = os.fstat(self._fd).st_dev
+        self.device = os.fstat(self._fd).st_dev
         self._last: tuple[bytes, int] | None = None
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class SourceTree:
                 elif stat.S_ISREG(info.mode):
                     yield SourceFile(self.volume, path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode)
                 elif stat.S_ISDIR(info.mode):
-                    if info.device != self._device:
+                    if info.device != self.device:
                         yield Rejected(self.volume, path, "another file system is mounted here")
                     elif path.count(b"/") >= MAX_DEPTH:
                         yield Rejected(self.volume, path, f"more than {MAX_DEPTH} folders deep", Outcome.FAILED)
@@ -119,32 +119,21 @@ class SourceTree:
             os.close(self._last[1])
             self._last = None
 
-    def open(self, file: SourceFile) -> int:
-        """A descriptor to read a file from. Raises SourceError if it cannot be opened or is not what the listing said."""
+    def open(self, file: SourceFile) -> "OpenFile":
+        """Open a file for reading. Raises SourceError if it cannot be opened or is not what the listing said."""
         directory, _, name = file.path.rpartition(b"/")
         try:
             fd = os.open(name, _FILE, dir_fd=self._directory(directory))
         except OSError as e:
             why = "it vanished" if e.errno == errno.ENOENT else os.strerror(e.errno or errno.EIO)
             raise SourceError(why, code="source-open", hint="dock it again") from e
+        opened = OpenFile(fd, file)
         try:
-            self.check_unchanged(fd, file)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            opened.check_unchanged()
         except BaseException:
-            os.close(fd)
+            opened.close()
             raise
-        return fd
-
-    def check_unchanged(self, fd: int, file: SourceFile) -> None:
-        """Raise SourceError unless the open file still has the size and time that the listing saw."""
-        try:
-            now = os.fstat(fd)
-        except OSError as e:
-            raise SourceError(os.strerror(e.errno or errno.EIO), code="source-open", hint="dock it again") from e
-        if not stat.S_ISREG(now.st_mode):
-            raise SourceError("it is no regular file any more", code="source-changed")
-        if (now.st_size, now.st_mtime_ns) != (file.size, file.mtime_ns):
-            raise SourceError("it changed while it was read", code="source-changed", hint="dock it again when it is finished")
+        return opened
 
     def look_again(self, file: SourceFile) -> SourceFile:
         """The claim as it is now, for a file that changed. Raises SourceError if it is no regular file any more."""
@@ -156,6 +145,60 @@ class SourceTree:
         if not stat.S_ISREG(info.mode):
             raise SourceError("it is no regular file any more", code="source-changed")
         return SourceFile(file.volume, file.path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode)
+
+
+class SourceSet:
+    """All volumes of one docked source, and whether it is still there."""
+
+    def __init__(self, trees: Sequence[SourceTree], present: Callable[[], bool]) -> None:
+        self.trees = {tree.volume: tree for tree in trees}
+        self.present = present
+
+    def open(self, file: SourceFile) -> "OpenFile":
+        return self.trees[file.volume].open(file)
+
+    def look_again(self, file: SourceFile) -> SourceFile:
+        return self.trees[file.volume].look_again(file)
+
+    def volumes(self) -> list[SourceTree]:
+        return list(self.trees.values())
+
+    def root_names(self) -> frozenset[str]:
+        return frozenset().union(*(tree.root_names() for tree in self.trees.values()))
+
+    def close(self) -> None:
+        for tree in self.trees.values():
+            tree.close()
+
+
+class OpenFile:
+    """A source file while it is read."""
+
+    def __init__(self, fd: int, file: SourceFile) -> None:
+        self.fd = fd
+        self._file = file
+
+    def __enter__(self) -> "OpenFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def check_unchanged(self) -> None:
+        """Raise SourceError unless the file still has the size and time that the listing saw."""
+        try:
+            now = os.fstat(self.fd)
+        except OSError as e:
+            raise SourceError(os.strerror(e.errno or errno.EIO), code="source-open", hint="dock it again") from e
+        if not stat.S_ISREG(now.st_mode):
+            raise SourceError("it is no regular file any more", code="source-changed")
+        if (now.st_size, now.st_mtime_ns) != (self._file.size, self._file.mtime_ns):
+            raise SourceError("it changed while it was read", code="source-changed", hint="dock it again when it is finished")
 
 
 # --- statx(2): Python 3.11 knows no birth time -------------------------------------------------------------------------

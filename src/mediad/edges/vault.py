@@ -34,23 +34,24 @@ class Space:
 class StagedBatch:
     """A batch folder being filled below ``.staging``. Nothing in it is visible as evidence before ``LocalVault.admit``."""
 
-    def __init__(self, path: Path, batch_id: str, *, one_sync: bool) -> None:
+    def __init__(self, path: Path, batch_id: str, pool: pump.BufferPool, *, one_sync: bool) -> None:
         self.id = batch_id
         self.path = path
+        self._pool = pool
         self._one_sync = one_sync
         path.mkdir(mode=0o750)
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # before any write: syncfs reports from here on
         self._names: list[str] = []
 
     def take(
-        self, source: int, name: str, size: int, algorithms: Sequence[str], pool: pump.BufferPool, progress: Callable[[int], None]
+        self, source: int, name: str, size: int, algorithms: Sequence[str], progress: Callable[[int], None]
     ) -> pump.Taken:
         """Copy a source descriptor into a new file of the batch. Raises SourceError, StorageError or VaultFull; then the
         file is gone again."""
         fd = -1
         try:
             fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o440, dir_fd=self._fd)
-            taken = pump.copy(source, fd, size, algorithms, pool, progress)
+            taken = pump.copy(source, fd, size, algorithms, self._pool, progress)
             if size > pump.BUFFER:
                 os.fsync(fd)  # large files one by one, while the next is read; small ones together in ``seal``
         except BaseException as e:
@@ -119,11 +120,13 @@ class StagedBatch:
 class LocalVault:
     """A vault in a folder. ``name`` comes from the configuration, ``marker`` is the id in its marker file."""
 
-    def __init__(self, name: str, root: Path, pool: pump.BufferPool) -> None:
+    def __init__(self, name: str, root: Path, station: str, pool: pump.BufferPool) -> None:
         self.name = name
         self.root = root
+        self._staging = root / STAGING / station  # one area per station: another station's work is not ours to judge
         self._pool = pool
         self._one_sync = False
+        self._marker: str | None = None
 
     # --- being there ------------------------------------------------------------------------------------------------
 
@@ -141,9 +144,9 @@ class LocalVault:
         """Make the folder a vault: write its marker, durably. An existing marker is never replaced."""
         try:
             files.make_dirs(self.root)
-            (self.root / STAGING).mkdir(mode=0o750, exist_ok=True)
+            self._staging.mkdir(mode=0o750, parents=True, exist_ok=True)
             data = json.dumps({"format": "mediad-vault/1", "id": marker}).encode() + b"\n"
-            files.put_exclusive(self.root, MARKER, data, self.root / STAGING)
+            files.put_exclusive(self.root, MARKER, data, self._staging)
             files.fsync_dir(self.root)
         except OSError as e:
             raise storage_error(e, f"registering vault {self.name}") from e
@@ -154,7 +157,17 @@ class LocalVault:
         if found != marker:
             what = "is not mounted or empty" if found is None else "holds the marker of another vault"
             raise VaultOffline(f"vault {self.name} {what} ({self.root})", hint="mount the right disk; mediad writes to no other")
+        self._marker = marker
         self._one_sync = files.is_local(self.root)
+        try:
+            files.make_dirs(self._staging)
+        except OSError as e:
+            raise storage_error(e, f"opening vault {self.name}") from e
+
+    def check(self) -> None:
+        """Raise VaultOffline unless the vault that was opened is still there."""
+        if self._marker is None or self.read_marker() != self._marker:
+            raise VaultOffline(f"vault {self.name} is not mounted ({self.root})", hint="mount its disk again")
 
     def space(self) -> Space:
         try:
@@ -167,10 +180,10 @@ class LocalVault:
 
     def begin(self, owner: str, batch_id: str) -> StagedBatch:
         """A new batch folder in the staging area of this process (``owner``)."""
-        area = self.root / STAGING / owner
+        area = self._staging / owner
         try:
             area.mkdir(mode=0o750, exist_ok=True)
-            return StagedBatch(area / batch_id, batch_id, one_sync=self._one_sync)
+            return StagedBatch(area / batch_id, batch_id, self._pool, one_sync=self._one_sync)
         except OSError as e:
             raise storage_error(e, "beginning a batch") from e
 
@@ -181,27 +194,27 @@ class LocalVault:
             files.make_dirs(target.parent)
             if target.exists():
                 raise IntegrityError(f"{key} exists already", hint="run `mediad fsck`")
-            os.rename(self.root / STAGING / owner / batch_id, target)
+            os.rename(self._staging / owner / batch_id, target)
             files.fsync_dir(target.parent)
-            files.fsync_dir(self.root / STAGING / owner)
+            files.fsync_dir(self._staging / owner)
             os.chmod(target, 0o550)
         except OSError as e:
             raise storage_error(e, "moving a batch into the vault") from e
 
     def staged(self, owner: str, batch_id: str) -> bool:
         """Whether a batch still lies in a staging area."""
-        return (self.root / STAGING / owner / batch_id).is_dir()
+        return (self._staging / owner / batch_id).is_dir()
 
     def owners(self) -> list[str]:
         """Names of all staging areas."""
         try:
-            return sorted(e.name for e in os.scandir(self.root / STAGING) if e.is_dir(follow_symlinks=False))
+            return sorted(e.name for e in os.scandir(self._staging) if e.is_dir(follow_symlinks=False))
         except FileNotFoundError:
             return []
 
     def clear_staging(self, owner: str) -> None:
         """Remove a dead process's staging area: nothing in it was ever promised."""
-        shutil.rmtree(self.root / STAGING / owner, ignore_errors=True)
+        shutil.rmtree(self._staging / owner, ignore_errors=True)
 
     def set_aside(self, key: str) -> str:
         """Move bytes that are not what they should be out of the originals, keeping them; returns where they lie now."""
@@ -224,7 +237,7 @@ class LocalVault:
         """Create a small object durably; True if new, False if the same bytes were there. Raises KeyConflict for other bytes."""
         path = self.root / check_key(key)
         try:
-            return files.put_exclusive(path.parent, path.name, data, self.root / STAGING)
+            return files.put_exclusive(path.parent, path.name, data, self._staging)
         except OSError as e:
             raise storage_error(e, f"writing {key}") from e
 

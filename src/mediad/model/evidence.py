@@ -1,7 +1,7 @@
 """What travels: claims, assets, recordings, dockings."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -256,3 +256,73 @@ def kind_of(head: bytes, path: bytes) -> Kind:
     if _TS_PACKET.match(head):
         return Kind.VIDEO
     return _BY_SUFFIX.get(path.rsplit(b".", 1)[-1].lower(), Kind.DATA)
+
+
+# --- a docking ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Docking:
+    """One stay of one recorder on one slot, or one run over a folder, while it is open.
+
+    ``zones`` names, per volume, the zone of its file times where the file system keeps wall clock time. ``unit_zone`` is the
+    unit's; it is the zone of everything else that carries none.
+    """
+
+    id: str
+    source: SourceIdentity
+    slot: str
+    where: str
+    channel: str
+    profile: str
+    officer: str
+    opened_at: datetime
+    unit_zone: ZoneInfo
+    zones: Mapping[str, ZoneInfo] = field(default_factory=dict)
+    continues: str | None = None
+
+    def file_time(self, file: SourceFile) -> datetime:
+        """A file's mtime as an instant."""
+        return from_ns(file.mtime_ns, self.zones.get(file.volume))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A file to read, with what its name and time say."""
+
+    file: SourceFile
+    captured: CapturedAt
+    officer: str
+    important: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """Files that enter the vault together: one shelf date, at most 1,000 files or 256 MiB; a larger file is alone."""
+
+    shelf: date
+    files: Sequence[Planned]
+
+    @property
+    def bytes(self) -> int:
+        return sum(p.file.size for p in self.files)
+
+
+def plan_batches(files: Sequence[Planned], zone: ZoneInfo, *, max_files: int, max_bytes: int) -> list[BatchPlan]:
+    """Order files by shelf date and path and cut them into batches."""
+    batches: list[BatchPlan] = []
+    current: list[Planned] = []
+    shelf: date | None = None
+    size = 0
+    for day, planned in sorted(
+        ((shelf_date(p.captured, zone), p) for p in files), key=lambda x: (x[0], x[1].file.volume, x[1].file.path)
+    ):
+        if current and (day != shelf or len(current) >= max_files or size + planned.file.size > max_bytes):
+            batches.append(BatchPlan(shelf or day, current))
+            current, size = [], 0
+        shelf = day
+        current.append(planned)
+        size += planned.file.size
+    if current and shelf:
+        batches.append(BatchPlan(shelf, current))
+    return batches

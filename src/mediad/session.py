@@ -1,0 +1,405 @@
+"""One docking, seen through from "it is here" to "safe to take".
+
+The steps stand in ``run`` in their order. While one batch is read, the one before it is stored, verified, recorded and
+mirrored by a second thread: reading is the recorder's time, the rest is the vault's.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from mediad.catalog.ledger import Ledger
+from mediad.config import Ingest
+from mediad.errors import DeviceGone, MediadError, SourceError, VaultFull
+from mediad.model.custody import Draft
+from mediad.model.evidence import (
+    BatchPlan,
+    Copied,
+    Counts,
+    Docking,
+    DockingState,
+    Finding,
+    Listing,
+    Outcome,
+    Planned,
+    SourceFile,
+    plan_batches,
+)
+from mediad.model.layout import MAX_BATCH_BYTES, MAX_BATCH_FILES
+from mediad.model.profile import Profile
+from mediad.stages import dock, handover, ingest, mirror, recover, store, verify
+
+_log = structlog.get_logger()
+
+
+class Progress(Protocol):
+    """Where a docking tells how far it is. Called from two threads; must not block."""
+
+    def begin(self, files: int, size: int) -> None: ...
+
+    def moved(self, size: int) -> None: ...
+
+    def settled(self, outcome: Outcome, size: int) -> None: ...
+
+    def paused(self, reason: MediadError | None) -> None: ...
+
+
+class Source(ingest.Source, Protocol):
+    def look_again(self, file: SourceFile) -> SourceFile: ...
+
+    def volumes(self) -> Sequence[dock.Walk]: ...
+
+
+class Space(Protocol):
+    @property
+    def free(self) -> int: ...
+
+    @property
+    def total(self) -> int: ...
+
+
+class Batch(ingest.Batch, store.Batch, Protocol):
+    def drop(self, name: str) -> None: ...
+
+
+class Vault(store.Vault, verify.Vault, mirror.Vault, handover.Vault, recover.Vault, Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def admit(self, owner: str, batch_id: str, key: str) -> None: ...
+
+    def put(self, key: str, data: bytes) -> bool: ...
+
+    def get(self, key: str) -> bytes: ...
+
+    def begin(self, owner: str, batch_id: str) -> Batch: ...
+
+    def space(self) -> Space: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every session of a process shares."""
+
+    ledger: Ledger
+    vault: Vault
+    unit: str
+    limits: Ingest
+    new_id: Callable[[str], str]
+    stop: threading.Event
+    finish_others: Callable[[], object]
+    """Finishes what dead dockings left open (``finish_open_work``): somebody may be waiting for their bytes."""
+    mirroring: threading.Lock = field(default_factory=threading.Lock)
+    wait_for_space: bool = True
+    """Whether a full vault is waited for (the daemon) or ends the docking (a one-shot command)."""
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        return ("sha256", "sm3") if self.limits.sm3 else ("sha256",)
+
+
+@dataclass
+class Result:
+    """How a docking ended. ``error`` is what broke it off, if anything did; ``record`` is its hand-over record."""
+
+    docking: str
+    state: DockingState
+    counts: Counts
+    record: dict[str, Any]
+    findings: list[Finding] = field(default_factory=list)
+    error: MediadError | None = None
+
+
+class Stopping(MediadError):
+    """The process is asked to stop; what is stored stays, the rest is taken at the next docking."""
+
+    default_code = "stopping"
+    retry = "redock"
+
+
+_SPACE_POLL_SECONDS = 2.0
+
+
+class Session:
+    """The work on one docking. Use it once."""
+
+    def __init__(
+        self, parts: Parts, docking: Docking, source: Source, profile: Profile, progress: Progress, *, name_known: bool = True
+    ) -> None:
+        self.parts, self.docking, self.source, self.profile, self.progress = parts, docking, source, profile, progress
+        self.name_known = name_known
+        self.log = _log.bind(docking=docking.id, recorder=docking.source.label, slot=docking.slot)
+        self.waiting: list[tuple[Planned, Copied]] = []
+        self.unsealed: list[tuple[Planned, VaultFull]] = []
+
+    def run(self) -> Result:
+        """1 open · 2 look · 3 read and store, batch by batch · 4 hand over · 5 mirror. Raises only what makes closing impossible."""
+        p = self.parts
+        dock.open_docking(p.ledger, self.docking)
+        self.log.info("docked", where=self.docking.where, profile=self.profile.name)
+        error: MediadError | None = None
+        listing = Listing()
+        try:
+            listing = dock.look(
+                p.ledger, self.docking, self.source.volumes(), self.profile, p.vault.name, p.limits.max_files
+            )  # fmt: skip
+            if not self.source.present():
+                raise DeviceGone("the recorder was taken away", hint="dock it again")
+            dock.record_listing(p.ledger, self.docking, listing, name_known=self.name_known)
+            self._read(listing)
+        except MediadError as e:
+            error = e
+        state = self._state(error, listing)
+        findings = list(listing.findings)
+        if not self.docking.source.registered:
+            findings.append(Finding("recorder-unregistered", self.docking.source.key, "not a registered recorder"))
+        if error is not None:
+            findings.append(Finding(error.code, self.docking.id, error.message))
+        body, counts = handover.close_docking(
+            p.ledger, p.vault, self.docking.id, state, findings, unit=p.unit, zone=self.docking.unit_zone,
+            unlisted=0 if self.name_known else len(listing.known),
+        )  # fmt: skip
+        self._mirror()
+        if counts.failed and state is DockingState.COMPLETE:
+            state = DockingState.INCOMPLETE
+        self.log.info("handed over", state=state.value, **handover.vars_of(counts))
+        return Result(self.docking.id, state, counts, body, findings, error)
+
+    def _mirror(self) -> None:
+        with self.parts.mirroring:
+            mirror.mirror(self.parts.ledger, self.parts.vault)
+
+    def _state(self, error: MediadError | None, listing: Listing) -> DockingState:
+        if isinstance(error, DeviceGone | Stopping):
+            return DockingState.INTERRUPTED
+        if error is not None or any(r.outcome is Outcome.FAILED for r in listing.rejected):
+            return DockingState.INCOMPLETE
+        return DockingState.COMPLETE
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _read(self, listing: Listing) -> None:
+        planned = dock.plan(self.docking, self.profile, listing.new)
+        known = len(listing.known)
+        self.progress.begin(known + len(planned), sum(f.file.size for f in planned))
+        for item in listing.known:
+            self.progress.settled(Outcome.KNOWN, item.file.size)
+        changed = self._batches(planned, last_try=False)
+        if changed:
+            again, failed = self._look_again(changed)
+            self._record_failures(failed)
+            self._batches(dock.plan(self.docking, self.profile, again), last_try=True)
+        while self.waiting or self.unsealed:
+            if self.unsealed:
+                again, self.unsealed = self.unsealed, []
+                self._await_space(sum(f.file.size for f, _ in again), hurt=again[-1][1])
+                self._batches([f for f, _ in again], last_try=True)
+            else:
+                self._resolve_waiting()
+
+    def _batches(self, planned: Sequence[Planned], *, last_try: bool) -> list[Planned]:
+        """Take files batch by batch; returns those that changed while they were read, unless this was the last try."""
+        plans = plan_batches(
+            planned, self.docking.unit_zone, max_files=MAX_BATCH_FILES, max_bytes=MAX_BATCH_BYTES
+        )  # fmt: skip
+        changed: list[Planned] = []
+        with _Settler(self._settle) as settler:
+            for plan in plans:
+                rest: BatchPlan | None = plan
+                while rest is not None:
+                    rest = self._one(rest, settler, changed, last_try=last_try)
+        return changed
+
+    def _one(self, plan: BatchPlan, settler: "_Settler", changed: list[Planned], *, last_try: bool) -> BatchPlan | None:
+        """Copy one batch and hand it to the settler; returns what is left of it after a full vault."""
+        p = self.parts
+        settler.check()
+        self._check_stop()
+        plan = self._without_impossible(plan)
+        if not plan.files:
+            return None
+        self._await_space(plan.bytes)
+        batch = p.vault.begin(self.docking.id, p.new_id("bat"))
+        copied = ingest.copy_batch(plan, batch, self.source, p.algorithms, self._moved)
+        failures: list[Draft] = []
+        for planned, why in copied.failed:
+            if why.code == "source-changed" and not last_try:
+                changed.append(planned)
+            else:
+                failures.append(self._failure(planned.file, why.message))
+        settler.put(batch, copied, failures)
+        if isinstance(copied.stopped, VaultFull):
+            settler.drain()
+            self._await_space(sum(f.file.size for f in copied.unread), hurt=copied.stopped)
+            return BatchPlan(plan.shelf, copied.unread)
+        if copied.stopped is not None:
+            raise copied.stopped
+        return None
+
+    def _moved(self, size: int) -> None:
+        self.progress.moved(size)
+        self._check_stop()
+
+    def _check_stop(self) -> None:
+        if self.parts.stop.is_set():
+            raise Stopping("mediad is stopping", hint="the rest is taken at the next docking")
+
+    def _settle(self, batch: Batch, copied: ingest.CopiedBatch, failures: list[Draft]) -> None:
+        """Store, verify, record, mirror. Runs in the settler's thread, one batch at a time."""
+        p = self.parts
+        try:
+            placed = store.store_batch(p.ledger, self.docking, copied.plan, copied.copied, batch, p.vault)
+        except MediadError:
+            batch.close()  # its folder stays for ``recover``, which knows what was promised
+            raise
+        if placed.full is not None:
+            self.unsealed += [(planned, placed.full) for planned, _ in copied.copied]
+        self.waiting.extend(placed.waiting)
+        for outcome, size in verify.verify_batch(p.ledger, p.vault, placed.placed, placed.sighted, failures):
+            self.progress.settled(outcome, size)
+        self._mirror()
+
+    # --- what can go wrong with single files ------------------------------------------------------------------------
+
+    def _failure(self, file: SourceFile, why: str) -> Draft:
+        self.log.warning("file failed", why=why)
+        return store.failure(self.docking, file, why)
+
+    def _record_failures(self, drafts: Sequence[Draft]) -> None:
+        if drafts:
+            self.parts.ledger.record(drafts)
+            for draft in drafts:
+                self.progress.settled(Outcome.FAILED, draft.detail["size"])
+
+    def _look_again(self, changed: Sequence[Planned]) -> tuple[list[SourceFile], list[Draft]]:
+        again: list[SourceFile] = []
+        failed: list[Draft] = []
+        for planned in changed:
+            try:
+                again.append(self.source.look_again(planned.file))
+            except SourceError as e:
+                failed.append(self._failure(planned.file, e.message))
+        return again, failed
+
+    def _without_impossible(self, plan: BatchPlan) -> BatchPlan:
+        """Files that could not enter even an empty vault (a sparse file on a hostile card claims any size) fail at once."""
+        total = self.parts.vault.space().total
+        impossible = [f for f in plan.files if f.file.size > total]
+        if not impossible:
+            return plan
+        self._record_failures([self._failure(f.file, "larger than the whole vault") for f in impossible])
+        return BatchPlan(plan.shelf, [f for f in plan.files if f.file.size <= total])
+
+    def _await_space(self, needed: int, hurt: VaultFull | None = None) -> None:
+        """Wait until the vault has room for ``needed`` bytes above its reserve; the alarm is the paused slot and the metric."""
+        paused = False
+        while (full := hurt or self._full(needed)) is not None:
+            if not self.parts.wait_for_space:
+                raise full
+            hurt = None
+            if not paused:
+                self.log.error("paused", why=full.message)
+            paused = True
+            self.progress.paused(full)
+            if self.parts.stop.wait(_SPACE_POLL_SECONDS):
+                self._check_stop()
+            if not self.source.present():
+                raise DeviceGone("the recorder was taken away", hint="dock it again")
+        if paused:
+            self.log.info("resumed")
+            self.progress.paused(None)
+
+    def _full(self, needed: int) -> VaultFull | None:
+        space = self.parts.vault.space()
+        reserve = max(self.parts.limits.reserve_bytes, int(space.total * self.parts.limits.reserve_percent / 100))
+        if space.free - needed >= reserve:
+            return None
+        return VaultFull(
+            f"vault {self.parts.vault.name} has {space.free // 2**20} MiB free, needs {needed // 2**20} MiB"
+            f" and keeps {reserve // 2**20} MiB in reserve",
+            hint="make room or add a disk; ingest goes on by itself",
+        )
+
+    def _resolve_waiting(self) -> None:
+        """Files whose bytes another docking was storing at the same moment: a sighting now, or to be read again."""
+        waiting, self.waiting = self.waiting, []
+        sighted, unsettled, again = store.resolve(self.parts.ledger, self.docking, waiting, self.parts.vault.name)
+        for outcome, size in verify.verify_batch(self.parts.ledger, self.parts.vault, (), sighted):
+            self.progress.settled(outcome, size)
+        self.waiting.extend(unsettled)
+        if again:
+            self._batches(again, last_try=True)
+        if self.waiting:
+            self.parts.finish_others()
+            if self.parts.stop.wait(0.2):
+                self._check_stop()
+
+
+class _Settler:
+    """A thread that settles batches in order, one ahead of the reader at most. Its first error stops it and is raised at
+    the reader's next call."""
+
+    def __init__(self, settle: Callable[[Batch, ingest.CopiedBatch, list[Draft]], None]) -> None:
+        self._settle_one = settle
+        self._jobs: queue.Queue[tuple[Batch, ingest.CopiedBatch, list[Draft]] | None] = queue.Queue(maxsize=1)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+
+    def __enter__(self) -> "_Settler":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+        if kind is None:
+            self.check()
+
+    def put(self, batch: Batch, copied: ingest.CopiedBatch, failures: list[Draft]) -> None:
+        self._jobs.put((batch, copied, failures))
+
+    def drain(self) -> None:
+        """Wait until everything handed in is settled."""
+        self._jobs.join()
+        self.check()
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if self._error is None:
+                try:
+                    self._settle_one(*job)
+                except BaseException as e:  # noqa: BLE001 - raised in the reader's thread
+                    self._error = e
+            else:
+                job[0].close()
+            self._jobs.task_done()
+
+
+def finish_open_work(
+    parts: Parts, abandoned: Callable[[str], bool], *, unit: str, zone: Any
+) -> dict[str, int]:
+    """After a crash, and at every start: finish open placements, close broken dockings, clear staging, mirror the log."""
+    ledger, vault = parts.ledger, parts.vault
+    adopted = 0
+    for batch in recover.open_batches(ledger, vault, abandoned):
+        adopted += sum(1 for outcome, _ in verify.verify_batch(ledger, vault, batch, ()) if outcome is Outcome.STORED)
+    closed = recover.abandoned_dockings(ledger, abandoned)
+    for docking_id in closed:
+        finding = Finding("interrupted", docking_id, "mediad ended in the middle of this docking")
+        handover.close_docking(
+            ledger, vault, docking_id, DockingState.INTERRUPTED, [finding], unit=unit, zone=zone
+        )  # fmt: skip
+    cleared = recover.clear_staging(ledger, vault, abandoned)
+    mirror.mirror(ledger, vault)
+    if adopted or closed:
+        _log.warning("finished what was interrupted", originals=adopted, dockings=len(closed))
+    return {"originals": adopted, "dockings": len(closed), "staging": cleared}
+

@@ -1,0 +1,147 @@
+"""Hand over: close a docking with its record (交接记录) in the vault.
+
+The record is made of what the catalogue holds, so that a docking that broke off gets the same record from whoever closes it.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from mediad.catalog import evidence, record
+from mediad.catalog.ledger import Ledger
+from mediad.errors import IntegrityError, KeyConflict
+from mediad.model.custody import Draft, canonical
+from mediad.model.evidence import Counts, DockingState, Finding, Outcome, from_ns
+from mediad.model.ids import Digest
+from mediad.model.layout import handover_key, printable
+
+FORMAT = "mediad-handover/1"
+
+
+class Vault(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def put(self, key: str, data: bytes) -> bool: ...
+
+    def get(self, key: str) -> bytes: ...
+
+
+def close_docking(
+    ledger: Ledger,
+    vault: Vault,
+    docking_id: str,
+    state: DockingState,
+    findings: Sequence[Finding] = (),
+    *,
+    unit: str,
+    zone: ZoneInfo,
+    unlisted: int = 0,
+) -> tuple[dict[str, Any], Counts]:
+    """Write the hand-over record and close the docking; returns the record and its sums.
+
+    ``unlisted`` counts files that were known and are not named (folders looked at every few minutes). Durable when it returns.
+    """
+    with ledger.catalog.read() as conn:
+        row = evidence.docking(conn, docking_id)
+        if row is None:
+            raise IntegrityError(f"docking {docking_id} is not in the catalogue", hint="run `mediad fsck`")
+        files = list(_files(conn, docking_id, vault.name))
+        seq, chain_hash = record.head(conn)
+    counts = Counts(skipped=unlisted)
+    for f in files:
+        counts.add(Outcome(f["outcome"]), f["size"])
+    ended = ledger.clock()
+    body = {
+        "format": FORMAT,
+        "docking": docking_id,
+        "unit": unit,
+        "station": ledger.station,
+        "state": state.value,
+        "recorder": {"key": row.recorder, "label": row.label, "registered": row.registered},
+        "slot": row.slot,
+        "source": row.source,
+        "channel": row.channel,
+        "profile": row.profile,
+        "officer": row.officer,
+        "actor": row.actor,
+        "began_at": row.opened_at,
+        "ended_at": record.stamp(ended),
+        "continues": row.continues,
+        "counts": vars_of(counts),
+        "findings": [{"code": f.code, "subject": f.subject, "detail": f.detail} for f in findings],
+        "chain": {"seq": seq, "hash": chain_hash},
+        "files": files,
+    }
+    key = handover_key(datetime.fromisoformat(row.opened_at).astimezone(zone).date(), docking_id)
+    body, data = _put(vault, key, body, docking_id)
+    detail = {
+        "state": body["state"],
+        "ended_at": body["ended_at"],
+        "counts": body["counts"],
+        "findings": body["findings"],
+        "handover": {"vault": vault.name, "key": key, "sha256": Digest.sha256(data).hex},
+    }
+    ledger.record([Draft("docking.closed", docking_id, detail)])
+    return body, counts
+
+
+def vars_of(counts: Counts) -> dict[str, int]:
+    """Counts as the fields of ``ingest --json``."""
+    return {
+        "new": counts.new, "sightings": counts.sightings, "skipped": counts.skipped, "failed": counts.failed,
+        "bytes": counts.bytes,
+    }  # fmt: skip
+
+
+def _put(vault: Vault, key: str, body: dict[str, Any], docking_id: str) -> tuple[dict[str, Any], bytes]:
+    data = (canonical(body) + "\n").encode("utf-8")
+    try:
+        vault.put(key, data)
+    except KeyConflict:
+        # The power went between writing the record and closing the docking. That record stands; it is not written again.
+        data = vault.get(key)
+        found = json.loads(data)
+        if not isinstance(found, dict) or found.get("format") != FORMAT or found.get("docking") != docking_id:
+            raise
+        body = found
+    return body, data
+
+
+def _files(conn: Any, docking_id: str, vault: str) -> Iterator[dict[str, Any]]:
+    """Every file of the docking, in the order of its listing."""
+    results = evidence.outcomes(conn, docking_id, vault)
+    for event in evidence.events_of(conn, docking_id):
+        if event.kind != "docking.listed":
+            continue
+        body = event.body()
+        for claim in body["files"]:
+            yield _line(claim, results[claim["volume"], base64.b64decode(claim["path_b64"])])
+        yield from _known(conn, body["known"], vault)
+
+
+def _line(claim: Mapping[str, Any], row: Any) -> dict[str, Any]:
+    outcome, why = row.outcome, row.why
+    if outcome is None:
+        outcome, why = Outcome.FAILED.value, "not reached: the docking broke off"
+    return {
+        "volume": claim["volume"], "path": claim["path"], "path_b64": claim["path_b64"], "size": row.size,
+        "modified": record.stamp(from_ns(row.mtime_ns)), "outcome": outcome, "asset": row.asset,
+        "sha256": row.sha256, **({"sm3": row.sm3} if row.sm3 else {}), "key": row.key, "why": why,
+    }  # fmt: skip
+
+
+def _known(conn: Any, known: Iterable[Sequence[Any]], vault: str) -> Iterator[dict[str, Any]]:
+    entries = list(known)
+    ids = {e[4] for e in entries}
+    keys = evidence.replica_keys(conn, vault, ids)
+    digests = evidence.digests(conn, ids)
+    for volume, path_b64, size, mtime_ns, asset in entries:
+        yield {
+            "volume": volume, "path": printable(base64.b64decode(path_b64)), "path_b64": path_b64, "size": size,
+            "modified": record.stamp(from_ns(mtime_ns)), "outcome": Outcome.KNOWN.value, "asset": asset,
+            "sha256": digests.get(asset), "key": keys.get(asset), "why": "",
+        }  # fmt: skip

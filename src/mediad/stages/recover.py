@@ -1,0 +1,84 @@
+"""Recover: what a killed process left behind, found by asking the catalogue and the vault.
+
+A batch whose placements were committed is durable as a whole, so it is finished, not copied again: it is moved to its key
+if that had not happened yet, then verified like any other. Staging that no placement names was never promised and goes.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Protocol
+
+from mediad.catalog import evidence, work
+from mediad.catalog.ledger import Ledger
+
+
+class Vault(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def staged(self, owner: str, batch_id: str) -> bool: ...
+
+    def admit(self, owner: str, batch_id: str, key: str) -> None: ...
+
+    def owners(self) -> list[str]: ...
+
+    def clear_staging(self, owner: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPlacement:
+    """An original that was promised a key before its process ended."""
+
+    asset: str
+    key: str
+    sha256: str
+    detail: Mapping[str, Any]
+
+
+def open_batches(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]) -> list[list[OpenPlacement]]:
+    """Batches of dead dockings that lie in the vault but are not recorded; those without bytes lose their reservation.
+
+    ``abandoned`` says of a docking id whether no process holds its lock. Whoever calls this verifies the batches next.
+    """
+    with ledger.catalog.read() as conn:
+        rows = work.placements(conn, vault.name)
+    batches = []
+    for (batch, docking), group in groupby(rows, key=lambda r: (r.batch, r.docking)):
+        if not abandoned(docking):
+            continue
+        members = list(group)
+        folder = members[0].key.rpartition("/")[0]
+        if not vault.exists(folder) and vault.staged(docking, batch):
+            vault.admit(docking, batch, folder)
+        if vault.exists(folder):
+            batches.append([_placement(m) for m in members])
+        else:
+            digests = [m.sha256 for m in members]
+            ledger.catalog.write(lambda conn, d=digests: work.settle(conn, vault.name, d))  # type: ignore[misc]
+    return batches
+
+
+def _placement(row: Any) -> OpenPlacement:
+    detail = json.loads(row.detail)
+    return OpenPlacement("ast-" + detail["recording"].removeprefix("rec-"), row.key, row.sha256, detail)
+
+
+def abandoned_dockings(ledger: Ledger, abandoned: Callable[[str], bool]) -> list[str]:
+    """Open dockings that nobody works on: each is to be closed as interrupted."""
+    with ledger.catalog.read() as conn:
+        rows = evidence.open_dockings(conn)
+    return [row.id for row in rows if abandoned(row.id)]
+
+
+def clear_staging(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]) -> int:
+    """Remove the staging areas of dead dockings that no placement names any more; returns how many."""
+    with ledger.catalog.read() as conn:
+        needed = {row.docking for row in work.placements(conn, vault.name)}
+    gone = [owner for owner in vault.owners() if owner not in needed and abandoned(owner)]
+    for owner in gone:
+        vault.clear_staging(owner)
+    return len(gone)

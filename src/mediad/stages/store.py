@@ -1,0 +1,201 @@
+"""Store: reserve a place for each digest, and let the batch enter the vault by one rename.
+
+The order is the point (DESIGN, section 5): everything in the batch is durable before a placement names it, a placement is
+durable before the batch gets its key. Whatever is interrupted in between is finished by ``recover``.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mediad.catalog import evidence, work
+from mediad.catalog.ledger import Ledger
+from mediad.catalog.record import stamp
+from mediad.errors import VaultFull
+from mediad.model.custody import Draft, canonical
+from mediad.model.evidence import BatchPlan, Copied, Docking, Planned, SourceFile, kind_of
+from mediad.model.ids import asset_id, recording_id
+from mediad.model.layout import SIDECAR, batch_key, printable
+
+
+class Batch(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    def drop(self, name: str) -> None: ...
+
+    def seal(self, sidecar_name: str, sidecar: bytes, /) -> None: ...
+
+    def close(self) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+class Vault(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def admit(self, owner: str, batch_id: str, key: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One original under its key, not yet read back. ``detail`` is the state that its event will record."""
+
+    asset: str
+    key: str
+    sha256: str
+    detail: Mapping[str, Any]
+
+
+@dataclass
+class PlacedBatch:
+    """``placed`` lie in the vault; ``sighted`` are known bytes (asset id and claim); ``waiting`` are being stored by somebody
+    else at this moment and must be looked at again."""
+
+    placed: list[Placed] = field(default_factory=list)
+    sighted: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    waiting: list[tuple[Planned, Copied]] = field(default_factory=list)
+    full: VaultFull | None = None
+    """Set if the vault filled up before anything was promised: nothing of the batch stands, all of it is to be read again."""
+
+
+def claim_of(docking: Docking, copied: Copied) -> dict[str, Any]:
+    """What the source claimed of a copied file, as events hold it."""
+    return _claim(docking, copied.file)
+
+
+def _claim(docking: Docking, f: SourceFile) -> dict[str, Any]:
+    return {
+        "docking": docking.id, "source": docking.source.key, "volume": f.volume, "path": printable(f.path),
+        "path_b64": base64.b64encode(f.path).decode("ascii"), "size": f.size, "mtime_ns": f.mtime_ns,
+        "birth_ns": f.birth_ns, "device": f.device, "inode": f.inode,
+    }  # fmt: skip
+
+
+def _detail(docking: Docking, planned: Planned, copied: Copied, vault: str, key: str) -> dict[str, Any]:
+    digests = {d.algorithm: d.hex for d in copied.digests}
+    return {
+        **claim_of(docking, copied),
+        **digests,
+        "kind": kind_of(copied.head, copied.file.path).value,
+        "captured": {
+            "value": stamp(planned.captured.value),
+            "source": planned.captured.source,
+            "confidence": planned.captured.confidence,
+        },
+        "recording": recording_id(copied.sha256.value),
+        "recorder": docking.source.label,
+        "officer": planned.officer,
+        "important": planned.important,
+        "channel": docking.channel,
+        "vault": vault,
+        "key": key,
+    }
+
+
+def store_batch(
+    ledger: Ledger,
+    docking: Docking,
+    plan: BatchPlan,
+    copied: Sequence[tuple[Planned, Copied]],
+    batch: Batch,
+    vault: Vault,
+) -> PlacedBatch:
+    """Take known bytes out of the batch, make the rest durable, reserve it, and admit it to the vault."""
+    result = PlacedBatch()
+    key = batch_key(plan.shelf, docking.source.label, batch.id)
+    with ledger.catalog.read() as conn:
+        known = evidence.assets_by_digest(conn, {item.sha256.hex for _, item in copied})
+    new: dict[str, Placed] = {}
+    twins: list[tuple[Planned, Copied]] = []
+    for planned, item in copied:
+        digest = item.sha256.hex
+        if digest in known:
+            batch.drop(item.staged)
+            result.sighted.append((known[digest].id, claim_of(docking, item)))
+        elif digest in new:
+            twins.append((planned, item))
+        else:
+            file_key = f"{key}/{item.staged}"
+            detail = _detail(docking, planned, item, vault.name, file_key)
+            new[digest] = Placed(asset_id(item.sha256.value), file_key, digest, detail)
+    try:
+        _seal_and_reserve(ledger, docking, batch, vault.name, new)
+    except VaultFull as e:
+        batch.discard()
+        return PlacedBatch(full=e)
+    batch.close()
+    for planned, item in copied:
+        digest = item.sha256.hex
+        if digest not in known and digest not in new:
+            result.waiting.append((planned, item))
+    result.sighted += [
+        (new[item.sha256.hex].asset, claim_of(docking, item)) for _, item in twins if item.sha256.hex in new
+    ]
+    if new:
+        vault.admit(docking.id, batch.id, key)
+        result.placed.extend(new.values())
+    else:
+        batch.discard()
+    return result
+
+
+def _seal_and_reserve(
+    ledger: Ledger, docking: Docking, batch: Batch, vault: str, new: dict[str, Placed]
+) -> None:
+    """Make the batch durable, then reserve all of it or nothing. What somebody else is storing at this moment leaves the
+    batch and ``new``, and the batch is sealed anew: no sidecar ever names what its folder does not hold."""
+    while new:
+        batch.seal(SIDECAR, _sidecar(docking, batch.id, new.values()))
+        rows = [
+            {"vault": vault, "sha256": p.sha256, "key": p.key, "batch": batch.id, "docking": docking.id,
+             "detail": canonical(p.detail)}
+            for p in new.values()
+        ]  # fmt: skip
+        taken = ledger.catalog.write(lambda conn, rows=rows: work.reserve(conn, rows, ledger.clock()))  # type: ignore[misc]
+        if not taken:
+            return
+        for digest in taken:
+            batch.drop(new.pop(digest).key.rpartition("/")[2])
+
+
+def _sidecar(docking: Docking, batch_id: str, placed: Iterable[Placed]) -> bytes:
+    """What ingest knew of the batch, for whoever finds the folder without a catalogue."""
+    body = {
+        "format": "mediad-batch/1",
+        "batch": batch_id,
+        "docking": docking.id,
+        "recorder": {"key": docking.source.key, "label": docking.source.label},
+        "files": [{"asset": p.asset, **p.detail} for p in placed],
+    }
+    return (canonical(body) + "\n").encode("utf-8")
+
+
+def failure(docking: Docking, file: SourceFile, why: str) -> Draft:
+    """The fact that a file could not be taken."""
+    claim = _claim(docking, file)
+    return Draft("file.failed", docking.id, {k: claim[k] for k in ("volume", "path", "path_b64", "size")} | {"why": why})
+
+
+def resolve(
+    ledger: Ledger, docking: Docking, waiting: Sequence[tuple[Planned, Copied]], vault: str
+) -> tuple[list[tuple[str, Mapping[str, Any]]], list[tuple[Planned, Copied]], list[Planned]]:
+    """Look at files again whose bytes somebody else was storing: sightings by now, still under way, or to be read again
+    (the other's docking broke off before its bytes counted)."""
+    with ledger.catalog.read() as conn:
+        known = evidence.assets_by_digest(conn, {item.sha256.hex for _, item in waiting})
+        under_way = {row.sha256 for row in work.placements(conn, vault)}
+    sighted: list[tuple[str, Mapping[str, Any]]] = []
+    unsettled: list[tuple[Planned, Copied]] = []
+    again: list[Planned] = []
+    for planned, item in waiting:
+        digest = item.sha256.hex
+        if digest in known:
+            sighted.append((known[digest].id, claim_of(docking, item)))
+        elif digest in under_way:
+            unsettled.append((planned, item))
+        else:
+            again.append(planned)
+    return sighted, unsettled, again

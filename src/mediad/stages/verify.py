@@ -1,0 +1,123 @@
+"""Verify: read what was placed back from the medium, and only then record that it is an asset with a replica.
+
+What does not come back as it went in is set aside, kept, and raises an alarm; the file then counts as failed and is taken
+again at the next docking.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from mediad.catalog import work
+from mediad.catalog.ledger import Ledger
+from mediad.catalog.record import stamp
+from mediad.errors import NotFound, StorageError
+from mediad.model.custody import Draft
+from mediad.model.evidence import Outcome, ReadBack
+
+_SIDE_BY_SIDE = 4
+_SMALL = 4 * 1024 * 1024
+
+
+class Placed(Protocol):
+    @property
+    def asset(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def detail(self) -> Mapping[str, Any]: ...
+
+
+class Vault(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def read_back(self, key: str) -> ReadBack: ...
+
+    def set_aside(self, key: str) -> str: ...
+
+    def check(self) -> None: ...
+
+
+Claims = Sequence[tuple[str, Mapping[str, Any]]]
+"""Asset id and claim, per sighting."""
+
+
+def verify_batch(
+    ledger: Ledger, vault: Vault, placed: Sequence[Placed], sighted: Claims, failed: Sequence[Draft] = ()
+) -> list[tuple[Outcome, int]]:
+    """Read back, then record assets, replicas, recordings, sightings and failures in one transaction.
+
+    Returns outcome and size of every file. Raises StorageError only where the vault as a whole does not answer; nothing is
+    recorded then, and the open placements say what to finish.
+    """
+    drafts: list[Draft] = []
+    outcomes: list[tuple[Outcome, int]] = []
+    bad: set[str] = set()
+    for item, answer in zip(placed, _read_back(vault, placed), strict=True):
+        size = int(item.detail["size"])
+        if isinstance(answer, ReadBack) and answer.digest.hex == item.sha256 and answer.size == size:
+            detail = {**item.detail, "method": answer.method, "verified_at": stamp(ledger.clock())}
+            drafts.append(Draft("asset.stored", item.asset, detail))
+            outcomes.append((Outcome.STORED, size))
+        else:
+            bad.add(item.asset)
+            why = str(answer) if isinstance(answer, StorageError) else "other bytes came back than were written"
+            drafts += _mismatch(vault, item, why)
+            outcomes.append((Outcome.FAILED, size))
+    for asset, claim in sighted:
+        if asset in bad:
+            drafts.append(_failure(claim, "its twin could not be verified"))
+            outcomes.append((Outcome.FAILED, int(claim["size"])))
+        else:
+            drafts.append(Draft("asset.sighted", asset, dict(claim)))
+            outcomes.append((Outcome.SIGHTING, int(claim["size"])))
+    drafts.extend(failed)
+    outcomes += [(Outcome.FAILED, int(d.detail["size"])) for d in failed]
+    drafts.sort(key=lambda d: _ORDER.get(d.kind, 9))  # stable: events of one kind together, assets before their sightings
+
+    def also(conn: Connection) -> None:
+        work.settle(conn, vault.name, [p.sha256 for p in placed])
+
+    if drafts:
+        ledger.record(drafts, also=also)
+    return outcomes
+
+
+_ORDER = {"asset.stored": 0, "asset.sighted": 1, "file.failed": 2, "alarm.raised": 3}
+
+
+def _read_back(vault: Vault, placed: Sequence[Placed]) -> Iterable[ReadBack | StorageError]:
+    def one(item: Placed) -> ReadBack | StorageError:
+        try:
+            return vault.read_back(item.key)
+        except (StorageError, NotFound) as e:
+            vault.check()  # a vault that is gone altogether says nothing about single files
+            return StorageError(e.message)
+
+    if len(placed) > 1 and all(p.detail["size"] <= _SMALL for p in placed):
+        with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="verify") as pool:
+            return list(pool.map(one, placed))
+    return [one(p) for p in placed]
+
+
+def _failure(claim: Mapping[str, Any], why: str) -> Draft:
+    return Draft(
+        "file.failed", claim["docking"], {k: claim[k] for k in ("volume", "path", "path_b64", "size")} | {"why": why}
+    )
+
+
+def _mismatch(vault: Vault, item: Placed, why: str) -> list[Draft]:
+    try:
+        where = vault.set_aside(item.key)
+    except StorageError as e:
+        where = f"{item.key} (it could not be moved: {e})"
+    detail = {"code": "verify-mismatch", "detail": f"{why}; set aside as {where}", "key": item.key, "sha256": item.sha256}
+    return [_failure(item.detail, f"not verified: {why}"), Draft("alarm.raised", item.asset, detail)]
