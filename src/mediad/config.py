@@ -89,9 +89,13 @@ class Ingest(_Section):
     """How files are taken."""
 
     sm3: bool = Field(False, description="keep an SM3 digest (GB/T 32905) beside the SHA-256 of every original")
-    reserve_bytes: int = Field(2 * 1024**3, ge=0, description="bytes of a vault that stay free; below that ingest pauses")
+    reserve_bytes: int = Field(
+        2 * 1024**3, ge=0, description="bytes of a vault that stay free; below that ingest pauses"
+    )
     reserve_percent: float = Field(1.0, ge=0, le=50, description="percent of a vault that stay free, if that is more")
-    max_files: int = Field(1_000_000, ge=1, description="files looked at in one docking; a card with more calls for a person")
+    max_files: int = Field(
+        1_000_000, ge=1, description="files looked at in one docking; a card with more calls for a person"
+    )
 
 
 class Devices(_Section):
@@ -101,8 +105,12 @@ class Devices(_Section):
     unknown: Literal["ingest", "ignore"] = Field(
         "ingest", description="a device that is no registered recorder: take its files and flag it, or leave it alone"
     )
-    settle_seconds: float = Field(2.0, ge=0, le=60, description="quiet time after which a port's partitions are complete")
-    power_off: bool = Field(False, description="power the device off when it is safe to take (it then no longer charges)")
+    settle_seconds: float = Field(
+        2.0, ge=0, le=60, description="quiet time after which a port's partitions are complete"
+    )
+    power_off: bool = Field(
+        False, description="power the device off when it is safe to take (it then no longer charges)"
+    )
     profiles: tuple[Path, ...] = Field(
         (Path("recorders"), SHIPPED_PROFILES), description="folders of recorder profiles; a missing one is skipped"
     )
@@ -234,7 +242,9 @@ def _resolve(config: Config, file: Path) -> Config:
     runtime = config.station.runtime
     names = [v.name for v in config.vault] + [f"folder {f.name}" for f in config.folder]
     if double := {n for n in names if names.count(n) > 1}:
-        raise ConfigError(f"{file}: the name {double.pop()!r} is given twice", hint="names of vaults and folders are unique")
+        raise ConfigError(
+            f"{file}: the name {double.pop()!r} is given twice", hint="names of vaults and folders are unique"
+        )
     return config.model_copy(
         update={
             "station": config.station.model_copy(

@@ -54,7 +54,7 @@ class StorageError(MediadError):
     """A vault or the catalogue could not do its part."""
 
     default_code = "storage"
-    retry = "later"
+    retry: ClassVar[Retry] = "later"
 
 
 class VaultFull(StorageError):
@@ -93,7 +93,7 @@ class DeviceError(MediadError):
     """A recorder, or its mount, failed."""
 
     default_code = "device"
-    retry = "redock"
+    retry: ClassVar[Retry] = "redock"
 
 
 class DeviceGone(DeviceError):

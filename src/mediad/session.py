@@ -128,7 +128,14 @@ class Session:
     """The work on one docking. Use it once."""
 
     def __init__(
-        self, parts: Parts, docking: Docking, source: Source, profile: Profile, progress: Progress, *, name_known: bool = True
+        self,
+        parts: Parts,
+        docking: Docking,
+        source: Source,
+        profile: Profile,
+        progress: Progress,
+        *,
+        name_known: bool = True,
     ) -> None:
         self.parts, self.docking, self.source, self.profile, self.progress = parts, docking, source, profile, progress
         self.name_known = name_known
@@ -195,9 +202,9 @@ class Session:
             self._batches(dock.plan(self.docking, self.profile, again), last_try=True)
         while self.waiting or self.unsealed:
             if self.unsealed:
-                again, self.unsealed = self.unsealed, []
-                self._await_space(sum(f.file.size for f, _ in again), hurt=again[-1][1])
-                self._batches([f for f, _ in again], last_try=True)
+                unsealed, self.unsealed = self.unsealed, []
+                self._await_space(sum(p.file.size for p, _ in unsealed), hurt=unsealed[-1][1])
+                self._batches([p for p, _ in unsealed], last_try=True)
             else:
                 self._resolve_waiting()
 
@@ -376,16 +383,14 @@ class _Settler:
             if self._error is None:
                 try:
                     self._settle_one(*job)
-                except BaseException as e:  # noqa: BLE001 - raised in the reader's thread
+                except BaseException as e:
                     self._error = e
             else:
                 job[0].close()
             self._jobs.task_done()
 
 
-def finish_open_work(
-    parts: Parts, abandoned: Callable[[str], bool], *, unit: str, zone: Any
-) -> dict[str, int]:
+def finish_open_work(parts: Parts, abandoned: Callable[[str], bool], *, unit: str, zone: Any) -> dict[str, int]:
     """After a crash, and at every start: finish open placements, close broken dockings, clear staging, mirror the log."""
     ledger, vault = parts.ledger, parts.vault
     adopted = 0
@@ -402,4 +407,3 @@ def finish_open_work(
     if adopted or closed:
         _log.warning("finished what was interrupted", originals=adopted, dockings=len(closed))
     return {"originals": adopted, "dockings": len(closed), "staging": cleared}
-

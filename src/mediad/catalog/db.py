@@ -39,7 +39,12 @@ def _engine(url: str, *, write: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def _connect(raw: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
         raw.isolation_level = None  # BEGIN is ours: the driver would begin late, after the chain head was read
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_SECONDS * 1000}"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_SECONDS * 1000}",
+        ):
             raw.execute(f"PRAGMA {pragma}")
         if not write:
             raw.execute("PRAGMA query_only=ON")
@@ -198,9 +203,9 @@ class Catalog:
                         results.append((job, None, e))
                     except DatabaseError:
                         raise
-                    except Exception as e:  # noqa: BLE001 - belongs to the caller that handed the function in
+                    except Exception as e:
                         results.append((job, None, e))
-        except BaseException as e:  # noqa: BLE001 - nothing of the group stands; every caller learns it
+        except BaseException as e:
             for job in group:
                 job.future.set_exception(e)
             return

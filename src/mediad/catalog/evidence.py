@@ -1,6 +1,5 @@
 """What the catalogue knows of evidence: questions only. Answers are model values or plain rows."""
 
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[start : start + _CHUNK]
 
 
-def claims(conn: Connection, source: str, vault: str) -> dict[tuple[str, bytes], Row[Any]]:
+def claims(conn: Connection, source: str, vault: str) -> dict[tuple[str, bytes], Any]:
     """What is known of a source: (volume, path) to the newest claim whose asset has a replica in the vault."""
     c, a, r = t.claim.c, t.asset.c, t.replica.c
     rows = conn.execute(
@@ -29,7 +28,7 @@ def claims(conn: Connection, source: str, vault: str) -> dict[tuple[str, bytes],
     return {(row.volume, row.path): row for row in rows}
 
 
-def assets_by_digest(conn: Connection, sha256: Iterable[str]) -> dict[str, Row[Any]]:
+def assets_by_digest(conn: Connection, sha256: Iterable[str]) -> dict[str, Any]:
     """SHA-256 (hex) to the asset row, for those that are assets."""
     a = t.asset.c
     found = {}
@@ -86,7 +85,7 @@ def events_of(conn: Connection, subject: str) -> list[Event]:
     return [Event(*row) for row in rows]
 
 
-def outcomes(conn: Connection, docking_id: str, vault: str) -> dict[tuple[str, bytes], Row[Any]]:
+def outcomes(conn: Connection, docking_id: str, vault: str) -> dict[tuple[str, bytes], Any]:
     """(volume, path) to outcome, asset, digests and key of every file of a docking that was not known before."""
     f, a, r = t.source_file.c, t.asset.c, t.replica.c
     rows = conn.execute(
@@ -164,8 +163,6 @@ def totals(conn: Connection) -> dict[str, int]:
         "alarms": conn.execute(n(t.alarm)).scalar_one(),
         "events": conn.execute(select(func.coalesce(func.max(t.custody.c.seq), 0))).scalar_one(),
     }
-
-
 
 
 def digests(conn: Connection, assets: Iterable[str]) -> dict[str, str]:

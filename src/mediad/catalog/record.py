@@ -96,7 +96,13 @@ def _station_founded(conn: Connection, batch: Batch) -> None:
 
 def _vault_registered(conn: Connection, batch: Batch) -> None:
     rows = [
-        {"name": e.subject, "marker": d["marker"], "kind": d["kind"], "dedicated": d["dedicated"], "registered_at": e.at}
+        {
+            "name": e.subject,
+            "marker": d["marker"],
+            "kind": d["kind"],
+            "dedicated": d["dedicated"],
+            "registered_at": e.at,
+        }
         for e, d in batch
     ]
     upsert(conn, t.vault, rows)

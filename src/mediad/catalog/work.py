@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from mediad.catalog import tables as t
-from mediad.catalog.record import upsert, stamp
+from mediad.catalog.record import stamp, upsert
 from mediad.model.custody import GENESIS, Event
 
 

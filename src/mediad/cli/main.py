@@ -48,7 +48,8 @@ def exit_code(error: MediadError) -> int:
 @app.callback()
 def _main(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Configuration; else MEDIAD_CONFIG, else /etc/mediad/mediad.toml.")
+        Path | None,
+        typer.Option("--config", "-c", help="Configuration; else MEDIAD_CONFIG, else /etc/mediad/mediad.toml."),
     ] = None,
 ) -> None:
     common.selected_config = config

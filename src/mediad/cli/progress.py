@@ -36,7 +36,8 @@ class _Plain:
 
     def _show(self) -> None:
         print(
-            f"{self.name}: {self.done_files}/{self.files} files, {self.done // 2**20}/{self.size // 2**20} MiB", file=sys.stderr
+            f"{self.name}: {self.done_files}/{self.files} files, {self.done // 2**20}/{self.size // 2**20} MiB",
+            file=sys.stderr,
         )
 
 

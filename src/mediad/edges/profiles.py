@@ -78,7 +78,9 @@ def _check(file: Path, section: str, table: dict[str, Any]) -> None:
 
 def _check_values(file: Path, profile: Profile) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", profile.name):
-        raise ConfigError(f"{file}: name = {profile.name!r}: lower-case letters, digits and dashes", hint="name the profile")
+        raise ConfigError(
+            f"{file}: name = {profile.name!r}: lower-case letters, digits and dashes", hint="name the profile"
+        )
     if profile.attach not in ("storage", "mtp", "folder", "unlock"):
         raise ConfigError(f"{file}: attach = {profile.attach!r}", hint="storage, mtp, folder or unlock")
     if (profile.attach == "unlock") != (profile.unlock is not None and bool(profile.unlock.command)):
@@ -94,7 +96,9 @@ def _check_values(file: Path, profile: Profile) -> None:
         try:
             _ = zone and ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
-            raise ConfigError(f"{file}: {key} = {zone!r} is no time zone", hint="use a name like Asia/Shanghai") from None
+            raise ConfigError(
+                f"{file}: {key} = {zone!r} is no time zone", hint="use a name like Asia/Shanghai"
+            ) from None
     if m.usb_id and m.keys == 1:
         raise ConfigError(
             f"{file}: match.usb_id alone matches unrelated products",

@@ -73,7 +73,7 @@ class _Line:
                 try:
                     with memoryview(buffer) as view, view[:length] as part:
                         self._work(part)
-                except BaseException as e:  # noqa: BLE001 - raised by the copy that owns this line
+                except BaseException as e:
                     self.error = e
             self._then(buffer, length)
 

@@ -38,9 +38,13 @@ class SourceTree:
         try:
             self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except NotADirectoryError:
-            raise SourceError(f"{root} is not a folder", code="source-not-folder", hint="give a card's mount or a folder") from None
+            raise SourceError(
+                f"{root} is not a folder", code="source-not-folder", hint="give a card's mount or a folder"
+            ) from None
         except OSError as e:
-            raise DeviceError(f"{root}: {os.strerror(e.errno or 0)}", hint="check that it is mounted and readable") from e
+            raise DeviceError(
+                f"{root}: {os.strerror(e.errno or 0)}", hint="check that it is mounted and readable"
+            ) from e
         self.device = os.fstat(self._fd).st_dev
         self._last: tuple[bytes, int] | None = None
 
@@ -72,7 +76,9 @@ class SourceTree:
                 if info is None:
                     yield Rejected(self.volume, path, f"cannot be looked at: {error}", Outcome.FAILED)
                 elif stat.S_ISREG(info.mode):
-                    yield SourceFile(self.volume, path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode)
+                    yield SourceFile(
+                        self.volume, path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode
+                    )
                 elif stat.S_ISDIR(info.mode):
                     if info.device != self.device:
                         yield Rejected(self.volume, path, "another file system is mounted here")
@@ -81,7 +87,9 @@ class SourceTree:
                     else:
                         pending.append(path)
                 else:
-                    yield Rejected(self.volume, path, f"{_KINDS.get(stat.S_IFMT(info.mode), 'no regular file')}, not followed")
+                    yield Rejected(
+                        self.volume, path, f"{_KINDS.get(stat.S_IFMT(info.mode), 'no regular file')}, not followed"
+                    )
 
     def _entries(self, directory: bytes) -> list[tuple[bytes, "_Info | None", str]]:
         fd = self._directory(directory)
@@ -141,7 +149,9 @@ class SourceTree:
         try:
             info = _statx(self._directory(directory), name)
         except OSError as e:
-            raise SourceError("it vanished" if e.errno == errno.ENOENT else os.strerror(e.errno or 0), code="source-open") from e
+            raise SourceError(
+                "it vanished" if e.errno == errno.ENOENT else os.strerror(e.errno or 0), code="source-open"
+            ) from e
         if not stat.S_ISREG(info.mode):
             raise SourceError("it is no regular file any more", code="source-changed")
         return SourceFile(file.volume, file.path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode)
@@ -198,7 +208,9 @@ class OpenFile:
         if not stat.S_ISREG(now.st_mode):
             raise SourceError("it is no regular file any more", code="source-changed")
         if (now.st_size, now.st_mtime_ns) != (self._file.size, self._file.mtime_ns):
-            raise SourceError("it changed while it was read", code="source-changed", hint="dock it again when it is finished")
+            raise SourceError(
+                "it changed while it was read", code="source-changed", hint="dock it again when it is finished"
+            )
 
 
 # --- statx(2): Python 3.11 knows no birth time -------------------------------------------------------------------------

@@ -40,7 +40,9 @@ class StagedBatch:
         self._pool = pool
         self._one_sync = one_sync
         path.mkdir(mode=0o750)
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # before any write: syncfs reports from here on
+        self._fd = os.open(
+            path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        )  # before any write: syncfs reports from here on
         self._names: list[str] = []
 
     def take(
@@ -50,7 +52,9 @@ class StagedBatch:
         file is gone again."""
         fd = -1
         try:
-            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o440, dir_fd=self._fd)
+            fd = os.open(
+                name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o440, dir_fd=self._fd
+            )
             taken = pump.copy(source, fd, size, algorithms, self._pool, progress)
             if size > pump.BUFFER:
                 os.fsync(fd)  # large files one by one, while the next is read; small ones together in ``seal``
@@ -156,7 +160,9 @@ class LocalVault:
         found = self.read_marker()
         if found != marker:
             what = "is not mounted or empty" if found is None else "holds the marker of another vault"
-            raise VaultOffline(f"vault {self.name} {what} ({self.root})", hint="mount the right disk; mediad writes to no other")
+            raise VaultOffline(
+                f"vault {self.name} {what} ({self.root})", hint="mount the right disk; mediad writes to no other"
+            )
         self._marker = marker
         self._one_sync = files.is_local(self.root)
         try:

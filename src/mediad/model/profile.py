@@ -132,7 +132,7 @@ def _time(text: str, zone: ZoneInfo) -> datetime | None:
     if len(digits) != 14 or not digits.isascii():
         return None
     try:
-        local = datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007 - the zone is set below
+        local = datetime.strptime(digits, "%Y%m%d%H%M%S")
         return local.replace(tzinfo=UTC if text.endswith("Z") else zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None

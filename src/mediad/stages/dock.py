@@ -54,7 +54,9 @@ def open_docking(ledger: Ledger, docking: Docking) -> None:
     ledger.record([draft])
 
 
-def look(ledger: Ledger, docking: Docking, volumes: Iterable[Walk], profile: Profile, vault: str, max_files: int) -> Listing:
+def look(
+    ledger: Ledger, docking: Docking, volumes: Iterable[Walk], profile: Profile, vault: str, max_files: int
+) -> Listing:
     """List a source and tell what is new from what is known without reading. Writes nothing."""
     with ledger.catalog.read() as conn:
         known = evidence.claims(conn, docking.source.key, vault)

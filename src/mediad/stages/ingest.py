@@ -74,7 +74,9 @@ def copy_batch(
             if source.present():
                 result.failed.append((planned, e))
                 continue
-            result.stopped = DeviceGone("the recorder was taken away", hint="dock it again: what is stored is not read again")
+            result.stopped = DeviceGone(
+                "the recorder was taken away", hint="dock it again: what is stored is not read again"
+            )
         except MediadError as e:
             result.stopped = e
         else:
@@ -99,7 +101,12 @@ def _settle(file: SourceFile, part: str, taken: Taken, batch: Batch, seen: set[D
 
 
 def _copy(
-    file: SourceFile, name: str, batch: Batch, source: Source, algorithms: Sequence[str], progress: Callable[[int], None]
+    file: SourceFile,
+    name: str,
+    batch: Batch,
+    source: Source,
+    algorithms: Sequence[str],
+    progress: Callable[[int], None],
 ) -> Taken:
     with source.open(file) as opened:
         taken = batch.take(opened.fd, name, file.size, algorithms, progress)

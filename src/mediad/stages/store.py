@@ -142,9 +142,7 @@ def store_batch(
     return result
 
 
-def _seal_and_reserve(
-    ledger: Ledger, docking: Docking, batch: Batch, vault: str, new: dict[str, Placed]
-) -> None:
+def _seal_and_reserve(ledger: Ledger, docking: Docking, batch: Batch, vault: str, new: dict[str, Placed]) -> None:
     """Make the batch durable, then reserve all of it or nothing. What somebody else is storing at this moment leaves the
     batch and ``new``, and the batch is sealed anew: no sidecar ever names what its folder does not hold."""
     while new:
@@ -176,7 +174,9 @@ def _sidecar(docking: Docking, batch_id: str, placed: Iterable[Placed]) -> bytes
 def failure(docking: Docking, file: SourceFile, why: str) -> Draft:
     """The fact that a file could not be taken."""
     claim = _claim(docking, file)
-    return Draft("file.failed", docking.id, {k: claim[k] for k in ("volume", "path", "path_b64", "size")} | {"why": why})
+    return Draft(
+        "file.failed", docking.id, {k: claim[k] for k in ("volume", "path", "path_b64", "size")} | {"why": why}
+    )
 
 
 def resolve(

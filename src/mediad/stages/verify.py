@@ -81,7 +81,9 @@ def verify_batch(
             outcomes.append((Outcome.SIGHTING, int(claim["size"])))
     drafts.extend(failed)
     outcomes += [(Outcome.FAILED, int(d.detail["size"])) for d in failed]
-    drafts.sort(key=lambda d: _ORDER.get(d.kind, 9))  # stable: events of one kind together, assets before their sightings
+    drafts.sort(
+        key=lambda d: _ORDER.get(d.kind, 9)
+    )  # stable: events of one kind together, assets before their sightings
 
     def also(conn: Connection) -> None:
         work.settle(conn, vault.name, [p.sha256 for p in placed])
@@ -119,5 +121,10 @@ def _mismatch(vault: Vault, item: Placed, why: str) -> list[Draft]:
         where = vault.set_aside(item.key)
     except StorageError as e:
         where = f"{item.key} (it could not be moved: {e})"
-    detail = {"code": "verify-mismatch", "detail": f"{why}; set aside as {where}", "key": item.key, "sha256": item.sha256}
+    detail = {
+        "code": "verify-mismatch",
+        "detail": f"{why}; set aside as {where}",
+        "key": item.key,
+        "sha256": item.sha256,
+    }
     return [_failure(item.detail, f"not verified: {why}"), Draft("alarm.raised", item.asset, detail)]
