@@ -53,11 +53,7 @@ def main() -> int:
     if mode == "empty":
         return 0
     if mode == "environment":
-        print(
-            json.dumps(
-                {"serial": json.dumps(dict(os.environ)).replace('"', "'")[:190], "unit": " ".join(sys.argv)}
-            )
-        )
+        print(json.dumps({"serial": json.dumps(dict(os.environ)).replace('"', "'")[:190], "unit": " ".join(sys.argv)}))
         return 0
     if mode == "echo-password":
         print(f"wrong password {given.decode()}", file=sys.stderr)

@@ -105,9 +105,7 @@ def test_the_port_is_the_id_path_up_to_the_interface() -> None:
 
 def test_a_device_without_id_path_gets_the_same_port_from_its_devpath() -> None:
     assert port_from_devpath(f"{HOST}/usb1/1-2/1-2.3") == PORT_2_3
-    assert (
-        port_from_devpath("/devices/platform/dummy_hcd.0/usb3/3-1") == "platform-dummy_hcd.0-usb-0:1"
-    )
+    assert port_from_devpath("/devices/platform/dummy_hcd.0/usb3/3-1") == "platform-dummy_hcd.0-usb-0:1"
     assert port_from_devpath(f"{HOST}/usb1") == ""
     assert set(after(usb("1-2.3", ID_PATH=""))) == {PORT_2_3}
 
@@ -118,7 +116,12 @@ def test_a_card_with_one_partition_is_one_device_with_one_volume() -> None:
     assert (device.kind, device.serial, device.vid, device.pid) == ("storage", "REC0001", "46f4", "0001")
     assert (device.vendor, device.model, device.bus, device.dev) == ("QEMU", "QEMU USB HARDDRIVE", 1, 5)
     (volume,) = device.volumes
-    assert (volume.devnode, volume.fstype, volume.uuid, volume.label) == ("/dev/sda1", "vfat", "0A0B-0001", "REC")
+    assert (volume.devnode, volume.fstype, volume.uuid, volume.label) == (
+        "/dev/sda1",
+        "vfat",
+        "0A0B-0001",
+        "REC",
+    )
     assert (volume.partition, volume.size, volume.disk_seq) == (1, 4_000_000_000, 11)
 
 
@@ -144,7 +147,8 @@ def test_several_luns_are_volumes_of_one_device() -> None:
 
 def test_a_disk_without_partition_table_is_itself_the_volume() -> None:
     devices = after(
-        usb("1-1"), block("1-1", "sda", ID_PART_TABLE_TYPE="", ID_FS_TYPE="vfat", ID_FS_LABEL_ENC="\\xe5\\x8d\\xa1")
+        usb("1-1"),
+        block("1-1", "sda", ID_PART_TABLE_TYPE="", ID_FS_TYPE="vfat", ID_FS_LABEL_ENC="\\xe5\\x8d\\xa1"),
     )
     (volume,) = devices[PORT_1].volumes
     assert (volume.devnode, volume.partition, volume.label) == ("/dev/sda", 0, "卡")
@@ -167,7 +171,9 @@ def test_a_damaged_card_is_shown_with_an_unknown_file_system() -> None:
 
 def test_hubs_are_no_devices_and_what_hangs_on_them_is() -> None:
     hub = usb("1-2", TYPE="9/0/1", ID_USB_INTERFACES=":090000:")
-    root = UsbFact("add", f"{HOST}/usb1", usb("1-1").properties | {"TYPE": "9/0/0", "ID_PATH": "pci-0000:00:03.0"})
+    root = UsbFact(
+        "add", f"{HOST}/usb1", usb("1-1").properties | {"TYPE": "9/0/0", "ID_PATH": "pci-0000:00:03.0"}
+    )
     devices = after(root, hub, usb("1-2.3"), usb("1-2.4", ID_SERIAL_SHORT="B"))
     assert set(devices) == {PORT_2_3, "pci-0000:00:03.0-usb-0:2.4"}
     assert devices["pci-0000:00:03.0-usb-0:2.4"].serial == "B"

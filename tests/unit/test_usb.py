@@ -1,4 +1,4 @@
-"""The watcher: when it tells, when it blocks, and whether a stay is still there.  Facts come through a real pipe, sysfs is a tree."""
+"""The watcher: when it tells, when it blocks, whether a stay is still there.  Real pipe, sysfs as a tree."""
 
 from __future__ import annotations
 
@@ -191,9 +191,7 @@ def test_a_stay_is_present_while_device_and_media_are_the_same(
     ],
     ids=["re-enumerated", "being torn down", "no medium", "another medium"],
 )
-def test_a_stay_is_over_when(
-    docked: tuple[UsbWatcher, UsbDevice, Path], path: str, text: str
-) -> None:
+def test_a_stay_is_over_when(docked: tuple[UsbWatcher, UsbDevice, Path], path: str, text: str) -> None:
     watcher, device, node = docked
     (node / path).write_text(text)
     assert not watcher.present(device)
