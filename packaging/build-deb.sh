@@ -45,7 +45,7 @@ if [ ! -d "$site" ]; then
     part=$root/var/package-cache/.part
     # Only built wheels, for the C library of Debian 12 or an older one: nothing is compiled against this machine.
     platforms=(); for m in 36 35 34 31 28 27 24 17 12 5; do platforms+=(--platform "manylinux_2_${m}_x86_64"); done
-    "$py" -m pip install -q --disable-pip-version-check --no-compile --no-warn-script-location \
+    "$py" -m pip install -qq --disable-pip-version-check --no-compile --no-warn-script-location \
         --root-user-action=ignore --target "$part" --only-binary :all: --implementation cp --python-version 3.11 \
         "${platforms[@]}" --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
         -c constraints.txt -r "$deps" >&2
