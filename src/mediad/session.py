@@ -144,22 +144,38 @@ class Session:
         self.unsealed: list[tuple[Planned, VaultFull]] = []
 
     def run(self) -> Result:
-        """1 open · 2 look · 3 read and store, batch by batch · 4 hand over · 5 mirror. Raises only what makes closing impossible."""
-        p = self.parts
-        dock.open_docking(p.ledger, self.docking)
+        """1 open · 2 look · 3 read and store, batch by batch · 4 hand over · 5 mirror.
+
+        Raises only what makes closing impossible; the docking then stays open and is closed by ``finish_open_work``.
+        """
+        dock.open_docking(self.parts.ledger, self.docking)
         self.log.info("docked", where=self.docking.where, profile=self.profile.name)
-        error: MediadError | None = None
-        listing = Listing()
+        listing, error = Listing(), None
         try:
-            listing = dock.look(
-                p.ledger, self.docking, self.source.volumes(), self.profile, p.vault.name, p.limits.max_files
-            )  # fmt: skip
-            if not self.source.present():
-                raise DeviceGone("the recorder was taken away", hint="dock it again")
-            dock.record_listing(p.ledger, self.docking, listing, name_known=self.name_known)
+            listing = self._look()
+            dock.record_listing(self.parts.ledger, self.docking, listing, name_known=self.name_known)
             self._read(listing)
         except MediadError as e:
             error = e
+        return self._hand_over(listing, error)
+
+    def run_if_new(self) -> Result | None:
+        """The same for a folder that is looked at again and again: without anything new there is no docking at all."""
+        listing = self._look()
+        return self.run() if listing.new or any(r.outcome is Outcome.FAILED for r in listing.rejected) else None
+
+    def _look(self) -> Listing:
+        p = self.parts
+        listing = dock.look(
+            p.ledger, self.docking, self.source.volumes(), self.profile, p.vault.name, p.limits.max_files
+        )  # fmt: skip
+        if not self.source.present():
+            # A pulled card looks empty: a listing counts only if the device is still there afterwards.
+            raise DeviceGone("the recorder was taken away", hint="dock it again")
+        return listing
+
+    def _hand_over(self, listing: Listing, error: MediadError | None) -> Result:
+        p = self.parts
         state = self._state(error, listing)
         findings = list(listing.findings)
         if not self.docking.source.registered:
@@ -171,10 +187,8 @@ class Session:
             unlisted=0 if self.name_known else len(listing.known),
         )  # fmt: skip
         self._mirror()
-        if counts.failed and state is DockingState.COMPLETE:
-            state = DockingState.INCOMPLETE
-        self.log.info("handed over", state=state.value, **handover.vars_of(counts))
-        return Result(self.docking.id, state, counts, body, findings, error)
+        self.log.info("handed over", state=body["state"], **handover.vars_of(counts))
+        return Result(self.docking.id, DockingState(body["state"]), counts, body, findings, error)
 
     def _mirror(self) -> None:
         with self.parts.mirroring:

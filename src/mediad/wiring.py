@@ -6,17 +6,17 @@ import getpass
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from mediad.config import Config, VaultSection
+from mediad.config import Config, Folder, VaultSection
 from mediad.edges import files
 from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.edges.pump import BufferPool
-from mediad.edges.source import SourceSet, SourceTree
+from mediad.edges.source import BrokenVolume, SettledTree, SourceSet, SourceTree
 from mediad.edges.vault import LocalVault
 from mediad.errors import CatalogError, Refused
 from mediad.model.custody import Draft
@@ -24,10 +24,11 @@ from mediad.model.evidence import Docking, DockingState, SourceIdentity
 from mediad.model.ids import short_digest, stamped_id
 from mediad.model.layout import safe_name, segment_prefix
 from mediad.model.profile import DeviceFacts, Profile, choose
+from mediad.model.slots import SlotIdentity, UsbDevice, plausible_serial
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
-    from mediad.session import Progress, Result
+    from mediad.session import Progress, Result, Session
 
 
 def now() -> datetime:
@@ -168,9 +169,10 @@ class Station:
         """The most particular profile; the built-in generic one where none fits, since footage must not be lost."""
         return choose(self.profiles, facts) or GENERIC
 
-    def dock(
+    @contextmanager
+    def session(
         self,
-        trees: Sequence[SourceTree],
+        source: SourceSet,
         *,
         identity: SourceIdentity,
         profile: Profile,
@@ -180,35 +182,36 @@ class Station:
         channel: str = "body-camera",
         officer: str = "",
         wall_clock: Mapping[str, bool] | None = None,
-        present: Callable[[], bool] = lambda: True,
         name_known: bool = True,
-    ) -> Result:
-        """See one docking through. Raises Busy if the same source is being docked already."""
+    ) -> Iterator[Session]:
+        """A session for one docking, with its locks held. Raises Busy if the same source is being docked already.
+
+        ``wall_clock`` says of a volume whether its file times are wall clock; then the profile's zone makes them instants.
+        """
         from mediad.catalog import evidence
         from mediad.session import Session
 
-        with self.ledger.catalog.read() as conn:
-            last = evidence.last_docking(conn, identity.key)
-        broken = last is not None and last.state == DockingState.INTERRUPTED
-        zone = ZoneInfo(profile.file_zone) if profile.file_zone else self.zone
-        docking = Docking(
-            id=new_id("dck"),
-            source=identity,
-            slot=slot,
-            where=where,
-            channel=channel,
-            profile=profile.name,
-            officer=officer,
-            opened_at=now(),
-            unit_zone=self.zone,
-            zones={volume: zone for volume, wall in (wall_clock or {}).items() if wall},
-            continues=last.id if last is not None and broken else None,
-        )
         source_lock = self.locks / f"source-{short_digest((identity.key + where).encode())}.lock"
-        busy = f"{where or identity.label} is being docked already"
-        with files.locked(source_lock, busy=busy), self._held(docking.id):
-            source = SourceSet(trees, present)
-            return Session(self.parts, docking, source, profile, progress, name_known=name_known).run()
+        with files.locked(source_lock, busy=f"{where or identity.label} is being docked already"):
+            with self.ledger.catalog.read() as conn:
+                last = evidence.last_docking(conn, identity.key)
+            broken = last is not None and last.state == DockingState.INTERRUPTED
+            zone = ZoneInfo(profile.file_zone) if profile.file_zone else self.zone
+            docking = Docking(
+                id=new_id("dck"),
+                source=identity,
+                slot=slot,
+                where=where,
+                channel=channel,
+                profile=profile.name,
+                officer=officer,
+                opened_at=now(),
+                unit_zone=self.zone,
+                zones={volume: zone for volume, wall in (wall_clock or {}).items() if wall},
+                continues=last.id if last is not None and broken else None,
+            )
+            with self._held(docking.id):
+                yield Session(self.parts, docking, source, profile, progress, name_known=name_known)
 
     @contextmanager
     def _held(self, docking_id: str) -> Iterator[None]:
@@ -227,16 +230,15 @@ def dock_path(
 
     found = origin(path)
     tree = SourceTree(found.path)
-    try:
+    with closing(SourceSet([tree], lambda: _is_there(found.path, tree))) as source:
         keys = [f"serial:{recorder}"] if recorder else []
-        keys += [f"serial:{found.serial}"] if found.serial else []
+        keys += [f"serial:{found.serial}"] if plausible_serial(found.serial) else []
         keys += [f"fsuuid:{found.uuid}"] if found.uuid else []
         label = recorder or found.serial or found.label or found.uuid or found.path.name or "folder"
         identity = station.identify(keys or [f"folder:{found.path}"], label)
-        names = tree.root_names()
-        facts = DeviceFacts("storage", found.serial, found.vendor, found.model, "", (found.label,), names)
-        return station.dock(
-            [tree],
+        facts = DeviceFacts("storage", found.serial, found.vendor, found.model, "", (found.label,), tree.root_names())
+        with station.session(
+            source,
             identity=identity,
             profile=station.profile_for(facts),
             progress=progress,
@@ -244,10 +246,81 @@ def dock_path(
             channel=channel or ("body-camera" if identity.identified else "manual"),
             officer=officer,
             wall_clock={"": found.wall_clock},
-            present=lambda: _is_there(found.path, tree),
-        )
+        ) as session:
+            return session.run()
+
+
+def dock_folder(station: Station, folder: Folder, accepts: Callable[[bytes, int, int], bool], progress: Progress) -> Result | None:
+    """Dock what is complete in a drop folder; None if nothing of it is new. The folder's name is its registration."""
+    tree = SourceTree(folder.path)
+    source = SourceSet([tree], lambda: _is_there(folder.path, tree), [SettledTree(tree, accepts)])
+    with closing(source):
+        identity = SourceIdentity(f"folder:{folder.path}", folder.name, identified=False, registered=True)
+        with station.session(
+            source,
+            identity=identity,
+            profile=station.profile_for(DeviceFacts("folder", root_files=tree.root_names())),
+            progress=progress,
+            where=str(folder.path),
+            channel=folder.channel,
+            officer=folder.officer,
+            name_known=False,
+        ) as session:
+            return session.run_if_new()
+
+
+def device_facts(device: UsbDevice, root_files: frozenset[str] = frozenset()) -> DeviceFacts:
+    """What a profile may be matched by."""
+    labels = tuple(v.label for v in device.volumes if v.label)
+    usb_id = f"{device.vid}:{device.pid}"
+    return DeviceFacts(device.kind, device.serial, device.vendor, device.model, usb_id, labels, root_files)
+
+
+def device_identity(station: Station, device: UsbDevice, carried: SlotIdentity | None) -> SourceIdentity:
+    """Who is docked: what it said before its disk appeared, else its serial, else its file system."""
+    said = carried.serial if carried else ""
+    keys = [f"serial:{said}"] if said else []
+    keys += [f"serial:{device.serial}"] if plausible_serial(device.serial) else []
+    keys += [f"fsuuid:{v.uuid}" for v in device.volumes if v.uuid]
+    labels = [said, device.serial if plausible_serial(device.serial) else "", *(v.label for v in device.volumes)]
+    label = next((text for text in labels if text), device.model or "recorder")
+    return station.identify(keys or [f"folder:usb-{device.port}"], label)
+
+
+def dock_device(
+    station: Station,
+    device: UsbDevice,
+    mounts: Mapping[str, Path],
+    broken: Mapping[str, str],
+    progress: Progress,
+    *,
+    identity: SourceIdentity,
+    officer: str,
+    present: Callable[[], bool],
+) -> Result:
+    """Dock a mounted USB recorder. ``mounts`` is where each volume lies, ``broken`` why a volume could not be mounted."""
+    from mediad.edges.origin import wall_clock
+
+    trees: list[SourceTree] = []
+    try:
+        for volume, path in mounts.items():
+            trees.append(SourceTree(path, volume))
+        seen = [*trees, *(BrokenVolume(volume, why) for volume, why in broken.items())]
+        names = frozenset[str]().union(*(tree.root_names() for tree in trees))
+        with station.session(
+            SourceSet(trees, present, seen),
+            identity=identity,
+            profile=station.profile_for(device_facts(device, names)),
+            progress=progress,
+            slot=device.port,
+            where=f"usb:{device.port}",
+            officer=officer,
+            wall_clock={volume: wall_clock(path) for volume, path in mounts.items()},
+        ) as session:
+            return session.run()
     finally:
-        tree.close()
+        for tree in trees:
+            tree.close()
 
 
 def _is_there(path: Path, tree: SourceTree) -> bool:

@@ -157,12 +157,43 @@ class SourceTree:
         return SourceFile(file.volume, file.path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode)
 
 
+class BrokenVolume:
+    """A volume that could not be mounted: it is part of the docking, and what is on it counts as not taken."""
+
+    def __init__(self, volume: str, why: str) -> None:
+        self.volume = volume
+        self._why = why
+
+    def walk(self) -> Iterator[SourceFile | Rejected]:
+        yield Rejected(self.volume, b".", f"the volume cannot be read: {self._why}", Outcome.FAILED)
+
+
+class SettledTree:
+    """A drop folder, of which only files that are complete are seen; the others come with a later docking."""
+
+    def __init__(self, tree: SourceTree, accepts: Callable[[bytes, int, int], bool]) -> None:
+        self.tree = tree
+        self._accepts = accepts
+
+    def walk(self) -> Iterator[SourceFile | Rejected]:
+        for entry in self.tree.walk():
+            if isinstance(entry, SourceFile) and self._accepts(entry.path, entry.size, entry.mtime_ns):
+                yield entry
+
+
 class SourceSet:
     """All volumes of one docked source, and whether it is still there."""
 
-    def __init__(self, trees: Sequence[SourceTree], present: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        trees: Sequence[SourceTree],
+        present: Callable[[], bool],
+        seen: Sequence[SourceTree | SettledTree | BrokenVolume] = (),
+    ) -> None:
+        """``seen`` is what a listing walks, where that is not simply the trees."""
         self.trees = {tree.volume: tree for tree in trees}
         self.present = present
+        self._seen = list(seen) or list(trees)
 
     def open(self, file: SourceFile) -> "OpenFile":
         return self.trees[file.volume].open(file)
@@ -170,11 +201,8 @@ class SourceSet:
     def look_again(self, file: SourceFile) -> SourceFile:
         return self.trees[file.volume].look_again(file)
 
-    def volumes(self) -> list[SourceTree]:
-        return list(self.trees.values())
-
-    def root_names(self) -> frozenset[str]:
-        return frozenset().union(*(tree.root_names() for tree in self.trees.values()))
+    def volumes(self) -> Sequence[SourceTree | SettledTree | BrokenVolume]:
+        return self._seen
 
     def close(self) -> None:
         for tree in self.trees.values():

@@ -386,3 +386,9 @@ class Carried:
 def with_serial(device: UsbDevice, serial: str) -> UsbDevice:
     """The same device with the serial that was read from itself (MTP) instead of from its USB descriptor."""
     return replace(device, serial=serial) if serial else device
+
+
+def plausible_serial(serial: str) -> bool:
+    """Whether a USB serial may name one device: many cheap ones give none, zeros, or a counting sequence to all of them."""
+    text = serial.strip().lower()
+    return len(text) >= 4 and len(set(text)) > 1 and text not in "0123456789abcdef0123456789" and text not in "1234567890"

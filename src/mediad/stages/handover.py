@@ -54,6 +54,8 @@ def close_docking(
     counts = Counts(skipped=unlisted)
     for f in files:
         counts.add(Outcome(f["outcome"]), f["size"])
+    if counts.failed and state is DockingState.COMPLETE:
+        state = DockingState.INCOMPLETE
     ended = ledger.clock()
     body = {
         "format": FORMAT,

@@ -1,0 +1,100 @@
+"""The world of the bays, wired: USB ports, mounts by udisks2, MTP, unlock helpers, and the station they serve."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mediad import wiring
+from mediad.bay import BoardProgress
+from mediad.edges.mount import Udisks
+from mediad.edges.mtp import Mtp
+from mediad.edges.unlock import unlock
+from mediad.edges.usb import UsbWatcher
+from mediad.errors import MediadError
+from mediad.model.evidence import SourceIdentity
+from mediad.model.profile import Profile, choose
+from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume, with_serial
+from mediad.session import Result
+from mediad.wiring import Station
+
+_PULL_GRACE_SECONDS = 1.0
+"""The kernel needs a moment to notice a pull: a yes is only believed if it is still true after so long."""
+
+
+class UsbWorld:
+    """See ``bay.World``."""
+
+    def __init__(self, station: Station, watcher: UsbWatcher) -> None:
+        self._station, self._watcher = station, watcher
+        self._udisks, self._mtp = Udisks(), Mtp()
+        self.stop = station.stop
+
+    def control_profile(self, device: UsbDevice) -> Profile | None:
+        """The unlock profile of a control device; None for a mouse, or whatever else is no recorder."""
+        locked = [p for p in self._station.profiles if p.attach == "unlock"]
+        return choose(locked, wiring.device_facts(device))
+
+    def unlock(self, device: UsbDevice, profile: Profile) -> SlotIdentity:
+        if profile.unlock is None:
+            raise ValueError("not an unlock profile")
+        u = profile.unlock
+        return unlock(device, u.command, secret_file=u.secret_file, timeout=u.timeout_seconds)
+
+    def identify(self, device: UsbDevice, carried: SlotIdentity | None) -> SourceIdentity:
+        return wiring.device_identity(self._station, device, carried)
+
+    def wanted(self, identity: SourceIdentity) -> bool:
+        """Whether an unregistered device is taken: as configured; footage must not be lost, so by default it is."""
+        return identity.registered or self._station.config.devices.unknown == "ingest"
+
+    def mtp_serial(self, device: UsbDevice) -> UsbDevice:
+        return with_serial(device, self._mtp.serial(device))
+
+    def mount(self, device: UsbDevice, volume: UsbVolume | None) -> Path:
+        return self._mtp.mount(device) if volume is None else self._udisks.mount(volume.devnode, volume.fstype)
+
+    def unmount(self, device: UsbDevice) -> None:
+        """Unmount every volume; the first error is raised when all were tried."""
+        if device.kind == "mtp":
+            self._mtp.unmount(device)
+            return
+        errors = []
+        for volume in device.volumes:
+            try:
+                self._udisks.unmount(volume.devnode)
+            except MediadError as e:
+                errors.append(e)
+        if errors:
+            raise errors[0]
+
+    def power_off(self, device: UsbDevice) -> bool:
+        """Power the device off where that is configured."""
+        if not self._station.config.devices.power_off or device.kind != "storage":
+            return False
+        self._udisks.power_off(device.volumes[0].devnode)
+        return True
+
+    def present(self, device: UsbDevice) -> bool:
+        return self._watcher.present(device, _PULL_GRACE_SECONDS)
+
+    def dock(
+        self,
+        device: UsbDevice,
+        mounts: Mapping[str, Path],
+        broken: Mapping[str, str],
+        progress: BoardProgress,
+        identity: SourceIdentity,
+        officer: str,
+    ) -> Result:
+        return wiring.dock_device(
+            self._station,
+            device,
+            mounts,
+            broken,
+            progress,
+            identity=identity,
+            officer=officer,
+            present=lambda: self.present(device),
+        )
+
+    def finish_open_work(self) -> object:
+        return self._station.finish_open_work()
