@@ -40,6 +40,9 @@ from mediad.model.settling import Settling, Signature
 RESCAN_SHARE = 0.001
 """Share of one core that rescans may take."""
 
+CROWD_SECONDS = 0.1
+"""How long events gather before they are looked at; far below any settling time."""
+
 _EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent, DirCreatedEvent, DirMovedEvent,
 ]  # fmt: skip
@@ -106,8 +109,7 @@ class FolderWatcher:
         """
         close = min(close_seconds, settle_seconds)
         self._folders = [
-            _Folder(folder, Settling(settle_seconds, close, gather_seconds))
-            for folder in dict.fromkeys(folders)
+            _Folder(folder, Settling(settle_seconds, close, gather_seconds)) for folder in dict.fromkeys(folders)
         ]
         self._rescan = rescan_seconds
         self._on_problem = on_problem or (lambda _text: None)
@@ -115,6 +117,8 @@ class FolderWatcher:
         self._observer: BaseObserver | None = None
         self._notes: deque[_Note] = deque()
         self._wake = -1
+        self._signalled = False
+        self._urgent = False
         self._wake_lock = threading.Lock()
 
     def start(self) -> None:
@@ -138,11 +142,11 @@ class FolderWatcher:
 
     def wake(self) -> None:
         """Make the running (or next) ``wait`` return at once."""
-        self._note(_Note("wake"))
+        self._note(_Note("wake"), urgent=True)
 
     def again(self, ready: FolderReady, delay_seconds: float) -> None:
         """The files could not be taken (busy, vault full): tell them again after ``delay_seconds``."""
-        self._note(_Note("again", ready=ready, delay=delay_seconds))
+        self._note(_Note("again", ready=ready, delay=delay_seconds), urgent=True)
 
     def wait(self, timeout: float | None) -> list[FolderReady]:
         """Block until a folder has settled files, ``wake`` is called, or ``timeout`` seconds are over (None:
@@ -160,11 +164,23 @@ class FolderWatcher:
                 return []
             limits = [at - now for at in (end, until) if at is not None]
             if poller.poll(max(0.0, min(limits)) * 1000 + 1 if limits else None):
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(self._wake)
+                self._drain()
+                # events come in crowds: look at them together, unless somebody wants something now
+                if not self._urgent:
+                    poller.poll(CROWD_SECONDS * 1000)
+                    self._drain()
 
-    def _note(self, note: _Note) -> None:
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    def _note(self, note: _Note, *, urgent: bool = False) -> None:
         self._notes.append(note)
+        if urgent:
+            self._urgent = True
+        if self._signalled and not urgent:
+            return
+        self._signalled = True
         with self._wake_lock:
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
@@ -174,6 +190,7 @@ class FolderWatcher:
         to come back.
         """
         woken = False
+        self._signalled = self._urgent = False  # before the notes are read: one that comes now signals again
         while self._notes:
             note = self._notes.popleft()
             woken |= note.reason == "wake"
@@ -250,9 +267,7 @@ class FolderWatcher:
             if folder.watch is not None:
                 observer.unschedule(folder.watch)
                 folder.watch = None
-            handler = _Handler(
-                lambda reason, path: self._note(_Note(reason, folder, path)), os.fsencode(folder.path)
-            )
+            handler = _Handler(lambda reason, path: self._note(_Note(reason, folder, path)), os.fsencode(folder.path))
             folder.watch = observer.schedule(handler, str(folder.path), recursive=True, event_filter=_EVENTS)
             folder.watched = here
             folder.complaint = ""
