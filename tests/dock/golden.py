@@ -104,7 +104,7 @@ def install(vm: VM) -> None:
     vm.run("mkdir -p /etc/systemd/system/mediad.service.d", check=True)
     vm.run("cat >/etc/systemd/system/mediad.service.d/vault.conf", stdin=DROP_IN, check=True)
     vm.run(
-        "systemctl daemon-reload; mountpoint /var/lib/mediad/vault || exit 1; "
+        "systemctl daemon-reload; systemctl start var-lib-mediad-vault.mount || exit 1; "
         "chown mediad:mediad /var/lib/mediad/vault; rmdir /var/lib/mediad/vault/lost+found; "
         "systemd-tmpfiles --create; systemctl start udisks2 polkit",
         check=True,

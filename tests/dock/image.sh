@@ -91,8 +91,8 @@ chroot "$ROOT" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db
 # The catalogue and the vault live on disks of their own, raw ones: what QEMU was given survives its SIGKILL.
 cat >"$ROOT/etc/fstab" <<F
 /dev/vda / ext4 defaults,noatime 0 1
-LABEL=state /var/lib/mediad ext4 defaults,noatime,nofail,x-systemd.device-timeout=5s 0 0
-LABEL=vault /var/lib/mediad/vault ext4 defaults,noatime,nofail,x-systemd.device-timeout=5s 0 0
+LABEL=state /var/lib/mediad ext4 defaults,noatime,nofail 0 0
+LABEL=vault /var/lib/mediad/vault ext4 defaults,noatime,nofail 0 0
 F
 echo dock >"$ROOT/etc/hostname"; : >"$ROOT/etc/machine-id"
 ln -sf /usr/share/zoneinfo/Asia/Shanghai "$ROOT/etc/localtime"
