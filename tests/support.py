@@ -1,0 +1,245 @@
+"""What tests of a whole station share: a station in a temporary folder, cards made of literal files, and a judge.
+
+The judge here is written from the design alone (digests computed by the test, SQL on the catalogue file, the vault as it
+lies on the disk); it calls none of mediad's code but the canonical form of custody events. ``mediad fsck`` is a second judge.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad import config as configuration
+from mediad.cli.progress import _Plain
+from mediad.config import Config
+from mediad.model import custody
+from mediad.session import Result
+from mediad.wiring import Station, dock_path
+
+MIB = 1024 * 1024
+CONFIG = """\
+[unit]
+name = "测试卫生监督所"
+[station]
+id = "test-01"
+[[vault]]
+name = "local"
+path = "{vault}"
+[ingest]
+reserve_bytes = {reserve}
+reserve_percent = 0.0
+{more}
+"""
+OCTOBER = 1_790_000_000 * 10**9
+"""A file time that can be true, in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A station that lives in one folder."""
+
+    root: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.root / "mediad.toml"
+
+    @property
+    def config(self) -> Config:
+        return configuration.load(self.config_file, {})
+
+    @property
+    def vault(self) -> Path:
+        return self.config.vault[0].path
+
+    @property
+    def catalogue(self) -> Path:
+        return self.root / "var/catalog.db"
+
+    def open(self, *, wait_for_space: bool = False) -> Station:
+        """The station, opened in this process; close it."""
+        return Station(self.config, wait_for_space=wait_for_space)
+
+    def ingest(self, card: Path, **options: Any) -> Result:
+        """What ``mediad ingest`` does, in this process."""
+        with closing(self.open()) as station:
+            station.finish_open_work()
+            return dock_path(station, card, _Plain("test"), **options)
+
+    def run(self, *arguments: str | Path, timeout: float = 120, **more: Any) -> "subprocess.CompletedProcess[str]":
+        """The program itself, in a process of its own."""
+        command = [sys.executable, "-m", "mediad.cli.main", "-c", str(self.config_file), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **more)
+
+    def ingest_json(self, card: Path, *options: str, expect: int = 0) -> dict[str, Any]:
+        """``mediad ingest --json`` in a process of its own; its exit code must be the expected one."""
+        done = self.run("ingest", card, "--json", *options)
+        assert done.returncode == expect, (done.returncode, done.stdout[-2000:], done.stderr[-4000:])
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """Rows of the catalogue, read with the driver alone."""
+        with closing(sqlite3.connect(f"file:{self.catalogue}?mode=ro", uri=True)) as db:
+            return db.execute(query, values).fetchall()
+
+
+def make_site(root: Path, *, vault: Path | None = None, reserve: int = 0, more: str = "") -> Site:
+    """Write a station's configuration into a folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    site = Site(root)
+    site.config_file.write_text(CONFIG.format(vault=vault or "var/vault", reserve=reserve, more=more), encoding="utf-8")
+    return site
+
+
+def noise(size: int, seed: int) -> bytes:
+    """The same incompressible bytes for the same seed."""
+    return random.Random(seed).randbytes(size)
+
+
+def make_card(root: Path, files: Mapping[str | bytes, bytes], *, mtime_ns: int = OCTOBER) -> Path:
+    """A card with these files; each gets a time of its own that can be true."""
+    for n, (name, data) in enumerate(files.items()):
+        path = os.path.join(os.fsencode(root), os.fsencode(name))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(data)
+        os.utime(path, ns=(mtime_ns + n * 10**9,) * 2)
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def needs_root(what: str) -> None:
+    """Tests that mount or make device nodes need root, as in CI; there their absence is a failure, elsewhere a shown skip."""
+    if os.geteuid() != 0:
+        reason = f"needs root: {what}"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def program(name: str, package: str) -> str:
+    """A program that a test cannot do without; a missing one fails the test and says how to get it."""
+    from shutil import which
+
+    found = which(name)
+    if found is None:
+        pytest.fail(f"{name} is missing: apt-get install -y {package}")
+    return found
+
+
+# --- the judge --------------------------------------------------------------------------------------------------------
+
+
+def complaints(site: Site, wanted: Iterable[bytes] = (), *, station: str = "test-01", idle: bool = True) -> list[str]:
+    """Everything that is wrong with a station at rest; ``wanted`` are contents that must be stored, each exactly once.
+
+    ``idle`` also asks that nothing is left open: no placement, no docking, nothing in staging, every event mirrored.
+    """
+    vault = site.vault
+    wrong: list[str] = []
+    files = {str(p.relative_to(vault)): p for p in vault.rglob("*") if not p.is_dir()}
+    staged = {k for k in files if k.startswith(".staging/")}
+    kept = {k: p for k, p in files.items() if k not in staged and k != ".mediad-vault.json"}
+    wrong += _originals(site, kept, list(wanted))
+    wrong += _chain(site, kept, station, idle=idle)
+    wrong += _handovers(site, kept)
+    for key in kept:
+        if key.split("/")[0] not in ("originals", "handovers", "custody"):
+            wrong.append(f"unexpected in the vault: {key}")
+    if idle:
+        wrong += [f"left in staging: {k}" for k in sorted(staged)]
+        wrong += [f"open placement: {r}" for r in site.rows("SELECT key FROM placement")]
+        wrong += [f"open docking: {r}" for r in site.rows("SELECT id FROM docking WHERE state = 'open'")]
+    return wrong
+
+
+def _originals(site: Site, kept: Mapping[str, Path], wanted: list[bytes]) -> list[str]:
+    wrong = []
+    recorded = {
+        key: (digest, size, asset, method)
+        for key, digest, size, asset, method in site.rows(
+            "SELECT r.key, a.sha256, a.size, a.id, r.method FROM replica r JOIN asset a ON a.id = r.asset"
+        )
+    }
+    promised = {r[0] for r in site.rows("SELECT key FROM placement")}
+    lying = {k for k in kept if k.startswith("originals/") and not k.endswith("/record.json")}
+    wrong += [f"not recorded: {k}" for k in sorted(lying - set(recorded) - promised)]
+    wrong += [f"recorded but not there: {k}" for k in sorted(set(recorded) - lying)]
+    for key in lying & set(recorded):
+        digest, size, asset, method = recorded[key]
+        data = kept[key].read_bytes()
+        if sha256(data) != digest or len(data) != size:
+            wrong.append(f"other bytes than recorded: {key}")
+        if asset != "ast-" + base64.b32encode(bytes.fromhex(digest)).decode().lower()[:26]:
+            wrong.append(f"asset {asset} is not named after its digest")
+        if method not in ("direct", "evicted"):
+            wrong.append(f"{key} was verified by {method}")
+        if kept[key].stat().st_mode & 0o333:
+            wrong.append(f"{key} may be written")
+    stored = [r[0] for r in site.rows("SELECT sha256 FROM asset")]
+    for data in set(wanted):
+        if stored.count(sha256(data)) != 1:
+            wrong.append(f"{len(data)} bytes {sha256(data)[:12]} are stored {stored.count(sha256(data))} times")
+    wrong += _sidecars(kept, lying)
+    return wrong
+
+
+def _sidecars(kept: Mapping[str, Path], lying: set[str]) -> list[str]:
+    wrong = []
+    named: set[str] = set()
+    for key, path in kept.items():
+        if key.startswith("originals/") and key.endswith("/record.json"):
+            try:
+                named |= {f["key"] for f in json.loads(path.read_bytes())["files"]}
+            except ValueError:
+                wrong.append(f"not whole: {key}")
+    wrong += [f"in no sidecar: {k}" for k in sorted(lying - named)]
+    wrong += [f"in a sidecar but not there: {k}" for k in sorted(named - lying)]
+    return wrong
+
+
+def _chain(site: Site, kept: Mapping[str, Path], station: str, *, idle: bool) -> list[str]:
+    wrong = []
+    names = "seq, at, station, actor, kind, subject, detail, prev, hash"
+    events = [custody.Event(*row) for row in site.rows(f"SELECT {names} FROM custody ORDER BY seq")]
+    if broken := custody.check_chain(events, station=station):
+        wrong.append(f"chain: {broken}")
+    mirrored: list[custody.Event] = []
+    for key in sorted(k for k in kept if k.startswith("custody/")):
+        part = list(custody.parse_segment(kept[key].read_bytes()))
+        if part[0].seq != len(mirrored) + 1 or key != f"custody/{station}/{part[0].seq:012d}.jsonl":
+            wrong.append(f"segment {key} begins with event {part[0].seq} after {len(mirrored)}")
+        mirrored += part
+    if mirrored != events[: len(mirrored)]:
+        wrong.append("the mirror is not the beginning of the catalogue's chain")
+    if idle and len(mirrored) != len(events):
+        wrong.append(f"mirrored are {len(mirrored)} of {len(events)} events")
+    return wrong
+
+
+def _handovers(site: Site, kept: Mapping[str, Path]) -> list[str]:
+    wrong = []
+    closed = {key: (i, digest) for i, key, digest in site.rows(
+        "SELECT id, handover_key, handover_sha256 FROM docking WHERE state <> 'open'")}  # fmt: skip
+    for key, (docking, digest) in closed.items():
+        if key not in kept or sha256(kept[key].read_bytes()) != digest:
+            wrong.append(f"hand-over record of {docking} is missing or another one: {key}")
+    opened = {r[0] for r in site.rows("SELECT id FROM docking WHERE state = 'open'")}
+    for key in kept:
+        if key.startswith("handovers/") and key not in closed and key.split("/")[-2] not in opened:
+            wrong.append(f"hand-over record of no docking: {key}")
+    return wrong
