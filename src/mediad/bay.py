@@ -274,5 +274,3 @@ class Bays:
             if self._world.power_off(device):
                 log.info("powered off")
         self._show(port, "safe", docking=result.docking)
-
-

@@ -39,9 +39,7 @@ class Station(Protocol):
     def close(self) -> None: ...
 
 
-def run(
-    station: Station, parts: Sequence[Part], notify: Callable[..., None], watchdog_seconds: float | None
-) -> None:
+def run(station: Station, parts: Sequence[Part], notify: Callable[..., None], watchdog_seconds: float | None) -> None:
     """Run until SIGTERM or SIGINT. The watchdog is fed only after ``Station.healthy`` did not raise."""
     stopping = threading.Event()
 

@@ -1,14 +1,51 @@
-"""Logs: structlog, JSON lines on standard error, set up by a call and never at import."""
+"""Telemetry: JSON logs (structlog), and metrics and health over HTTP (prometheus-client). Set up by calls, never at import."""
 
+from __future__ import annotations
+
+import json
 import logging
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from mediad import __version__
+from mediad.errors import ConfigError, MediadError
 
-def set_up(level: str = "info") -> None:
-    """Log from ``level`` on as JSON, one line per event, with whatever is bound (docking, asset, slot)."""
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from mediad.model.board import SlotView
+
+METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "mediad_build": ("info", "version of the program", ("version",)),
+    "mediad_slots": ("gauge", "slots by what they show", ("state",)),
+    "mediad_slot_files": ("gauge", "files of the docking on a slot: done and total", ("slot", "kind")),
+    "mediad_slot_bytes": ("gauge", "bytes to read of the docking on a slot: done and total", ("slot", "kind")),
+    "mediad_dockings": ("counter", "closed dockings by how they ended", ("state",)),
+    "mediad_dockings_open": ("gauge", "dockings under way, or waiting to be closed after a crash", ()),
+    "mediad_docking_last_timestamp_seconds": ("gauge", "when the newest docking was closed", ()),
+    "mediad_files": ("counter", "source files by outcome", ("outcome",)),
+    "mediad_stored_bytes": ("counter", "bytes of originals stored and verified", ()),
+    "mediad_assets": ("gauge", "originals in the catalogue", ()),
+    "mediad_placements_open": ("gauge", "originals on their way into the vault", ()),
+    "mediad_vault_up": ("gauge", "1 if the vault is there and the registered one", ("vault",)),
+    "mediad_vault_free_bytes": ("gauge", "free bytes of a vault's file system", ("vault",)),
+    "mediad_vault_size_bytes": ("gauge", "size of a vault's file system", ("vault",)),
+    "mediad_vault_reserve_bytes": ("gauge", "free bytes below which ingest pauses", ("vault",)),
+    "mediad_custody_events": ("counter", "events in the custody log", ()),
+    "mediad_custody_unmirrored_events": ("gauge", "custody events that the vault does not hold yet", ("vault",)),
+    "mediad_alarms": ("counter", "alarms raised, by code", ("code",)),
+}
+"""Every metric: kind, help, labels. docs/metrics.md is held against it. Counters get ``_total``, infos ``_info``."""
+
+Samples = Iterator[tuple[str, tuple[str, ...], float]]
+
+
+def set_up_logs(level: str = "info") -> None:
+    """Log from ``level`` on as JSON on standard error, one line per event, with whatever is bound (docking, asset, slot)."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -24,6 +61,99 @@ def set_up(level: str = "info") -> None:
 
 
 def _dump(value: Any, **_: Any) -> str:
-    import json
-
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def slot_samples(views: Sequence[SlotView]) -> Samples:
+    """What the slot board shows, as samples."""
+    states: dict[str, int] = {}
+    for view in views:
+        states[view.state] = states.get(view.state, 0) + 1
+        if view.state in ("copying", "paused"):
+            slot = view.name or view.port
+            yield "mediad_slot_files", (slot, "done"), view.files_done
+            yield "mediad_slot_files", (slot, "total"), view.files_total
+            yield "mediad_slot_bytes", (slot, "done"), view.bytes_done
+            yield "mediad_slot_bytes", (slot, "total"), view.bytes_total
+    for state, count in states.items():
+        yield "mediad_slots", (state,), count
+
+
+class Collector:
+    """Gathers every metric anew at each scrape, from the sources that it is given."""
+
+    def __init__(self, *sources: Callable[[], Samples]) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+
+        families: dict[str, Any] = {}
+        for name, (kind, text, labels) in METRICS.items():
+            if kind == "info":
+                families[name] = InfoMetricFamily(name, text, value={"version": __version__})
+            else:
+                family = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+                families[name] = family(name, text, labels=labels)
+        for source in self._sources:
+            for name, values, value in source():
+                families[name].add_metric(values, value)
+        yield from families.values()
+
+
+def server(
+    listen: str, collector: Collector, alive: Callable[[], None], ready: Callable[[], None]
+) -> tuple[Callable[[], None], Callable[[], None], str]:
+    """Bind the address; returns run, stop, and the address in use. ``alive`` and ``ready`` raise MediadError for no.
+
+    Raises ConfigError if the address cannot be had.
+    """
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+
+    class Handler(BaseHTTPRequestHandler):
+        server_version = "mediad"
+        sys_version = ""
+        timeout = 10
+
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+            elif self.path in ("/healthz", "/readyz"):
+                self._check(alive if self.path == "/healthz" else ready)
+            else:
+                self._answer(404, b"not found\n", "text/plain")
+
+        def _check(self, check: Callable[[], None]) -> None:
+            try:
+                check()
+            except MediadError as e:
+                self._answer(503, f"{e.code}: {e.message}\n".encode(), "text/plain; charset=utf-8")
+            else:
+                self._answer(200, b"ok\n", "text/plain")
+
+        def _answer(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Scrapes are not logged."""
+
+    host, _, port = listen.rpartition(":")
+    try:
+        http = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+    except OSError as e:
+        raise ConfigError(f"http.listen = {listen!r}: {e.strerror}", hint="choose a free address and port") from e
+    http.daemon_threads = True
+
+    def stop() -> None:
+        http.shutdown()
+        http.server_close()
+
+    return http.serve_forever, stop, f"{host}:{http.server_address[1]}"

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
+
+import structlog
 
 from mediad.config import Config, Folder, VaultSection
 from mediad.edges import files
@@ -18,7 +20,7 @@ from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.edges.pump import BufferPool
 from mediad.edges.source import BrokenVolume, SettledTree, SourceSet, SourceTree
 from mediad.edges.vault import LocalVault
-from mediad.errors import CatalogError, Refused
+from mediad.errors import CatalogError, MediadError, Refused, StorageError
 from mediad.model.custody import Draft
 from mediad.model.evidence import Docking, DockingState, SourceIdentity
 from mediad.model.ids import short_digest, stamped_id
@@ -68,6 +70,7 @@ class Station:
         self.config = config
         self.zone: ZoneInfo = config.unit.zone
         self.pool = BufferPool()
+        self.alive: Callable[[], None] = self.check_catalogue
         self.stop = threading.Event()
         self.profiles: list[Profile] = [*load_profiles(config.devices.profiles), GENERIC]
         self.locks = config.state / "locks"
@@ -87,6 +90,14 @@ class Station:
 
     def close(self) -> None:
         self.ledger.catalog.close()
+
+    def check_catalogue(self) -> None:
+        """Raise MediadError unless a transaction can be opened."""
+        self.ledger.catalog.check()
+
+    def healthy(self) -> None:
+        """Raise MediadError unless the catalogue answers and every part of the daemon runs."""
+        self.alive()
 
     # --- opening ----------------------------------------------------------------------------------------------------
 
@@ -250,7 +261,9 @@ def dock_path(
             return session.run()
 
 
-def dock_folder(station: Station, folder: Folder, accepts: Callable[[bytes, int, int], bool], progress: Progress) -> Result | None:
+def dock_folder(
+    station: Station, folder: Folder, accepts: Callable[[bytes, int, int], bool], progress: Progress
+) -> Result | None:
     """Dock what is complete in a drop folder; None if nothing of it is new. The folder's name is its registration."""
     tree = SourceTree(folder.path)
     source = SourceSet([tree], lambda: _is_there(folder.path, tree), [SettledTree(tree, accepts)])
@@ -305,7 +318,8 @@ def dock_device(
     try:
         for volume, path in mounts.items():
             trees.append(SourceTree(path, volume))
-        seen = [*trees, *(BrokenVolume(volume, why) for volume, why in broken.items())]
+        seen: list[SourceTree | SettledTree | BrokenVolume] = [*trees]
+        seen += [BrokenVolume(volume, why) for volume, why in broken.items()]
         names = frozenset[str]().union(*(tree.root_names() for tree in trees))
         with station.session(
             SourceSet(trees, present, seen),
@@ -329,3 +343,160 @@ def _is_there(path: Path, tree: SourceTree) -> bool:
         return os.stat(path).st_dev == tree.device
     except OSError:
         return False
+
+
+def reserve_bytes(config: Config, total: int) -> int:
+    """Free bytes of a vault of ``total`` bytes below which ingest pauses."""
+    return max(config.ingest.reserve_bytes, int(total * config.ingest.reserve_percent / 100))
+
+
+def catalogue_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Metrics that the catalogue and the first vault answer."""
+    from mediad.catalog import evidence, work
+
+    with station.ledger.catalog.read() as conn:
+        totals = evidence.totals(conn)
+        sums = {row.state: row for row in evidence.docking_sums(conn)}
+        closed = [row for state, row in sums.items() if state != "open"]
+        for row in closed:
+            yield "mediad_dockings", (row.state,), row.n
+        yield "mediad_dockings_open", (), sums["open"].n if "open" in sums else 0
+        for outcome, name in (
+            ("stored", "new"),
+            ("sighting", "sightings"),
+            ("skipped", "skipped"),
+            ("failed", "failed"),
+        ):
+            yield "mediad_files", (outcome,), sum(getattr(row, name) for row in closed)
+        if last := evidence.last_closed(conn):
+            yield "mediad_docking_last_timestamp_seconds", (), datetime.fromisoformat(last).timestamp()
+        yield "mediad_stored_bytes", (), totals["bytes"]
+        yield "mediad_assets", (), totals["assets"]
+        yield "mediad_custody_events", (), totals["events"]
+        yield "mediad_placements_open", (), len(work.placements(conn, station.vault.name))
+        yield "mediad_custody_unmirrored_events", (station.vault.name,), work.unmirrored(conn, station.vault.name)
+        for code, n in evidence.alarm_counts(conn).items():
+            yield "mediad_alarms", (code,), n
+    vault = station.vault.name
+    try:
+        station.vault.check()
+        space = station.vault.space()
+    except MediadError:
+        yield "mediad_vault_up", (vault,), 0
+        return
+    yield "mediad_vault_up", (vault,), 1
+    yield "mediad_vault_free_bytes", (vault,), space.free
+    yield "mediad_vault_size_bytes", (vault,), space.total
+    yield "mediad_vault_reserve_bytes", (vault,), reserve_bytes(station.config, space.total)
+
+
+def run_daemon(config: Config) -> None:
+    """`mediad run`: open everything and run until asked to stop."""
+    from mediad import daemon, parts, telemetry
+    from mediad.catalog import evidence
+    from mediad.edges import systemd
+    from mediad.edges.board import Board
+    from mediad.edges.hook import Hook
+
+    log = structlog.get_logger()
+    hook = Hook(config.devices.hook, on_problem=lambda text: log.warning("hook failed", why=text))
+    board = Board(config.runtime, hook.tell)
+    try:
+        station = Station(config, wait_for_space=True)
+    except StorageError as e:
+        board.say(f"{e.message} 储存器或目录故障，请叫管理员")
+        raise
+    board.say("")
+    with station.ledger.catalog.read() as conn:
+        board.set_names(evidence.slot_names(conn))
+    running: list[parts.UsbPart | parts.FolderPart] = []
+    if config.devices.usb:
+        running.append(parts.UsbPart(station, board))
+    running += [parts.FolderPart(station, folder, board) for folder in config.folder]
+
+    def alive() -> None:
+        station.ledger.catalog.check()
+        for part in running:
+            if not part.healthy():
+                raise MediadError(f"{part.name} has stopped", code="part-stopped")
+
+    def ready() -> None:
+        alive()
+        station.vault.check()
+        station.vault.check_writable()
+
+    station.alive = alive
+    samples = (lambda: telemetry.slot_samples(board.views()), lambda: catalogue_samples(station))
+    run, stop, address = telemetry.server(config.http.listen, telemetry.Collector(*samples), alive, ready)
+    log.info("http", address=address)
+    http = parts.HttpPart(lambda: (run, stop))
+    daemon.run(station, [http, *running], systemd.notify, systemd.watchdog_seconds())
+    hook.flush(5.0)
+
+
+def vault_state(config: Config, section: VaultSection) -> dict[str, Any]:
+    """A vault's state for people: online, or why not; and its space in bytes."""
+    from mediad.catalog import evidence
+
+    vault = open_vault(section, config, BufferPool())
+    answer: dict[str, Any] = {
+        "name": section.name, "kind": section.kind, "path": str(section.path), "dedicated": section.dedicated,
+        "free": None, "total": None,
+    }  # fmt: skip
+    ledger = open_ledger(config)
+    try:
+        with ledger.catalog.read() as conn:
+            markers = {row.name: row.marker for row in evidence.vaults(conn)}
+        vault.expect(markers.get(section.name))
+        space = vault.space()
+        answer |= {"state": "online", "free": space.free, "total": space.total}
+    except MediadError as e:
+        answer["state"] = e.message
+    finally:
+        ledger.catalog.close()
+    return answer
+
+
+def read_first_vault(config: Config, key: str) -> bytes:
+    """A small object of the first vault."""
+    return open_vault(config.vault[0], config, BufferPool()).get(key)
+
+
+def doctor_checks(config: Config) -> list[tuple[str, bool, Callable[[], str]]]:
+    """What to check, whether the station cannot do without it, and the check: it returns a detail or raises MediadError."""
+    from mediad.edges.mount import Udisks
+    from mediad.edges.mtp import Mtp
+
+    def clock() -> str:
+        return f"{now().astimezone(config.unit.zone).isoformat(timespec='seconds')}"
+
+    def catalogue() -> str:
+        ledger = open_ledger(config)
+        try:
+            ledger.catalog.check()
+        finally:
+            ledger.catalog.close()
+        return config.catalog.url
+
+    def profiles() -> str:
+        return f"{len(load_profiles(config.devices.profiles))} profiles"
+
+    def vault() -> str:
+        state = vault_state(config, config.vault[0])
+        if state["state"] != "online":
+            raise StorageError(state["state"], hint=f"check {config.vault[0].path}")
+        return f"{config.vault[0].path}, {state['free'] // 2**30} GiB free"
+
+    def direct() -> str:
+        return open_vault(config.vault[0], config, BufferPool()).probe_medium()
+
+    usb = config.devices.usb
+    return [
+        ("时钟 clock", True, clock),
+        ("目录 catalogue", True, catalogue),
+        ("储存器 vault", True, vault),
+        ("介质回读 reading from the medium", True, direct),
+        ("配置 recorder profiles", True, profiles),
+        ("udisks2", usb, lambda: Udisks().available()),
+        ("MTP (systemd, jmtpfs)", False, lambda: Mtp().available()),
+    ]

@@ -173,3 +173,26 @@ def digests(conn: Connection, assets: Iterable[str]) -> dict[str, str]:
         for row in conn.execute(select(a.id, a.sha256).where(a.id.in_(chunk))):
             found[row.id] = row.sha256
     return found
+
+
+def docking_sums(conn: Connection) -> list[Any]:
+    """Per state of dockings: how many, and the sums of their counts."""
+    c = t.docking.c
+    names = ("new", "sightings", "skipped", "failed", "bytes")
+    sums = [func.coalesce(func.sum(c[n]), 0).label(n) for n in names]
+    return list(conn.execute(select(c.state, func.count().label("n"), *sums).group_by(c.state)))
+
+
+def last_closed(conn: Connection) -> str | None:
+    """When the newest docking was closed."""
+    return conn.execute(select(func.max(t.docking.c.closed_at))).scalar()
+
+
+def alarm_counts(conn: Connection) -> dict[str, int]:
+    """Alarms ever raised, by code."""
+    rows = conn.execute(select(t.alarm.c.code, func.count()).group_by(t.alarm.c.code))
+    return {row[0]: row[1] for row in rows}
+
+
+def recorders(conn: Connection) -> list[Row[Any]]:
+    return list(conn.execute(select(t.recorder).order_by(t.recorder.c.label)))

@@ -34,7 +34,7 @@ def ingest(
     if channel and channel not in CHANNELS:
         raise UsageError(f"{channel} is no channel", hint=f"one of {', '.join(CHANNELS)}")
     config = common.load_config()
-    telemetry.set_up("warning")
+    telemetry.set_up_logs("warning")
     station = Station(config, wait_for_space=False)
     _stop_on_signal(station.stop)
     try:
@@ -81,19 +81,10 @@ def _print(record: dict[str, Any]) -> None:
     c = record["counts"]
     state = {"complete": "完成 complete", "incomplete": "不完整 incomplete", "interrupted": "中断 interrupted"}
     print(f"交接 hand-over  {record['docking']}")
-    print(f"  {state[record['state']]}: 新存 {c['new']} new ({_size(c['bytes'])}), 重复 {c['sightings']} seen before under"
+    print(f"  {state[record['state']]}: 新存 {c['new']} new ({common.size(c['bytes'])}), 重复 {c['sightings']} seen before under"
           f" another name, 跳过 {c['skipped']} skipped, 失败 {c['failed']} failed")  # fmt: skip
     for f in record["files"]:
         if f["outcome"] == "failed":
             print(f"  失败 failed: {f['path']}: {f['why']}")
     for f in record["findings"]:
         print(f"  注意 note: {f['detail']} ({f['code']})")
-
-
-def _size(n: int) -> str:
-    value = float(n)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"

@@ -63,9 +63,10 @@ def version() -> None:
 
 def main() -> None:
     """Run the program; a user sees one clear sentence and what to do, never a traceback."""
-    from mediad.cli import ingest
+    from mediad.cli import admin, ingest, run, show, slots
 
-    ingest.register(app)
+    for family in (run, ingest, show, slots, admin):
+        family.register(app)
     try:
         app()
     except MediadError as e:

@@ -175,6 +175,43 @@ class LocalVault:
         if self._marker is None or self.read_marker() != self._marker:
             raise VaultOffline(f"vault {self.name} is not mounted ({self.root})", hint="mount its disk again")
 
+    def expect(self, marker: str | None) -> None:
+        """Like ``open``, for readers: nothing is made. Raises VaultOffline."""
+        if marker is None:
+            raise VaultOffline(f"vault {self.name} is not registered yet", hint="`mediad run` or `mediad ingest` registers it")
+        self._marker = marker
+        self.check()
+
+    def probe_medium(self) -> str:
+        """Write, read back from the medium and remove a small file; returns by which method. Raises StorageError."""
+        probe = self._staging / f"probe-{secrets.token_hex(4)}"
+        data = secrets.token_bytes(8192)
+        try:
+            fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                files.write_all(fd, data)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            try:
+                answer = pump.read_back(probe, "sha256", self._pool)
+            finally:
+                os.unlink(probe)
+        except OSError as e:
+            raise storage_error(e, f"trying out vault {self.name}") from e
+        if answer.size != len(data):
+            raise StorageError(f"vault {self.name} gave back {answer.size} of {len(data)} bytes", hint="check its disk")
+        return answer.method
+
+    def check_writable(self) -> None:
+        """Raise StorageError unless a file can be made in the staging area."""
+        probe = self._staging / f"probe-{secrets.token_hex(4)}"
+        try:
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.unlink(probe)
+        except OSError as e:
+            raise storage_error(e, f"writing to vault {self.name}") from e
+
     def space(self) -> Space:
         try:
             s = os.statvfs(self.root)

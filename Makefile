@@ -1,0 +1,56 @@
+# The commands of the project. `make demo` and `make test` are all that a newcomer needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test test-dock test-dock-smoke lint bench soak package clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## setup            install what is missing: Debian packages, then the virtual environment with pinned versions
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt scripts/setup.sh
+	scripts/setup.sh $(VENV) $(PYTHON)
+	@touch $@
+
+## demo             dock two sample recorders on a station under var/demo and show what came of it
+demo: setup
+	$(BIN)/python scripts/demo.py
+
+## test             everything but the virtual dock: lint, types, unit tests, fault tests
+test: lint
+	$(BIN)/python -m pytest -q -n auto
+
+## lint             ruff, mypy, import-linter
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## test-dock        the whole matrix on real USB in a virtual machine (long)
+test-dock: setup
+	$(BIN)/python -m pytest -q -m dock tests/dock
+
+## test-dock-smoke  the part of it that every change runs
+test-dock-smoke: setup
+	$(BIN)/python -m pytest -q -m dock_smoke tests/dock
+
+## bench            against cp, rsync, rclone and ocopy; writes docs/benchmarks.md's numbers to standard output
+bench: setup
+	$(BIN)/python bench/run.py
+
+## soak             dock, pull and kill at random for SOAK_SECONDS, then judge by fsck
+soak: setup
+	$(BIN)/python scripts/soak.py
+
+## package          the Debian package, into dist/
+package: setup
+	packaging/build-deb.sh
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

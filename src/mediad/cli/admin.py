@@ -1,0 +1,110 @@
+"""`mediad config | recorder | catalog | doctor`: for whoever sets the station up."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from mediad.cli import common
+from mediad.errors import MediadError, UsageError
+
+config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
+recorder_app = typer.Typer(help="Registered recorders (执法记录仪).", no_args_is_help=True)
+catalog_app = typer.Typer(help="The catalogue.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(config_app, name="config")
+    app.add_typer(recorder_app, name="recorder")
+    app.add_typer(catalog_app, name="catalog")
+    app.command()(doctor)
+
+
+@config_app.command("check")
+def config_check(as_json: AsJson = False) -> None:
+    """Read the configuration and every recorder profile, and say what they come to."""
+    from mediad.edges.profiles import load_profiles
+
+    config = common.load_config()
+    profiles = load_profiles(config.devices.profiles)
+    if as_json:
+        common.print_json({"config": config.model_dump(mode="json"), "profiles": [p.name for p in profiles]})
+        return
+    print(f"配置无误 the configuration is fine: unit {config.unit.name}, station {config.station.id}")
+    print(f"  catalogue {config.catalog.url}")
+    for v in config.vault:
+        print(f"  vault {v.name}: {v.path}")
+    for f in config.folder:
+        print(f"  folder {f.name}: {f.path} ({f.channel})")
+    print(f"  profiles: {', '.join(p.name for p in profiles) or 'none, the built-in generic one'}")
+
+
+@recorder_app.command("add")
+def recorder_add(
+    serial: Annotated[str, typer.Argument(help="Serial number, as `mediad handover list` shows it.")],
+    name: Annotated[str, typer.Option(help="What people call it, e.g. 07号.")] = "",
+    profile: Annotated[str, typer.Option(help="Profile that it should have.")] = "",
+    uuid: Annotated[str, typer.Option(help="File system UUID, for a card without a serial of its own.")] = "",
+) -> None:
+    """Register a recorder: from now on its dockings are no longer flagged as unregistered."""
+    from mediad.model.custody import Draft
+    from mediad.model.layout import safe_name
+
+    if not serial.strip():
+        raise UsageError("a recorder has a serial number")
+    key = f"fsuuid:{uuid}" if uuid else f"serial:{serial}"
+    config = common.load_config()
+    with common.ledger(config) as ledger:
+        detail = {"label": safe_name(serial.encode(), "recorder"), "name": name or serial, "profile": profile}
+        ledger.record([Draft("recorder.registered", key, detail)])
+    print(f"{key} = {name or serial}")
+
+
+@recorder_app.command("list")
+def recorder_list(as_json: AsJson = False) -> None:
+    """List registered recorders."""
+    from mediad.catalog import evidence
+
+    with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
+        rows = [dict(r._mapping) for r in evidence.recorders(conn)]
+    if as_json:
+        common.print_json(rows)
+        return
+    for r in rows:
+        print(f"{r['label']:20}  {r['name']:12}  {r['key']}")
+
+
+@catalog_app.command("upgrade")
+def catalog_upgrade() -> None:
+    """Bring an older catalogue to this program's version (keep a copy of the file first)."""
+    from mediad.catalog import db
+    from mediad.errors import CatalogError
+
+    config = common.load_config()
+    if not db.exists(config.catalog.url):
+        raise CatalogError("there is no catalogue", hint="`mediad run` makes one, `mediad rebuild` restores one")
+    db.migrate(config.catalog.url)
+    print(f"the catalogue has version {db.SCHEMA}")
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check what the station needs of this machine. Exit code 5 if something that it cannot do without is missing."""
+    from mediad import wiring
+
+    config = common.load_config()
+    checks: list[dict[str, Any]] = []
+    for what, needed, check in wiring.doctor_checks(config):
+        try:
+            checks.append({"what": what, "ok": True, "needed": needed, "detail": check(), "hint": ""})
+        except MediadError as e:
+            checks.append({"what": what, "ok": False, "needed": needed, "detail": e.message, "hint": e.hint})
+    if as_json:
+        common.print_json(checks)
+    else:
+        for c in checks:
+            mark = "✓" if c["ok"] else "✗" if c["needed"] else "-"
+            print(f"{mark} {c['what']}: {c['detail']}" + (f"\n    -> {c['hint']}" if c["hint"] else ""))
+    if any(not c["ok"] and c["needed"] for c in checks):
+        sys.exit(5)

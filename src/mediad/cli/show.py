@@ -1,0 +1,202 @@
+"""`mediad status | recordings | show | handover | vault`: what the station holds, for people and as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from mediad.cli import common
+from mediad.errors import NotFound
+
+handover_app = typer.Typer(help="Hand-over records (交接记录).", no_args_is_help=True)
+vault_app = typer.Typer(help="Vaults (专用储存器).", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+    app.command()(recordings)
+    app.command()(show)
+    app.add_typer(handover_app, name="handover")
+    app.add_typer(vault_app, name="vault")
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show sums, open dockings, alarms, and the vault's space."""
+    from mediad import wiring
+    from mediad.catalog import evidence, work
+    from mediad.edges.board import read_board
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        totals = evidence.totals(conn)
+        alarms = [
+            {"at": r.at, "code": r.code, "subject": r.subject, "detail": r.detail} for r in evidence.alarms(conn, 20)
+        ]
+        opened = [
+            {"docking": r.id, "recorder": r.label, "slot": r.slot, "since": r.opened_at}
+            for r in evidence.open_dockings(conn)
+        ]
+        unmirrored = work.unmirrored(conn, config.vault[0].name)
+    board = read_board(config.runtime) or {"slots": [], "message": ""}
+    alarms += [
+        {"at": None, "code": f"slot-{s['state']}", "subject": s["name"] or s["port"], "detail": s["why"]}
+        for s in board["slots"] if s["state"] in ("attention", "paused")
+    ]  # fmt: skip
+    if board["message"]:
+        alarms.append({"at": None, "code": "station", "subject": config.station.id, "detail": board["message"]})
+    vaults = [wiring.vault_state(config, section) for section in config.vault]
+    answer = {
+        "station": config.station.id, "totals": totals, "open_dockings": opened, "alarms": alarms, "vaults": vaults,
+        "unmirrored_events": unmirrored,
+    }  # fmt: skip
+    if as_json:
+        common.print_json(answer)
+        return
+    print(f"采集站 station {config.station.id} · {config.unit.name}")
+    print(f"  原始文件 originals {totals['assets']}, {common.size(totals['bytes'])} · 接入 dockings {totals['dockings']}"
+          f" · 流转记录 custody events {totals['events']} (未镜像 not mirrored {unmirrored})")  # fmt: skip
+    for v in vaults:
+        print(
+            f"  储存器 vault {v['name']}: {v['state']}, 可用 free {common.size(v['free'])} / {common.size(v['total'])}"
+        )
+    for o in opened:
+        print(f"  正在接入 docking {o['docking']}  {o['recorder']}  {o['slot']}")
+    for a in alarms:
+        print(f"  告警 alarm {a['code']}: {a['subject']}: {a['detail']}")
+
+
+def recordings(
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(help="Only the newest so many (as a table).")] = 50,
+) -> None:
+    """List recordings (音像记录)."""
+    from mediad.catalog import evidence
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        rows = [
+            {
+                "id": r["id"], "kind": r["kind"], "started_at": _local(r["started_at"], config.unit.zone),
+                "ended_at": _local(r["ended_at"], config.unit.zone), "provisional": r["provisional"],
+                "recorder": r["recorder"], "officer": r["officer"] or None,
+                "officers": [r["officer"]] if r["officer"] else [], "channel": r["channel"], "case": None,
+                "important": r["important"], "assets": r["assets"], "deadline": None,
+            }
+            for r in evidence.recordings(conn)
+        ]  # fmt: skip
+    if as_json:
+        common.print_json(rows)
+        return
+    for r in rows[-limit:]:
+        mark = "★" if r["important"] else " "
+        print(f"{r['started_at'][:19]} {mark} {r['kind']:5}  {r['recorder']:16}  {r['officer'] or '-':12}  {r['id']}")
+    print(f"{len(rows)} 条音像记录 recordings")
+
+
+def _local(stamp: str, zone: Any) -> str:
+    return datetime.fromisoformat(stamp).astimezone(zone).isoformat(timespec="seconds")
+
+
+def show(
+    subject: Annotated[str, typer.Argument(metavar="ID", help="An asset (ast-), recording (rec-) or docking (dck-).")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one asset, recording or docking, and its custody events (流转记录)."""
+    from mediad.catalog import evidence
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        answer = _asset(conn, subject) or evidence.recording(conn, subject) or _docking(conn, subject)
+        if answer is None:
+            raise NotFound(f"{subject} is not in the catalogue", hint="`mediad recordings` lists what is there")
+        answer["events"] = [
+            {"seq": e.seq, "at": e.at, "actor": e.actor, "kind": e.kind} for e in evidence.events_of(conn, subject)
+        ]
+    if as_json:
+        common.print_json(answer)
+        return
+    for key, value in answer.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            print(f"{key}:")
+            for item in value:
+                print("  " + "  ".join(str(v) for v in item.values()))
+        else:
+            print(f"{key}: {value}")
+
+
+def _asset(conn: Any, subject: str) -> dict[str, Any] | None:
+    from mediad.catalog import evidence
+    from mediad.model.layout import printable
+
+    row = evidence.asset(conn, subject)
+    if row is None:
+        return None
+    return {
+        "id": row.id, "sha256": row.sha256, "sm3": row.sm3, "size": row.size, "kind": row.kind,
+        "original_path": printable(row.path), "docking": row.docking, "stored_at": row.stored_at,
+        "captured": {"value": row.captured_at, "source": row.captured_source, "confidence": row.captured_confidence},
+        "probe": None,
+        "replicas": [
+            {"vault": r.vault, "key": r.key, "method": r.method, "verified_at": r.verified_at}
+            for r in evidence.replicas(conn, subject)
+        ],
+        "sightings": [
+            {"docking": s.docking, "recorder": s.label, "path": printable(s.path), "outcome": s.outcome}
+            for s in evidence.sightings(conn, subject)
+        ],
+    }  # fmt: skip
+
+
+def _docking(conn: Any, subject: str) -> dict[str, Any] | None:
+    from mediad.catalog import evidence
+
+    row = evidence.docking(conn, subject)
+    return None if row is None else dict(row._mapping)
+
+
+@handover_app.command("list")
+def handover_list(as_json: AsJson = False, limit: int = 50) -> None:
+    """List the newest hand-overs."""
+    from mediad.catalog import evidence
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        rows = [dict(r._mapping) for r in evidence.dockings(conn, limit)]
+    if as_json:
+        common.print_json(rows)
+        return
+    for r in rows:
+        began = _local(r["opened_at"], config.unit.zone)[:19]
+        print(f"{began}  {r['label']:16}  {r['state']:11}  {r['new']:>5} new  {r['failed']:>3} failed  {r['id']}")
+
+
+@handover_app.command("show")
+def handover_show(docking: str) -> None:
+    """Print a docking's hand-over record, as it lies in the vault."""
+    from mediad import wiring
+    from mediad.catalog import evidence
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        row = evidence.docking(conn, docking)
+    if row is None or row.handover_key is None:
+        raise NotFound(f"{docking} has no hand-over record", hint="`mediad handover list` lists them")
+    print(wiring.read_first_vault(config, row.handover_key).decode("utf-8"), end="")
+
+
+@vault_app.command("list")
+def vault_list(as_json: AsJson = False) -> None:
+    """List the vaults and their space."""
+    from mediad import wiring
+
+    config = common.load_config()
+    answer = [wiring.vault_state(config, section) for section in config.vault]
+    if as_json:
+        common.print_json(answer)
+        return
+    for v in answer:
+        print(
+            f"{v['name']}  {v['kind']}  {v['state']}  {v['path']}  free {common.size(v['free'])} / {common.size(v['total'])}"
+        )

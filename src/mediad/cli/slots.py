@@ -1,0 +1,102 @@
+"""`mediad slots`: what is on each slot, on the station's own screen or as JSON; and teaching slots their names."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from mediad.cli import common
+from mediad.errors import NotFound, UsageError
+
+slots_app = typer.Typer(help="Slots of the station: show, watch, name.", invoke_without_command=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(slots_app, name="slots")
+
+
+@slots_app.callback(invoke_without_command=True)
+def slots(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the board as JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing the board, large, on this screen.")] = False,
+) -> None:
+    """Show what is on each slot."""
+    if context.invoked_subcommand is not None:
+        return
+    from mediad.edges.board import read_board
+
+    config = common.load_config()
+    if watch:
+        from mediad.cli.screen import watch_board
+
+        watch_board(config.unit.name, config.station.id, lambda: read_board(config.runtime))
+        return
+    board = read_board(config.runtime) or {"message": "the daemon has not run yet", "slots": []}
+    if as_json:
+        common.print_json(board)
+        return
+    if board["message"]:
+        print(board["message"])
+    for slot in board["slots"]:
+        print(line(slot))
+    if not board["slots"]:
+        print("没有接口 no slots yet: dock a recorder, or teach one with `mediad slots teach NAME`")
+
+
+def line(slot: dict[str, Any]) -> str:
+    """One slot in one line."""
+    parts = [slot["name"] or slot["port"], f"{slot['words'][0]} {slot['words'][1]}"]
+    if slot["recorder"]:
+        parts.append(slot["recorder"])
+    if slot["state"] in ("copying", "paused"):
+        parts.append(f"{slot['files_done']}/{slot['files_total']} 个文件 files")
+        if slot["minutes_left"] is not None:
+            parts.append(f"约 {slot['minutes_left']} 分钟 minutes left")
+    if slot["why"]:
+        parts.append(slot["why"])
+    return "  ".join(parts)
+
+
+@slots_app.command()
+def name(
+    port: Annotated[str, typer.Argument(help="USB port path, as `mediad slots` shows it.")],
+    new_name: Annotated[str, typer.Argument(metavar="NAME", help="What people call the slot, e.g. 3号.")],
+) -> None:
+    """Give a slot a name."""
+    if not new_name.strip() or len(new_name) > 40:
+        raise UsageError("a slot's name has 1 to 40 characters")
+    _name(port, new_name.strip())
+
+
+@slots_app.command()
+def teach(
+    new_name: Annotated[str, typer.Argument(metavar="NAME", help="What people call the slot, e.g. 3号.")],
+    timeout: Annotated[float, typer.Option(help="How many seconds to wait for a device.")] = 60.0,
+) -> None:
+    """Name the slot that a device is plugged into next."""
+    from mediad.edges.usb import UsbWatcher
+
+    watcher = UsbWatcher(settle_seconds=0.5)
+    watcher.start()
+    try:
+        watcher.wait(0.6)  # what is plugged in already
+        print(f"请将任意设备插入 {new_name} plug any device into {new_name}", file=sys.stderr)
+        found = [c for c in watcher.wait(timeout) if c.device is not None]
+    finally:
+        watcher.stop()
+    if not found:
+        raise NotFound("no device was plugged in", hint="try again, and plug one in when asked")
+    _name(found[0].port, new_name)
+
+
+def _name(port: str, new_name: str) -> None:
+    from mediad.model.custody import Draft
+    from mediad.wiring import open_ledger
+
+    ledger = open_ledger(common.load_config())
+    try:
+        ledger.record([Draft("slot.named", port, {"name": new_name})])
+    finally:
+        ledger.catalog.close()
+    print(f"{port} = {new_name}")

@@ -1,0 +1,128 @@
+"""The parts of the daemon, wired: USB ports, drop folders, HTTP. Each runs in threads of its own and blocks while idle."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from mediad import wiring
+from mediad.bay import Bays, BoardProgress
+from mediad.config import Folder
+from mediad.daemon import STOP_SECONDS
+from mediad.edges.board import Board
+from mediad.edges.folders import FolderReady, FolderWatcher
+from mediad.edges.usb import UsbWatcher
+from mediad.errors import MediadError
+from mediad.model.board import SlotView
+from mediad.wiring import Station
+from mediad.world import UsbWorld
+
+_log = structlog.get_logger()
+
+FOLDER_RETRY_SECONDS = 30.0
+
+
+class UsbPart:
+    """Watches the ports and lets each device have its bay."""
+
+    name = "usb"
+
+    def __init__(self, station: Station, board: Board) -> None:
+        self._watcher = UsbWatcher(station.config.devices.settle_seconds)
+        self.bays = Bays(UsbWorld(station, self._watcher), board)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="usb", daemon=True)
+
+    def start(self) -> None:
+        self._watcher.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No new dockings; wait for those under way."""
+        self._stopping = True
+        self._watcher.wake()
+        self._thread.join()
+        if not self.bays.finish(STOP_SECONDS):
+            _log.error("a bay did not end in time; the next start finishes its docking")
+        self._watcher.stop()
+
+    def healthy(self) -> bool:
+        return self._stopping or self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for change in self._watcher.wait(None):
+                if not self._stopping:
+                    self.bays.change(change)
+
+
+class FolderPart:
+    """Watches one drop folder and docks what is complete in it."""
+
+    def __init__(self, station: Station, folder: Folder, board: Board) -> None:
+        self.name = f"folder {folder.name}"
+        self._station, self._folder, self._board = station, folder, board
+        self._watcher = FolderWatcher(
+            [folder.path],
+            folder.settle_seconds,
+            rescan_seconds=folder.rescan_seconds,
+            on_problem=lambda text: _log.warning("folder problem", folder=folder.name, why=text),
+        )
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+
+    def start(self) -> None:
+        self._watcher.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._watcher.wake()
+        self._thread.join(STOP_SECONDS)
+        self._watcher.stop()
+
+    def healthy(self) -> bool:
+        return self._stopping or self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for ready in self._watcher.wait(None):
+                self._dock(ready)
+
+    def _dock(self, ready: FolderReady) -> None:
+        port = f"folder:{self._folder.name}"
+        progress = BoardProgress(self._board, port)
+        self._board.show(SlotView(port, self._folder.name, recorder=self._folder.name))
+        error: MediadError | None = None
+        try:
+            result = wiring.dock_folder(self._station, self._folder, ready.accepts, progress)
+            error = result.error if result else None
+        except MediadError as e:
+            error = e
+        except Exception:
+            _log.exception("folder docking failed", folder=self._folder.name)
+            self._watcher.again(ready, FOLDER_RETRY_SECONDS)
+            return
+        view = SlotView(port, self._folder.name, recorder=self._folder.name)
+        if error is not None and not self._stopping:
+            _log.error("folder needs a person", folder=self._folder.name, code=error.code, why=error.message)
+            view = view.but(state="attention", why=error.message)
+            self._watcher.again(ready, FOLDER_RETRY_SECONDS)
+        self._board.show(view)
+
+
+class HttpPart:
+    """/metrics, /healthz and /readyz."""
+
+    name = "http"
+
+    def __init__(self, serve: Callable[[], tuple[Callable[[], None], Callable[[], None]]]) -> None:
+        self._serve = serve
+        self._shutdown: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        run, self._shutdown = self._serve()
+        threading.Thread(target=run, name="http", daemon=True).start()
+
+    def stop(self) -> None:
+        self._shutdown()
