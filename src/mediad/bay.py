@@ -12,12 +12,12 @@ from typing import Protocol
 
 import structlog
 
-from mediad.errors import DeviceGone, MediadError
+from mediad.errors import DeviceGone, MediadError, Stopping
 from mediad.model.board import SlotState, SlotView
 from mediad.model.evidence import Outcome, SourceIdentity
 from mediad.model.profile import Profile
 from mediad.model.slots import Carried, SlotChange, SlotIdentity, UsbDevice, UsbVolume
-from mediad.session import Result, Stopping
+from mediad.session import Result
 
 _log = structlog.get_logger()
 

@@ -113,3 +113,10 @@ class Busy(MediadError):
 
     default_code = "busy"
     retry = "later"
+
+
+class Stopping(MediadError):
+    """The process is asked to stop; what is stored stays, the rest is taken at the next docking."""
+
+    default_code = "stopping"
+    retry = "redock"

@@ -14,7 +14,7 @@ import structlog
 
 from mediad.catalog.ledger import Ledger
 from mediad.config import Ingest
-from mediad.errors import DeviceGone, MediadError, SourceError, VaultFull
+from mediad.errors import DeviceGone, MediadError, SourceError, Stopping, VaultFull
 from mediad.model.custody import Draft
 from mediad.model.evidence import (
     BatchPlan,
@@ -114,13 +114,6 @@ class Result:
     error: MediadError | None = None
 
 
-class Stopping(MediadError):
-    """The process is asked to stop; what is stored stays, the rest is taken at the next docking."""
-
-    default_code = "stopping"
-    retry = "redock"
-
-
 _SPACE_POLL_SECONDS = 2.0
 
 
@@ -182,6 +175,7 @@ class Session:
             findings.append(Finding("recorder-unregistered", self.docking.source.key, "not a registered recorder"))
         if error is not None:
             findings.append(Finding(error.code, self.docking.id, error.message))
+        self._mirror()  # before the record, which names the newest event that the mirror holds
         body, counts = handover.close_docking(
             p.ledger, p.vault, self.docking.id, state, findings, unit=p.unit, zone=self.docking.unit_zone,
             unlisted=0 if self.name_known else len(listing.known),
@@ -411,6 +405,7 @@ def finish_open_work(parts: Parts, abandoned: Callable[[str], bool], *, unit: st
     for batch in recover.open_batches(ledger, vault, abandoned):
         adopted += sum(1 for outcome, _ in verify.verify_batch(ledger, vault, batch, ()) if outcome is Outcome.STORED)
     closed = recover.abandoned_dockings(ledger, abandoned)
+    mirror.mirror(ledger, vault)
     for docking_id in closed:
         finding = Finding("interrupted", docking_id, "mediad ended in the middle of this docking")
         handover.close_docking(

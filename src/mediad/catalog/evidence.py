@@ -38,14 +38,11 @@ def assets_by_digest(conn: Connection, sha256: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def replica_keys(conn: Connection, vault: str, assets: Iterable[str]) -> dict[str, str]:
-    """Asset id to its key in a vault."""
-    r = t.replica.c
-    found = {}
-    for chunk in _chunks(list(assets)):
-        for row in conn.execute(select(r.asset, r.key).where(r.vault == vault, r.asset.in_(chunk))):
-            found[row.asset] = row.key
-    return found
+def replicas_of(conn: Connection, vault: str, assets: Iterable[str]) -> dict[str, Any]:
+    """Asset id to its SHA-256 (hex) and its key in a vault."""
+    a, r = t.asset.c, t.replica.c
+    query = select(a.id, a.sha256, r.key).join(t.replica, and_(r.asset == a.id, r.vault == vault), isouter=True)
+    return {row.id: row for chunk in _chunks(list(assets)) for row in conn.execute(query.where(a.id.in_(chunk)))}
 
 
 def registered_recorder(conn: Connection, keys: Iterable[str]) -> Row[Any] | None:
@@ -163,16 +160,6 @@ def totals(conn: Connection) -> dict[str, int]:
         "alarms": conn.execute(n(t.alarm)).scalar_one(),
         "events": conn.execute(select(func.coalesce(func.max(t.custody.c.seq), 0))).scalar_one(),
     }
-
-
-def digests(conn: Connection, assets: Iterable[str]) -> dict[str, str]:
-    """Asset id to SHA-256 (hex)."""
-    a = t.asset.c
-    found = {}
-    for chunk in _chunks(list(assets)):
-        for row in conn.execute(select(a.id, a.sha256).where(a.id.in_(chunk))):
-            found[row.id] = row.sha256
-    return found
 
 
 def docking_sums(conn: Connection) -> list[Any]:

@@ -42,7 +42,7 @@ def record(conn: Connection, drafts: Sequence[Draft], *, at: datetime, station: 
         prev = event.hash
         events.append(event)
     append(conn, events)
-    apply(conn, events)
+    _apply(conn, [(event, draft.detail) for event, draft in zip(events, drafts, strict=True)])
     return events
 
 
@@ -60,9 +60,13 @@ def append(conn: Connection, events: Iterable[Event]) -> None:
 def apply(conn: Connection, events: Iterable[Event]) -> None:
     """Bring the fact tables to what the events say. Unknown kinds are kept in the log and change no table: an older
     program can rebuild what it understands of a newer one's log."""
-    for kind, group in groupby(events, key=lambda e: e.kind):
+    _apply(conn, [(event, event.body()) for event in events])
+
+
+def _apply(conn: Connection, facts: Iterable[tuple[Event, Mapping[str, Any]]]) -> None:
+    for kind, group in groupby(facts, key=lambda fact: fact[0].kind):
         if rule := _APPLY.get(kind):
-            rule(conn, [(e, e.body()) for e in group])
+            rule(conn, list(group))
 
 
 Batch = Sequence[tuple[Event, Mapping[str, Any]]]
@@ -237,6 +241,7 @@ _APPLY: Mapping[str, Callable[[Connection, Batch], None]] = {
     "asset.sighted": _asset_sighted,
     "file.failed": _file_failed,
     "alarm.raised": _alarm_raised,
+    "catalogue.rebuilt": lambda _conn, _batch: None,  # a fact about the catalogue, in none of its tables
 }
 
 KINDS = frozenset(_APPLY)

@@ -15,9 +15,9 @@ from mediad.errors import (
     NotFound,
     Refused,
     StorageError,
+    Stopping,
     UsageError,
 )
-from mediad.session import Stopping
 
 EXIT_CODES: tuple[tuple[type[MediadError], int], ...] = (
     (UsageError, 2),

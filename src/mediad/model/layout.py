@@ -29,6 +29,8 @@ def printable(raw: bytes) -> str:
     The result has no line breaks, no terminal escapes and no lone surrogates, so it may be shown, logged and put in JSON.
     """
     text = raw.decode("utf-8", "backslashreplace")
+    if text.isprintable():  # nearly always; and a card may hold ten thousand names
+        return text
     return "".join(_visible(c) for c in text)
 
 

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from mediad.catalog import evidence, record
+from mediad.catalog import evidence, record, work
 from mediad.catalog.ledger import Ledger
 from mediad.errors import IntegrityError, KeyConflict
-from mediad.model.custody import Draft, canonical
+from mediad.model.custody import GENESIS, Draft, canonical
 from mediad.model.evidence import Counts, DockingState, Finding, Outcome, from_ns
 from mediad.model.ids import Digest
 from mediad.model.layout import handover_key, printable
@@ -41,7 +41,7 @@ def close_docking(
     zone: ZoneInfo,
     unlisted: int = 0,
 ) -> tuple[dict[str, Any], Counts]:
-    """Write the hand-over record and close the docking; returns the record and its sums.
+    """Write the hand-over record and close the docking; returns the record and its sums. Mirror the log before and after it.
 
     ``unlisted`` counts files that were known and are not named (folders looked at every few minutes). Durable when it returns.
     """
@@ -50,7 +50,8 @@ def close_docking(
         if row is None:
             raise IntegrityError(f"docking {docking_id} is not in the catalogue", hint="run `mediad fsck`")
         files = list(_files(conn, docking_id, vault.name))
-        seq, chain_hash = record.head(conn)
+        # Only what the mirror holds already: a catalogue that is lost and rebuilt must still know the event named here.
+        seq, chain_hash = work.mirrored(conn, vault.name) or (0, GENESIS)
     counts = Counts(skipped=unlisted)
     for f in files:
         counts.add(Outcome(f["outcome"]), f["size"])
@@ -138,12 +139,10 @@ def _line(claim: Mapping[str, Any], row: Any) -> dict[str, Any]:
 
 def _known(conn: Any, known: Iterable[Sequence[Any]], vault: str) -> Iterator[dict[str, Any]]:
     entries = list(known)
-    ids = {e[4] for e in entries}
-    keys = evidence.replica_keys(conn, vault, ids)
-    digests = evidence.digests(conn, ids)
+    found = evidence.replicas_of(conn, vault, {e[4] for e in entries})
     for volume, path_b64, size, mtime_ns, asset in entries:
         yield {
             "volume": volume, "path": printable(base64.b64decode(path_b64)), "path_b64": path_b64, "size": size,
             "modified": record.stamp(from_ns(mtime_ns)), "outcome": Outcome.KNOWN.value, "asset": asset,
-            "sha256": digests.get(asset), "key": keys.get(asset), "why": "",
+            "sha256": found[asset].sha256, "key": found[asset].key, "why": "",
         }  # fmt: skip

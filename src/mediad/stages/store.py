@@ -41,12 +41,14 @@ class Vault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One original under its key, not yet read back. ``detail`` is the state that its event will record."""
+    """One original under its key, not yet read back. ``detail`` is the state that its event will record, ``text`` the same as
+    canonical JSON, made once: a batch may hold a thousand."""
 
     asset: str
     key: str
     sha256: str
     detail: Mapping[str, Any]
+    text: str
 
 
 @dataclass
@@ -120,7 +122,7 @@ def store_batch(
         else:
             file_key = f"{key}/{item.staged}"
             detail = _detail(docking, planned, item, vault.name, file_key)
-            new[digest] = Placed(asset_id(item.sha256.value), file_key, digest, detail)
+            new[digest] = Placed(asset_id(item.sha256.value), file_key, digest, detail, canonical(detail))
     try:
         _seal_and_reserve(ledger, docking, batch, vault.name, new)
     except VaultFull as e:
@@ -146,10 +148,10 @@ def _seal_and_reserve(ledger: Ledger, docking: Docking, batch: Batch, vault: str
     """Make the batch durable, then reserve all of it or nothing. What somebody else is storing at this moment leaves the
     batch and ``new``, and the batch is sealed anew: no sidecar ever names what its folder does not hold."""
     while new:
-        batch.seal(SIDECAR, _sidecar(docking, batch.id, new.values()))
+        batch.seal(SIDECAR, _sidecar(ledger.station, docking, batch.id, new.values()))
         rows = [
             {"vault": vault, "sha256": p.sha256, "key": p.key, "batch": batch.id, "docking": docking.id,
-             "detail": canonical(p.detail)}
+             "detail": p.text}
             for p in new.values()
         ]  # fmt: skip
         taken = ledger.catalog.write(lambda conn, rows=rows: work.reserve(conn, rows, ledger.clock()))  # type: ignore[misc]
@@ -159,16 +161,19 @@ def _seal_and_reserve(ledger: Ledger, docking: Docking, batch: Batch, vault: str
             batch.drop(new.pop(digest).key.rpartition("/")[2])
 
 
-def _sidecar(docking: Docking, batch_id: str, placed: Iterable[Placed]) -> bytes:
+def _sidecar(station: str, docking: Docking, batch_id: str, placed: Iterable[Placed]) -> bytes:
     """What ingest knew of the batch, for whoever finds the folder without a catalogue."""
-    body = {
-        "format": "mediad-batch/1",
-        "batch": batch_id,
-        "docking": docking.id,
-        "recorder": {"key": docking.source.key, "label": docking.source.label},
-        "files": [{"asset": p.asset, **p.detail} for p in placed],
-    }
-    return (canonical(body) + "\n").encode("utf-8")
+    head = canonical(
+        {
+            "format": "mediad-batch/1",
+            "station": station,
+            "batch": batch_id,
+            "docking": docking.id,
+            "recorder": {"key": docking.source.key, "label": docking.source.label},
+        }
+    )
+    files = ",".join(f'{{"asset":"{p.asset}",{p.text[1:]}' for p in placed)
+    return f'{head[:-1]},"files":[{files}]}}\n'.encode()
 
 
 def failure(docking: Docking, file: SourceFile, why: str) -> Draft:
