@@ -60,7 +60,8 @@ class StagedBatch:
                 os.fsync(fd)  # large files one by one, while the next is read; small ones together in ``seal``
         except BaseException as e:
             if fd >= 0:
-                self.drop(name)
+                with suppress(StorageError):
+                    self.drop(name)  # if it stays, ``seal`` will not have it
             if isinstance(e, OSError):
                 raise storage_error(e, "writing to the vault") from e
             raise
@@ -72,13 +73,19 @@ class StagedBatch:
 
     def rename(self, old: str, new: str) -> None:
         """Give a staged file its final name, once its digest is known."""
-        os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        try:
+            os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        except OSError as e:
+            raise storage_error(e, "naming a file of a batch") from e
         self._names[self._names.index(old)] = new
 
     def drop(self, name: str) -> None:
         """Take a file out of the batch again: its bytes are in the vault already."""
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._fd)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._fd)
+        except OSError as e:
+            raise storage_error(e, "taking a file out of a batch") from e
         with suppress(ValueError):
             self._names.remove(name)
 
@@ -94,6 +101,8 @@ class StagedBatch:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+            if odd := set(os.listdir(self._fd)) ^ {*self._names, sidecar_name}:
+                raise StorageError(f"a batch holds other files than it should: {sorted(odd)[0]}", hint="dock it again")
             if self._one_sync and len(self._names) > _FEW:
                 files.syncfs(self._fd)
             else:
@@ -243,6 +252,19 @@ class LocalVault:
             os.chmod(target, 0o550)
         except OSError as e:
             raise storage_error(e, "moving a batch into the vault") from e
+
+    def confirm(self, key: str) -> None:
+        """Make a batch folder that lies at its key durable there: who moved it may have ended before it could do so."""
+        folder = self.root / check_key(key)
+        try:
+            files.fsync_dir(folder)
+            for above in folder.parents:
+                files.fsync_dir(above)
+                if above == self.root:
+                    break
+            os.chmod(folder, 0o550)
+        except OSError as e:
+            raise storage_error(e, f"looking after {key}") from e
 
     def staged(self, owner: str, batch_id: str) -> bool:
         """Whether a batch still lies in a staging area."""

@@ -24,6 +24,8 @@ class Vault(Protocol):
 
     def admit(self, owner: str, batch_id: str, key: str) -> None: ...
 
+    def confirm(self, key: str) -> None: ...
+
     def owners(self) -> list[str]: ...
 
     def clear_staging(self, owner: str) -> None: ...
@@ -45,16 +47,19 @@ def open_batches(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool])
     ``abandoned`` says of a docking id whether no process holds its lock. Whoever calls this verifies the batches next.
     """
     with ledger.catalog.read() as conn:
-        rows = work.placements(conn, vault.name)
+        owners = {row.docking for row in work.placements(conn, vault.name)}
+    dead = {docking for docking in owners if abandoned(docking)}
+    with ledger.catalog.read() as conn:
+        # Asked again after the locks: what a docking settled before it gave its lock back is not to be taken up.
+        rows = [row for row in work.placements(conn, vault.name) if row.docking in dead]
     batches = []
     for (batch, docking), group in groupby(rows, key=lambda r: (r.batch, r.docking)):
-        if not abandoned(docking):
-            continue
         members = list(group)
         folder = members[0].key.rpartition("/")[0]
         if not vault.exists(folder) and vault.staged(docking, batch):
             vault.admit(docking, batch, folder)
         if vault.exists(folder):
+            vault.confirm(folder)
             batches.append([_placement(m) for m in members])
         else:
             digests = [m.sha256 for m in members]
@@ -71,14 +76,18 @@ def abandoned_dockings(ledger: Ledger, abandoned: Callable[[str], bool]) -> list
     """Open dockings that nobody works on: each is to be closed as interrupted."""
     with ledger.catalog.read() as conn:
         rows = evidence.open_dockings(conn)
-    return [row.id for row in rows if abandoned(row.id)]
+    dead = [row.id for row in rows if abandoned(row.id)]
+    with ledger.catalog.read() as conn:
+        still_open = {row.id for row in evidence.open_dockings(conn)}  # one closed meanwhile gave its lock back as well
+    return [docking for docking in dead if docking in still_open]
 
 
 def clear_staging(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]) -> int:
     """Remove the staging areas of dead dockings that no placement names any more; returns how many."""
+    dead = [owner for owner in vault.owners() if abandoned(owner)]
     with ledger.catalog.read() as conn:
         needed = {row.docking for row in work.placements(conn, vault.name)}
-    gone = [owner for owner in vault.owners() if owner not in needed and abandoned(owner)]
+    gone = [owner for owner in dead if owner not in needed]
     for owner in gone:
         vault.clear_staging(owner)
     return len(gone)
