@@ -63,9 +63,9 @@ def version() -> None:
 
 def main() -> None:
     """Run the program; a user sees one clear sentence and what to do, never a traceback."""
-    from mediad.cli import admin, ingest, run, show, slots
+    from mediad.cli import admin, audit, ingest, run, show, slots
 
-    for family in (run, ingest, show, slots, admin):
+    for family in (run, ingest, show, slots, audit, admin):
         family.register(app)
     try:
         app()

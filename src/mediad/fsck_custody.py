@@ -1,0 +1,254 @@
+"""The custody chain, checked a second time and in another way: hashes are taken over bytes as they lie in the catalogue, in
+the vaults' segments and in exported files. Nothing of ``model.custody`` is used; two programs must agree.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mediad.errors import MediadError
+from mediad.model.evidence import Finding
+
+_ZERO = "0" * 64
+_HASH_FIELD = b',"hash":"'
+_TAIL = len(_HASH_FIELD) + 64 + 2  # ,"hash":"<64 hex>"}
+
+
+class Segments(Protocol):
+    """Where segments are read from."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self, key: str) -> bytes: ...
+
+
+@dataclass
+class Chain:
+    """A chain that was walked: the hash of every event, the first link that does not hold, and what the events told of
+    evidence."""
+
+    station: str
+    head: int = 0
+    broken: Finding | None = None
+    closed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Docking to the ``handover`` of its last ``docking.closed``."""
+    stored: set[tuple[str, str]] = field(default_factory=set)
+    """Vault and key of every original that was ever stored."""
+    explained: set[str] = field(default_factory=set)
+    """Keys that an alarm speaks of."""
+    subjects: dict[int, str] = field(default_factory=dict)
+    """Subjects of the newest events, for telling who is at work."""
+    _hashes: bytearray = field(default_factory=bytearray)
+
+    def hash_at(self, seq: int) -> str | None:
+        """The recorded hash of an event, or None behind the head."""
+        return self._hashes[32 * (seq - 1) : 32 * seq].hex() if 1 <= seq <= self.head else None
+
+    def _add(self, seq: int, digest: str) -> None:
+        self._hashes += bytes.fromhex(digest)
+        self.head = seq
+
+    def break_at(self, seq: int, code: str, detail: str) -> None:
+        if self.broken is None:
+            self.broken = Finding(code, f"event {seq}", detail)
+
+    def walk(self, rows: Iterable[Any], tick: Callable[[int], None] = lambda _n: None) -> "Chain":
+        """Check events as the catalogue holds them (rows with its columns), in order. Returns itself."""
+        prev = _ZERO
+        for expected, row in enumerate(rows, start=1):
+            if row.seq != expected:
+                self.break_at(expected, "chain-gap", f"event {expected} is missing in the catalogue; {row.seq} follows")
+                return self
+            self._check(row, prev)
+            prev = row.hash
+            self._add(row.seq, row.hash if _is_hash(row.hash) else _ZERO)
+            tick(1)
+        return self
+
+    def _check(self, row: Any, prev: str) -> None:
+        seq = row.seq
+        if row.station != self.station:
+            self.break_at(seq, "chain-station", f"event {seq} is of station {row.station}")
+        elif row.prev != prev:
+            self.break_at(seq, "chain-link", f"event {seq} does not follow the one before it")
+        else:
+            try:
+                detail = json.loads(row.detail)
+                whole = {"seq": seq, "at": row.at, "station": row.station, "actor": row.actor, "kind": row.kind,
+                         "subject": row.subject, "detail": detail, "prev": row.prev}  # fmt: skip
+                good = _dump(detail) == row.detail and _sha256(_dump(whole).encode("utf-8")) == row.hash
+            except (ValueError, RecursionError):
+                good, detail = False, None
+            if good:
+                self._note(seq, row.kind, row.subject, detail)
+            else:
+                self.break_at(seq, "chain-hash", f"event {seq} ({row.kind} {row.subject}) was changed after it was recorded")
+
+    def _note(self, seq: int, kind: str, subject: str, detail: Any) -> None:
+        if not isinstance(detail, dict):
+            return
+        self.subjects[seq] = subject
+        self.subjects.pop(seq - 1000, None)
+        if kind == "docking.closed" and isinstance(detail.get("handover"), dict):
+            self.closed[subject] = detail["handover"]
+        elif kind == "asset.stored":
+            self.stored.add((str(detail.get("vault")), str(detail.get("key"))))
+        elif kind == "alarm.raised" and "key" in detail:
+            self.explained.add(str(detail["key"]))
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _is_hash(text: object) -> bool:
+    return isinstance(text, str) and len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event of a segment: its place, its link and its own hash, which is the hash of its bytes."""
+
+    seq: int
+    prev: str
+    hash: str
+
+
+class BadLine(ValueError):
+    """Bytes that are no event, or not the event that their hash speaks of."""
+
+
+def read_line(line: bytes, station: str) -> Line:
+    """Check one line by its bytes: without its ``hash`` field it has that hash. Raises BadLine."""
+    try:
+        event = json.loads(line)
+        told = event["hash"]
+        if not _is_hash(told) or line[-_TAIL:] != _HASH_FIELD + told.encode() + b'"}':
+            raise BadLine("it does not end in its hash")
+        if _sha256(line[:-_TAIL] + b"}") != told:
+            raise BadLine(f"event {event['seq']} was changed after it was recorded")
+        if event["station"] != station:
+            raise BadLine(f"event {event['seq']} is of station {event['station']}")
+        return Line(int(event["seq"]), str(event["prev"]), told)
+    except BadLine:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError) as e:
+        raise BadLine("a line is no custody event") from e
+
+
+def check_file(lines: Iterable[bytes], station: str | None) -> tuple[int, Finding | None]:
+    """Verify a whole chain as exported: how many events hold, and the first link that does not. ``lines`` as a binary file
+    gives them; ``station`` None takes that of the first event."""
+    seq, prev = 0, _ZERO
+    for raw in lines:
+        try:
+            if not raw.endswith(b"\n"):
+                raise BadLine("the file ends in the middle of a line")
+            if station is None:
+                station = _station_of(raw)
+            line = read_line(raw[:-1], station)
+            if line.seq != seq + 1:
+                return seq, Finding("chain-gap", f"event {seq + 1}", f"event {seq + 1} is missing; {line.seq} follows")
+            if line.prev != prev:
+                return seq, Finding("chain-link", f"event {line.seq}", "it does not follow the one before it")
+        except BadLine as e:
+            return seq, Finding("chain-hash", f"event {seq + 1}", str(e))
+        seq, prev = line.seq, line.hash
+    return seq, None
+
+
+def _station_of(raw: bytes) -> str:
+    try:
+        return str(json.loads(raw)["station"])
+    except (KeyError, TypeError, ValueError, RecursionError) as e:
+        raise BadLine("a line is no custody event") from e
+
+
+@dataclass
+class Mirror:
+    """What a vault's segments hold. ``reached`` is the last event in them; ``whole`` is false after a gap or a broken one."""
+
+    reached: int = 0
+    whole: bool = True
+    segments: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def fail(self, code: str, subject: str, detail: str) -> None:
+        self.whole = False
+        self.findings.append(Finding(code, subject, detail))
+
+
+def check_mirror(vault: Segments, keys: Sequence[tuple[int, str]], chain: Chain) -> Mirror:
+    """Check segments (first sequence number and key, in order) by themselves and against the catalogue's chain."""
+    mirror = Mirror()
+    expected: int | None = 1  # None behind a broken segment: what comes next cannot be linked to it
+    prev: str | None = _ZERO
+    forked = False
+    for first, key in keys:
+        mirror.segments += 1
+        if expected is not None and first != expected:
+            prev = None
+            if first > expected:
+                mirror.fail("segment-gap", key, f"events {expected} to {first - 1} are in no segment of vault {vault.name}")
+            else:
+                mirror.fail("segment-broken", key, f"event {first} is in the segment before it as well")
+        seq = first
+        try:
+            for line in _lines(vault.read(key), chain.station):
+                if line.seq != seq:
+                    raise BadLine(f"event {seq} is missing, {line.seq} follows")
+                if prev is not None and line.prev != prev:
+                    raise BadLine(f"event {seq} does not follow the one before it")
+                mirror.reached, prev = seq, line.hash
+                forked = forked or _against(mirror, vault.name, key, line, chain)
+                seq += 1
+            expected = seq
+        except (BadLine, MediadError) as e:
+            mirror.fail("segment-broken", key, str(e))
+            expected = prev = None
+    if mirror.reached > chain.head and not forked and chain.broken is None:
+        last = f"custody log of vault {vault.name}"
+        mirror.findings.append(
+            Finding("mirror-ahead", last, f"it reaches event {mirror.reached}, the catalogue ends at {chain.head}:"
+                    " the catalogue was cut or is an old copy")
+        )  # fmt: skip
+    return mirror
+
+
+def _lines(data: bytes, station: str) -> Iterator[Line]:
+    if not data.endswith(b"\n"):
+        raise BadLine("the segment ends in the middle of a line")
+    for raw in data[:-1].split(b"\n"):
+        yield read_line(raw, station)
+
+
+def _against(mirror: Mirror, vault: str, key: str, line: Line, chain: Chain) -> bool:
+    """Whether this event is another one than the catalogue's; said once, for the first."""
+    ours = chain.hash_at(line.seq)
+    if ours is None or ours == line.hash or chain.broken is not None:
+        return False
+    mirror.findings.append(
+        Finding("mirror-forked", key, f"event {line.seq} in vault {vault} is another one than the catalogue's:"
+                " one of the two chains was rewritten")
+    )  # fmt: skip
+    return True
+
+
+def check_handover_head(docking: str, body: Any, chain: Chain) -> Finding | None:
+    """A hand-over record names the event that was the chain's head when it was written; the chain must still hold it."""
+    try:
+        seq, digest = int(body["chain"]["seq"]), body["chain"]["hash"]
+    except (KeyError, TypeError, ValueError):
+        return Finding("chain-cut", docking, "its hand-over record names no event of the custody log")
+    if seq > chain.head:
+        return Finding("chain-cut", docking, f"its hand-over record names event {seq}, the chain ends at {chain.head}")
+    if seq > 0 and chain.hash_at(seq) != digest:
+        return Finding("chain-cut", docking, f"its hand-over record names another event {seq} than the chain holds")
+    return None

@@ -1,0 +1,181 @@
+"""The composition root's part for looking and for rebuilding: who is handed to the auditor, and in which order a lost
+catalogue is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mediad.config import CatalogSection, Config, VaultSection
+from mediad.edges import files
+from mediad.edges.pump import BufferPool
+from mediad.edges.reader import VaultReader
+from mediad.errors import Busy, IntegrityError, NotFound, Refused, VaultOffline
+from mediad.wiring import Station, now, open_vault
+
+if TYPE_CHECKING:
+    from mediad.catalog.audit import AuditCatalog
+    from mediad.fsck import Progress, Report
+    from mediad.model.evidence import Finding
+
+
+@contextmanager
+def audited(config: Config) -> Iterator[AuditCatalog]:
+    """The catalogue for looking at. Raises CatalogError if there is none."""
+    from mediad.catalog.audit import AuditCatalog
+
+    catalog = AuditCatalog(config.catalog.url)
+    try:
+        yield catalog
+    finally:
+        catalog.close()
+
+
+def _readers(config: Config) -> list[VaultReader]:
+    return [VaultReader(section.name, section.path) for section in config.vault]
+
+
+def abandoned(config: Config) -> Callable[[str], bool]:
+    """Whether no process holds a docking's lock."""
+    return lambda docking: files.lock_is_free(config.state / "locks" / f"{docking}.lock")
+
+
+def fsck(config: Config, progress: Progress, *, quick: bool) -> Report:
+    """Check bytes, catalogue and custody chain."""
+    from mediad import fsck
+
+    with audited(config) as catalog:
+        return fsck.fsck(
+            catalog, _readers(config), abandoned(config), station=config.station.id, quick=quick, progress=progress
+        )
+
+
+def verify_custody(config: Config) -> Report:
+    """Check the custody chain and its mirrors."""
+    from mediad import fsck
+
+    with audited(config) as catalog:
+        return fsck.verify_custody(catalog, _readers(config), abandoned(config), station=config.station.id)
+
+
+@dataclass
+class Rebuilt:
+    """What a rebuild did. ``replaced`` is where the old catalogue lies now."""
+
+    vault: str
+    events: int
+    replaced: str | None
+    dockings_closed: int = 0
+    originals: int = 0
+    findings: list[Finding] | None = None
+    notes: list[str] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "vault": self.vault, "events": self.events, "replaced": self.replaced, "adopted": self.originals,
+            "dockings_closed": self.dockings_closed, "notes": self.notes or [],
+            "findings": [{"code": f.code, "subject": f.subject, "detail": f.detail} for f in self.findings or []],
+        }  # fmt: skip
+
+
+def rebuild(config: Config, vault_name: str, told: Callable[[int], None], *, replace: bool) -> Rebuilt:
+    """Make the catalogue anew from a vault. Raises Refused if there is one (unless ``replace``), Busy if one is open,
+    IntegrityError if the vault's log does not hold; the old catalogue is then where it was, and no new one is."""
+    from mediad.catalog import audit, swap
+
+    url = config.catalog.url
+    section = _section(config, vault_name)
+    building = swap.beside(url, "rebuilding")  # refuses what is no SQLite
+    locks = config.state / "locks"
+    files.make_dirs(locks)
+    with files.locked(locks / "rebuild.lock", busy="another process is rebuilding the catalogue"):
+        if audit.in_use(url):
+            raise Busy("the catalogue is in use", hint="stop mediad first: systemctl stop mediad")
+        if not replace and _is_there(url):
+            raise Refused("there is a catalogue", hint="`mediad fsck` checks it; --replace sets it aside and rebuilds")
+        swap.discard(building)
+        try:
+            suffix = f"replaced-{now():%Y%m%dT%H%M%SZ}"
+            result = _build(config, section, building, told, replaced=suffix if _anything_left(url) else None)
+            aside = swap.set_aside(url, suffix)
+            swap.install(building, url)
+        except BaseException:
+            swap.discard(building)
+            raise
+    result.replaced = aside
+    return result
+
+
+def _anything_left(url: str) -> bool:
+    """Whether anything lies where the catalogue belongs."""
+    from mediad.catalog.db import sqlite_path
+
+    path = sqlite_path(url)
+    return path is not None and any(path.with_name(path.name + part).exists() for part in ("", "-wal", "-shm"))
+
+
+def _is_there(url: str) -> bool:
+    """Whether there is a catalogue, be it damaged."""
+    from mediad.catalog.db import sqlite_path
+
+    path = sqlite_path(url)
+    return path is not None and path.exists() and path.stat().st_size > 0
+
+
+def _section(config: Config, name: str) -> VaultSection:
+    if not name:
+        return config.vault[0]
+    found = next((section for section in config.vault if section.name == name), None)
+    if found is None:
+        raise NotFound(f"no vault is called {name}", hint="one of " + ", ".join(v.name for v in config.vault))
+    return found
+
+
+def _build(
+    config: Config, section: VaultSection, building: str, told: Callable[[int], None], *, replaced: str | None
+) -> Rebuilt:
+    from mediad.catalog import db
+    from mediad.stages import rebuild
+
+    station = config.station.id
+    vault = open_vault(section, config, BufferPool())
+    marker = vault.read_marker()
+    log = rebuild.check_log(vault, station)
+    if log.markers.get(section.name) != marker:
+        raise IntegrityError(
+            f"the custody log in {section.path} is not of this vault: its marker is {marker or 'missing'},"
+            f" registered as {section.name} is {log.markers.get(section.name) or 'none'}",
+            hint="mount the right disk, or mend the vault's name in the configuration",
+            code="vault-other",
+        )
+    db.migrate(building)
+    catalog = db.Catalog(building)
+    try:
+        rebuild.play(catalog, vault, station, told)
+    finally:
+        catalog.close()
+    result = Rebuilt(section.name, log.reached, replaced, findings=[], notes=[])
+    _take_in(config.model_copy(update={"catalog": CatalogSection(url=building)}), section, log, result)
+    return result
+
+
+def _take_in(config: Config, section: VaultSection, log: Any, result: Rebuilt) -> None:
+    """Adopt what the log does not know, and close what was open: a station on the catalogue that is being built."""
+    from mediad.stages import rebuild
+
+    try:
+        station = Station(config, wait_for_space=False)
+    except VaultOffline as e:
+        if section.name == config.vault[0].name:
+            raise
+        result.notes = [f"{e.message}: what it holds and the log does not know was not taken in"]
+        return
+    try:
+        adopted = rebuild.adopt(station.ledger, station.vault)
+        rebuild.note_rebuilt(station.ledger, section.name, log, result.replaced)
+        result.originals, result.findings = adopted.originals, adopted.findings
+        result.dockings_closed = station.finish_open_work().get("dockings", 0)
+    finally:
+        station.close()
