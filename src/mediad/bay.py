@@ -24,6 +24,9 @@ _log = structlog.get_logger()
 RETRY_SECONDS = 15.0
 """How long a docking that a vault's trouble broke off waits before it is tried again."""
 
+DISK_SECONDS = 60.0
+"""How long an unlocked recorder may take to come back as a disk; settling takes 5 to 20 s."""
+
 
 class World(Protocol):
     """What a bay needs of the world; wiring provides it."""
@@ -184,6 +187,9 @@ class Bays:
             self._show(port, "unlocking", recorder=device.serial or device.model)
             self._carried.put(port, world.unlock(device, profile), time.monotonic())
             log.info("unlocked", profile=profile.name)
+            timer = threading.Timer(DISK_SECONDS, self._check_disk, (port,))
+            timer.daemon = True
+            timer.start()
             return
         if device.kind == "storage" and not device.volumes:
             log.info("no medium")
@@ -208,6 +214,10 @@ class Bays:
                 return
             world.finish_open_work()
         self._conclude(device, result, gone, log)
+
+    def _check_disk(self, port: str) -> None:
+        if self._board.view(port).state == "unlocking":
+            self._show(port, "attention", "it was unlocked but did not come back as a disk: unplug it and dock it again")
 
     def _carried_by(self, device: UsbDevice) -> SlotIdentity | None:
         """What the recorder said before its disk appeared; kept for all of its stay."""

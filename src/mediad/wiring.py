@@ -30,7 +30,7 @@ from mediad.model.slots import SlotIdentity, UsbDevice, plausible_serial
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
-    from mediad.session import Progress, Result, Session
+    from mediad.session import Finished, Progress, Result, Session
 
 
 def now() -> datetime:
@@ -153,16 +153,19 @@ class Station:
         """Whether no process works on a docking any more: nobody holds its lock."""
         return files.lock_is_free(self._lock(docking_id))
 
-    def finish_open_work(self) -> dict[str, int]:
+    def finish_open_work(self) -> Finished:
         """Finish what killed processes left. One at a time; whoever finds another at it leaves it to that one."""
         from mediad.errors import Busy
-        from mediad.session import finish_open_work
+        from mediad.session import Finished, finish_open_work
 
         try:
             with files.locked(self.locks / "recover.lock", busy="another process is recovering"):
-                return finish_open_work(self.parts, self.abandoned, unit=self.config.unit.name, zone=self.zone)
+                done = finish_open_work(self.parts, self.abandoned, zone=self.zone)
+                for docking_id in done.closed:
+                    self._lock(docking_id).unlink(missing_ok=True)  # an id is never used again, so nobody waits for it
+                return done
         except Busy:
-            return {}
+            return Finished()
 
     def identify(self, keys: Sequence[str], label: str) -> SourceIdentity:
         """The identity of a source from its possible keys, best first; a registered one counts before the others."""
@@ -171,14 +174,16 @@ class Station:
         with self.ledger.catalog.read() as conn:
             row = evidence.registered_recorder(conn, keys)
         if row is not None:
-            return SourceIdentity(row.key, row.label, identified=True, registered=True)
+            return SourceIdentity(row.key, row.label, identified=True, registered=True, profile=row.profile)
         key = keys[0]
         identified = not key.startswith("folder:")
         return SourceIdentity(key, safe_name(label.encode("utf-8", "replace"), "recorder"), identified=identified)
 
-    def profile_for(self, facts: DeviceFacts) -> Profile:
-        """The most particular profile; the built-in generic one where none fits, since footage must not be lost."""
-        return choose(self.profiles, facts) or GENERIC
+    def profile_for(self, facts: DeviceFacts, named: str = "") -> Profile:
+        """The profile that the registration names, else the most particular one that fits, else the built-in generic one:
+        footage must not be lost for lack of a profile."""
+        by_name = next((p for p in self.profiles if p.name == named), None) if named else None
+        return by_name or choose(self.profiles, facts) or GENERIC
 
     @contextmanager
     def session(
@@ -251,7 +256,7 @@ def dock_path(
         with station.session(
             source,
             identity=identity,
-            profile=station.profile_for(facts),
+            profile=station.profile_for(facts, identity.profile),
             progress=progress,
             where=str(found.path),
             channel=channel or ("body-camera" if identity.identified else "manual"),
@@ -324,7 +329,7 @@ def dock_device(
         with station.session(
             SourceSet(trees, present, seen),
             identity=identity,
-            profile=station.profile_for(device_facts(device, names)),
+            profile=station.profile_for(device_facts(device, names), identity.profile),
             progress=progress,
             slot=device.port,
             where=f"usb:{device.port}",

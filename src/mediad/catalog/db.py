@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mediad.errors import Busy, CatalogError, MediadError
+from mediad.errors import Busy, CatalogError, MediadError, StorageError
 
 SCHEMA = "0001"
 """The migration that this program needs; tests hold it equal to the newest file in migrations/versions."""
@@ -93,6 +93,10 @@ def _translated() -> Iterator[None]:
         reason = str(e.orig)
         if "locked" in reason or "busy" in reason:
             raise Busy("another process is writing to the catalogue", hint="try again in a moment") from e
+        if "disk is full" in reason:
+            raise StorageError(
+                "no space left for the catalogue", hint="make room on its disk; ingest goes on by itself", code="catalog-full"
+            ) from e
         raise CatalogError(f"the catalogue cannot be used: {reason}", hint="check its disk and rights") from e
     except DatabaseError as e:
         raise CatalogError(

@@ -14,8 +14,8 @@ from mediad.errors import (
     MediadError,
     NotFound,
     Refused,
-    StorageError,
     Stopping,
+    StorageError,
     UsageError,
 )
 

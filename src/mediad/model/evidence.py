@@ -83,6 +83,8 @@ class SourceIdentity:
     label: str
     identified: bool
     registered: bool = False
+    profile: str = ""
+    """Profile that its registration names, if any."""
 
 
 @dataclass(frozen=True, slots=True)
