@@ -42,7 +42,8 @@ test-dock-smoke: setup
 
 ## bench            against cp, rsync, rclone and ocopy; writes docs/benchmarks.md's numbers to standard output
 bench: setup
-	$(BIN)/python bench/run.py
+	bench/peers.sh var/bench-peers
+	OCOPY=var/bench-peers/bin/ocopy $(BIN)/python bench/run.py
 
 ## soak             dock, pull and kill at random for SOAK_SECONDS, then judge by fsck
 soak: setup
