@@ -176,7 +176,7 @@ class Station:
         if row is not None:
             return SourceIdentity(row.key, row.label, identified=True, registered=True, profile=row.profile)
         key = keys[0]
-        identified = not key.startswith("folder:")
+        identified = key.startswith(("serial:", "fsuuid:"))
         return SourceIdentity(key, safe_name(label.encode("utf-8", "replace"), "recorder"), identified=identified)
 
     def profile_for(self, facts: DeviceFacts, named: str = "") -> Profile:
@@ -302,7 +302,7 @@ def device_identity(station: Station, device: UsbDevice, carried: SlotIdentity |
     keys += [f"fsuuid:{v.uuid}" for v in device.volumes if v.uuid]
     labels = [said, device.serial if plausible_serial(device.serial) else "", *(v.label for v in device.volumes)]
     label = next((text for text in labels if text), device.model or "recorder")
-    return station.identify(keys or [f"folder:usb-{device.port}"], label)
+    return station.identify(keys or [f"anonymous:{device.port}/{device.stay}"], label)  # never known: every file is read
 
 
 def dock_device(

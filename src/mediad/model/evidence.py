@@ -75,8 +75,9 @@ class Rejected:
 class SourceIdentity:
     """Who a source says it is.
 
-    ``key`` is stable over dockings: ``serial:...``, ``fsuuid:...`` or ``folder:...``. Only an identified source (the first
-    two) can have its files recognised by path, size and time alone. ``label`` goes into vault keys and onto screens.
+    ``key`` is stable over dockings: ``serial:...``, ``fsuuid:...`` or ``folder:...``; a device that has none of these is
+    ``anonymous:...``, another one at each docking. Only an identified source (the first two) can have its files recognised by
+    path, size and time alone. ``label`` goes into vault keys and onto screens.
     """
 
     key: str
