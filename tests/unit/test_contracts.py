@@ -1,0 +1,331 @@
+"""What others rely on: the rooms of the house, the JSON of the commands, the exit codes, the custody log's form, and that
+nothing deletes what was admitted. On real stations in temporary folders, by the program itself."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad.catalog import tables
+from mediad.catalog.record import KINDS
+from mediad.cli.progress import _Plain
+from mediad.wiring import dock_path
+from tests.support import Site, make_card, make_site, noise, sha256
+
+ROOT = Path(__file__).resolve().parents[2]
+SRC = ROOT / "src/mediad"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A station that has docked a card with one file of each outcome that a readable card can give."""
+    root = tmp_path_factory.mktemp("contracts")
+    card = make_card(
+        root / "card",
+        {
+            "DCIM/8888888_000000_20261101101010_0001IMP.mp4": b"\0\0\0\x18ftypmp42" + noise(9_000, 1),
+            "DCIM/copy.jpg": b"\xff\xd8\xff" + noise(5_000, 2),
+            "DCIM/copy of it.jpg": b"\xff\xd8\xff" + noise(5_000, 2),
+            "note.txt": b"",
+        },
+    )
+    (card / "link").symlink_to("note.txt")
+    site = make_site(root / "station", more="[devices]\nprofiles = []")
+    site.ingest_json(card)
+    return site
+
+
+def answer(site: Site, *arguments: str, expect: int = 0) -> Any:
+    done = site.run(*arguments, "--json")
+    assert done.returncode == expect, (done.stdout[-1000:], done.stderr[-2000:])
+    return json.loads(done.stdout)
+
+
+# --- the house --------------------------------------------------------------------------------------------------------
+
+
+def test_imports_go_only_downwards() -> None:
+    """The contracts of import-linter in pyproject.toml; each says in its name why."""
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+TAKES_AWAY = {"unlink", "rmtree", "rmdir", "remove", "removedirs", "ftruncate", "truncate"}
+MAY_TAKE_AWAY = {
+    "catalog/swap.py:discard": "a catalogue that a rebuild did not finish",
+    "edges/files.py:_nameless": "its own temporary file",
+    "edges/vault.py:StagedBatch.drop": "a file of a batch in staging",
+    "edges/vault.py:StagedBatch.seal": "an earlier sidecar in staging",
+    "edges/vault.py:StagedBatch.discard": "a batch in staging",
+    "edges/vault.py:LocalVault.probe_medium": "its own probe in staging",
+    "edges/vault.py:LocalVault.check_writable": "its own probe in staging",
+    "edges/vault.py:LocalVault.clear_staging": "a dead process's staging",
+    "wiring.py:Station.finish_open_work": "a lock file",
+    "wiring.py:Station._held": "a lock file",
+}
+
+
+def test_nothing_deletes_what_was_admitted() -> None:
+    """Every place that could take a file away is known, and none of them can reach originals, records or the log."""
+    found = set()
+    for file in sorted(SRC.rglob("*.py")):
+        for name, function in functions(ast.parse(file.read_text(encoding="utf-8"))):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in TAKES_AWAY:
+                    on_a_list = ast.unparse(node.func.value) == "self._names"
+                    found |= set() if on_a_list else {f"{file.relative_to(SRC)}:{name}"}
+    assert found == MAY_TAKE_AWAY.keys()
+
+
+def functions(tree: ast.Module) -> list[tuple[str, ast.FunctionDef]]:
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            found.append((node.name, node))
+        elif isinstance(node, ast.ClassDef):
+            found += [(f"{node.name}.{n.name}", n) for n in node.body if isinstance(n, ast.FunctionDef)]
+    return found
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def test_ingest_tells_its_outcome_in_the_fields_of_the_contract(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "station", more="[devices]\nprofiles = []")
+    card = make_card(tmp_path / "card", {"a.mp4": noise(4_000, 1), "twin.mp4": noise(4_000, 1), b"\xff.jpg": b"x"})
+    (card / "link").symlink_to("a.mp4")
+    told = site.ingest_json(card)
+    assert told.keys() >= {"docking", "recorder", "new", "sightings", "skipped", "failed", "bytes", "files"}
+    assert (told["new"], told["sightings"], told["skipped"], told["failed"]) == (2, 1, 1, 0)
+    assert told["bytes"] == 4_001
+    for file in told["files"]:
+        assert file.keys() >= {"path", "path_b64", "size", "sha256", "asset", "outcome", "why"}
+    outcomes = {f["path"]: f["outcome"] for f in told["files"]}
+    assert outcomes["link"] == "rejected"
+    assert outcomes[r"\xff.jpg"] == "stored"
+    assert sorted([outcomes["a.mp4"], outcomes["twin.mp4"]]) == ["sighting", "stored"]
+    digests = {f["path"]: f["sha256"] for f in told["files"]}
+    assert digests["a.mp4"] == digests["twin.mp4"] == sha256(noise(4_000, 1))
+    again = site.ingest_json(card)
+    assert (again["new"], again["sightings"], again["skipped"], again["bytes"]) == (0, 0, 4, 0)
+    assert {f["outcome"] for f in again["files"]} == {"known", "rejected"}
+
+
+def test_recordings_are_listed_in_the_fields_of_the_contract(site: Site) -> None:
+    listed = answer(site, "recordings")
+    assert len(listed) == 3
+    for recording in listed:
+        assert recording.keys() >= {
+            "id", "kind", "started_at", "ended_at", "recorder", "officer", "officers", "channel", "case", "important",
+            "assets", "deadline",
+        }  # fmt: skip
+        assert recording["id"].startswith("rec-")
+        assert all(a.startswith("ast-") for a in recording["assets"])
+        assert re.search(r"[+-]\d\d:\d\d$", recording["started_at"]), "RFC 3339 with offset"
+        assert isinstance(recording["officers"], list)
+    assert sorted(r["kind"] for r in listed) == ["data", "photo", "video"]
+
+
+def test_an_asset_is_shown_in_the_fields_of_the_contract(site: Site) -> None:
+    (video,) = [r for r in answer(site, "recordings") if r["kind"] == "video"]
+    shown = answer(site, "show", video["assets"][0])
+    assert shown.keys() >= {"id", "sha256", "size", "original_path", "captured", "probe", "replicas"}
+    (replica,) = shown["replicas"]
+    assert replica.keys() >= {"vault", "key", "method", "verified_at"}
+    assert replica["method"] in ("direct", "evicted", "get")
+    assert sha256((site.vault / replica["key"]).read_bytes()) == shown["sha256"]
+    assert answer(site, "show", video["id"])["assets"] == video["assets"]
+
+
+@pytest.mark.parametrize("command", [("fsck",), ("custody", "verify")])
+def test_the_auditor_answers_in_the_fields_of_the_contract(site: Site, command: tuple[str, ...]) -> None:
+    told = answer(site, *command)
+    assert told.keys() >= {"checked", "findings"}
+    assert told["findings"] == []
+    assert told["checked"] > 0
+
+
+def documented(heading: str) -> str:
+    """A section of docs/json.md."""
+    body = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    return re.split(r"(?m)^##+ ", body.split(f"### {heading}", 1)[1])[0]
+
+
+def keys_below(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set(value) | {k for v in value.values() for k in keys_below(v)}
+    return {k for v in value for k in keys_below(v)} if isinstance(value, list) else set()
+
+
+@pytest.mark.parametrize(
+    ("heading", "pattern"),
+    [("Hand-over record", "handovers/*/*/*/*/record.json"), ("Sidecar", "originals/*/*/*/*/*/record.json")],
+)
+def test_every_field_of_a_record_is_documented(site: Site, heading: str, pattern: str) -> None:
+    files = list(site.vault.glob(pattern))
+    assert files
+    for file in files:
+        for key in keys_below(json.loads(file.read_bytes())):
+            assert re.search(rf"\b{key}\b", documented(heading)), f"{heading}: {key}"
+
+
+def test_every_field_that_a_command_prints_is_documented(site: Site) -> None:
+    (docking,) = answer(site, "handover", "list")
+    asset = answer(site, "recordings")[0]["assets"][0]
+    body = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    for command in [
+        ("recordings",), ("show", asset), ("show", docking["id"]), ("status",), ("vault", "list"), ("slots",),
+        ("handover", "list"), ("fsck",),
+    ]:  # fmt: skip
+        printed = answer(site, *command)
+        printed.pop("counts", None) if isinstance(printed, dict) else None
+        for key in keys_below(printed):
+            assert re.search(rf"\b{key}\b", body), f"{command}: {key}"
+
+
+# --- the custody log --------------------------------------------------------------------------------------------------
+
+
+def test_the_custody_table_is_the_only_one_with_prev_and_hash(site: Site) -> None:
+    names = [r[0] for r in site.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    columns = {name: {r[1] for r in site.rows(f'PRAGMA table_info("{name}")')} for name in names}
+    assert [name for name, found in columns.items() if {"prev", "hash"} <= found] == ["custody"]
+    assert [t.name for t in tables.metadata.sorted_tables if {"prev", "hash"} <= {c.name for c in t.columns}] == [
+        "custody"
+    ]
+
+
+def test_every_kind_of_event_is_documented() -> None:
+    assert set(re.findall(r"(?m)^\| `([a-z]+\.[a-z]+)` \|", documented("Custody segment"))) >= KINDS
+
+
+def test_events_of_a_real_log_have_the_fields_that_are_documented(site: Site) -> None:
+    told = {
+        kind: row
+        for row in documented("Custody segment").splitlines()
+        for kind in re.findall(r"^\| `([a-z]+\.[a-z]+)` \|", row)
+    }
+    sidecar = documented("Sidecar")
+    for file in (site.vault / "custody/test-01").iterdir():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            event = json.loads(line)
+            assert event.keys() == {"actor", "at", "detail", "hash", "kind", "prev", "seq", "station", "subject"}
+            row = told[event["kind"]] + (sidecar if event["kind"] == "asset.stored" else "")
+            for key in event["detail"]:
+                assert f"`{key}`" in row, f"{event['kind']}: {key}"
+
+
+def test_the_documented_way_of_checking_a_chain_by_hand_works_and_notices_a_change(site: Site, tmp_path: Path) -> None:
+    """A few lines of Python from docs/architecture.md, without mediad."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"(?ms)^```python\n(.*?)^```", page)
+    segments = tmp_path / "custody"
+    segments.mkdir()
+    for file in (site.vault / "custody/test-01").iterdir():
+        (segments / file.name).write_bytes(file.read_bytes())
+
+    def check() -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-I", "-c", code, str(segments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    ((count, head),) = site.rows("SELECT seq, hash FROM custody ORDER BY seq DESC LIMIT 1")
+    assert check().stdout == f"{count} events, head {head}\n"
+    last = max(segments.iterdir())
+    last.write_bytes(last.read_bytes().replace(b'"complete"', b'"Complete"', 1))
+    assert "changed" in check().stderr
+
+
+# --- exit codes -------------------------------------------------------------------------------------------------------
+
+
+def test_exit_code_1_means_that_a_file_could_not_be_taken(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "station", more="max_files = 1")
+    told = site.ingest_json(make_card(tmp_path / "card", {"a": b"a", "b": b"b"}), expect=1)
+    assert told["state"] == "incomplete"
+    assert told["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("show",),
+        ("recordings", "--nonsense"),
+        ("ingest", ".", "--channel", "radio"),
+        ("recorder", "add", " "),
+    ],
+)
+def test_exit_code_2_means_bad_usage(site: Site, arguments: tuple[str, ...]) -> None:
+    assert site.run(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize("more", ["max_fles = 1", "sm3 = 'perhaps'", "]"])
+def test_exit_code_2_means_a_wrong_configuration_and_the_sentence_names_it(tmp_path: Path, more: str) -> None:
+    site = make_site(tmp_path, more=more)
+    done = site.run("config", "check")
+    assert done.returncode == 2
+    assert str(site.config_file) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_exit_code_3_means_not_found(site: Site) -> None:
+    done = site.run("show", "ast-aaaaaaaaaaaaaaaaaaaaaaaaaa")
+    assert done.returncode == 3
+    assert "->" in done.stderr
+
+
+def test_exit_code_4_means_refused(tmp_path: Path) -> None:
+    """Another station's catalogue is not written to."""
+    site = make_site(tmp_path / "station")
+    card = make_card(tmp_path / "card", {"a": b"a"})
+    site.ingest_json(card)
+    site.config_file.write_text(site.config_file.read_text().replace("test-01", "test-02"))
+    assert site.run("ingest", card).returncode == 4
+
+
+def test_exit_code_5_means_that_a_vault_is_not_there(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "station")
+    card = make_card(tmp_path / "card", {"a": b"a"})
+    site.ingest_json(card)
+    (site.vault / ".mediad-vault.json").unlink()
+    before = sorted(site.vault.rglob("*"))
+    assert site.run("ingest", make_card(tmp_path / "card", {"b": b"b"})).returncode == 5
+    assert sorted(site.vault.rglob("*")) == before
+
+
+def test_exit_code_6_means_that_somebody_else_docks_this_source(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "station")
+    card = make_card(tmp_path / "card", {"a": b"a"})
+    codes = []
+
+    class Beside(_Plain):
+        """Starts a second ingest of the card while the first one is in the middle of it."""
+
+        def begin(self, files: int, size: int) -> None:
+            super().begin(files, size)
+            codes.append(site.run("ingest", card).returncode)
+
+    with closing(site.open()) as station:
+        assert dock_path(station, card, Beside("first")).counts.new == 1
+    assert codes == [6]
+
+
+def test_a_missing_catalogue_is_not_made_anew_over_a_custody_log(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "station")
+    card = make_card(tmp_path / "card", {"a": b"a"})
+    site.ingest_json(card)
+    for file in site.catalogue.parent.glob("catalog.db*"):
+        file.unlink()
+    done = site.run("ingest", card)
+    assert done.returncode == 5
+    assert "mediad rebuild" in done.stderr
+    assert not site.catalogue.exists()
