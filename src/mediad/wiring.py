@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,10 @@ class Station:
         self.stop = threading.Event()
         self.profiles: list[Profile] = [*load_profiles(config.devices.profiles), GENERIC]
         self.locks = config.state / "locks"
-        files.make_dirs(self.locks)
+        try:
+            files.make_dirs(self.locks)
+        except OSError as e:
+            raise files.storage_error(e, f"creating {self.locks}") from e
         section = config.vault[0]
         self.vault = open_vault(section, config, self.pool)
         self.ledger = self._open_catalogue(actor)
@@ -235,7 +238,8 @@ class Station:
         path = self._lock(docking_id)
         with files.locked(path, busy=f"{docking_id} is under way"):
             yield
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # a free lock that stays does no harm
+                path.unlink()
 
 
 def dock_path(

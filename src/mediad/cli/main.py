@@ -76,6 +76,9 @@ def main() -> None:
         sys.exit(exit_code(e))
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as e:  # what no edge has a better word for
+        print(f"mediad: {e.strerror or e}{f': {e.filename!r}' if e.filename else ''}", file=sys.stderr)
+        sys.exit(5)
 
 
 if __name__ == "__main__":

@@ -70,17 +70,13 @@ def put_exclusive(directory: Path, name: str, data: bytes, scratch: Path, mode: 
     Returns True if it was created, False if it was there with the same bytes. Raises KeyConflict for different bytes.
     ``scratch`` is a directory of the same file system.
     """
-    temporary = scratch / f"put-{secrets.token_hex(8)}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
+    make_dirs(directory)
+    with _nameless(scratch, mode) as (fd, source), _directory(directory) as target:
+        write_all(fd, data)
+        os.fsync(fd)
         try:
-            write_all(fd, data)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        make_dirs(directory)
-        try:
-            os.link(temporary, directory / name)
+            # With descriptors, because only linkat(2) can follow the link that a nameless file is reached by.
+            os.link(source, name, src_dir_fd=target, dst_dir_fd=target, follow_symlinks=True)
             created = True
         except FileExistsError:
             if (directory / name).read_bytes() != data:
@@ -89,11 +85,42 @@ def put_exclusive(directory: Path, name: str, data: bytes, scratch: Path, mode: 
                 ) from None
             created = False
         # Also for the bytes of another process: it may not have got as far as this line.
-        fsync_dir(directory)
+        os.fsync(target)
+    return created
+
+
+@contextmanager
+def _nameless(scratch: Path, mode: int) -> Iterator[tuple[int, str]]:
+    """A new file without a name (so that nothing is left of it if the process is killed), and a path to link it by."""
+    try:
+        fd = os.open(scratch, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, mode)
+    except OSError as e:
+        if e.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    else:
+        try:
+            yield fd, f"/proc/self/fd/{fd}"
+        finally:
+            os.close(fd)
+        return
+    # NFS and SMB know no nameless files: there a killed process leaves a file in the scratch directory.
+    temporary = scratch / f"put-{secrets.token_hex(8)}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        yield fd, str(temporary)
     finally:
+        os.close(fd)
         with suppress(FileNotFoundError):
             os.unlink(temporary)
-    return created
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def replace_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -110,8 +137,11 @@ def replace_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
 @contextmanager
 def locked(path: Path, *, busy: str, hint: str = "try again when it has finished") -> Iterator[None]:
     """Hold an exclusive lock on a file for the time of the block. Raises Busy with the given sentence if it is held."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as e:
+        raise storage_error(e, f"locking {path}") from e
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

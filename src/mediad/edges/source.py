@@ -235,7 +235,7 @@ class OpenFile:
             raise SourceError(os.strerror(e.errno or errno.EIO), code="source-open", hint="dock it again") from e
         if not stat.S_ISREG(now.st_mode):
             raise SourceError("it is no regular file any more", code="source-changed")
-        if (now.st_size, now.st_mtime_ns) != (self._file.size, self._file.mtime_ns):
+        if (now.st_size, _in_64_bits(now.st_mtime_ns)) != (self._file.size, self._file.mtime_ns):
             raise SourceError(
                 "it changed while it was read", code="source-changed", hint="dock it again when it is finished"
             )
@@ -259,15 +259,20 @@ class _Statx(ctypes.Structure):
     )  # fmt: skip
 
 
+def _in_64_bits(ns: int) -> int:
+    """A time as far as nanoseconds since 1970 can say it (1677 to 2262): file systems can hold others, databases cannot."""
+    return max(-(2**63), min(ns, 2**63 - 1))
+
+
 class _Info:
     __slots__ = ("birth_ns", "device", "inode", "mode", "mtime_ns", "size")
 
     def __init__(self, raw: _Statx) -> None:
         self.mode, self.size, self.inode = raw.mode, raw.size, raw.ino
         self.device = os.makedev(raw.dev_major, raw.dev_minor)
-        self.mtime_ns = raw.mtime.sec * 1_000_000_000 + raw.mtime.nsec
+        self.mtime_ns = _in_64_bits(raw.mtime.sec * 1_000_000_000 + raw.mtime.nsec)
         has_birth = raw.mask & _BTIME
-        self.birth_ns = raw.btime.sec * 1_000_000_000 + raw.btime.nsec if has_birth else None
+        self.birth_ns = _in_64_bits(raw.btime.sec * 1_000_000_000 + raw.btime.nsec) if has_birth else None
 
 
 _BASIC, _BTIME = 0x7FF, 0x800

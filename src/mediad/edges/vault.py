@@ -21,6 +21,7 @@ from mediad.model.layout import MARKER, STAGING, check_key
 
 SET_ASIDE = "set-aside"
 _FEW = 4
+_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class StagedBatch:
             finally:
                 os.close(fd)
             if odd := set(os.listdir(self._fd)) ^ {*self._names, sidecar_name}:
-                raise StorageError(f"a batch holds other files than it should: {sorted(odd)[0]}", hint="dock it again")
+                raise StorageError(f"a batch holds other files than it should: {min(odd)}", hint="dock it again")
             if self._one_sync and len(self._names) > _FEW:
                 files.syncfs(self._fd)
             else:
@@ -140,6 +141,7 @@ class LocalVault:
         self._pool = pool
         self._one_sync = False
         self._marker: str | None = None
+        self._sure: set[Path] = set()
 
     # --- being there ------------------------------------------------------------------------------------------------
 
@@ -243,7 +245,7 @@ class LocalVault:
         """Move a sealed batch to its key by one rename, durably. Raises StorageError; IntegrityError if the key is taken."""
         target = self.root / check_key(key)
         try:
-            files.make_dirs(target.parent)
+            self._folder(target.parent)
             if target.exists():
                 raise IntegrityError(f"{key} exists already", hint="run `mediad fsck`")
             os.rename(self._staging / owner / batch_id, target)
@@ -266,6 +268,19 @@ class LocalVault:
         except OSError as e:
             raise storage_error(e, f"looking after {key}") from e
 
+    def _folder(self, path: Path) -> None:
+        """Create a folder of the vault, durably up to the root. One that is there already may be the work of a process that
+        ended before it was durable; so the first use by this process makes sure."""
+        if path == self.root or path in self._sure:
+            return
+        self._folder(path.parent)
+        with suppress(FileExistsError):
+            path.mkdir(0o750)
+        files.fsync_dir(path.parent)
+        if len(self._sure) > _REMEMBERED:
+            self._sure.clear()
+        self._sure.add(path)
+
     def staged(self, owner: str, batch_id: str) -> bool:
         """Whether a batch still lies in a staging area."""
         return (self._staging / owner / batch_id).is_dir()
@@ -286,7 +301,7 @@ class LocalVault:
         source = self.root / check_key(key)
         where = f"{SET_ASIDE}/{secrets.token_hex(4)}-{source.name}"
         try:
-            files.make_dirs(self.root / SET_ASIDE)
+            self._folder(self.root / SET_ASIDE)
             os.chmod(source.parent, 0o750)
             os.rename(source, self.root / where)
             os.chmod(source.parent, 0o550)
@@ -302,6 +317,7 @@ class LocalVault:
         """Create a small object durably; True if new, False if the same bytes were there. Raises KeyConflict for other bytes."""
         path = self.root / check_key(key)
         try:
+            self._folder(path.parent)
             return files.put_exclusive(path.parent, path.name, data, self._staging)
         except OSError as e:
             raise storage_error(e, f"writing {key}") from e

@@ -55,8 +55,8 @@ def verify_batch(
 ) -> list[tuple[Outcome, int]]:
     """Read back, then record assets, replicas, recordings, sightings and failures in one transaction.
 
-    Returns outcome and size of every file. Raises StorageError only where the vault as a whole does not answer; nothing is
-    recorded then, and the open placements say what to finish.
+    Returns outcome and size of every file. Raises StorageError only where the vault as a whole does not answer, or bad bytes
+    cannot be moved out of the originals; nothing is recorded then, and the open placements say what to finish.
     """
     drafts: list[Draft] = []
     outcomes: list[tuple[Outcome, int]] = []
@@ -69,8 +69,7 @@ def verify_batch(
             outcomes.append((Outcome.STORED, size))
         else:
             bad.add(item.asset)
-            why = str(answer) if isinstance(answer, StorageError) else "other bytes came back than were written"
-            drafts += _mismatch(vault, item, why)
+            drafts += _mismatch(vault, item, answer)
             outcomes.append((Outcome.FAILED, size))
     for asset, claim in sighted:
         if asset in bad:
@@ -96,13 +95,13 @@ def verify_batch(
 _ORDER = {"asset.stored": 0, "asset.sighted": 1, "file.failed": 2, "alarm.raised": 3}
 
 
-def _read_back(vault: Vault, placed: Sequence[Placed]) -> Iterable[ReadBack | StorageError]:
-    def one(item: Placed) -> ReadBack | StorageError:
+def _read_back(vault: Vault, placed: Sequence[Placed]) -> Iterable[ReadBack | StorageError | NotFound]:
+    def one(item: Placed) -> ReadBack | StorageError | NotFound:
         try:
             return vault.read_back(item.key)
         except (StorageError, NotFound) as e:
             vault.check()  # a vault that is gone altogether says nothing about single files
-            return StorageError(e.message)
+            return e
 
     if len(placed) > 1 and all(p.detail["size"] <= _SMALL for p in placed):
         with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="verify") as pool:
@@ -116,14 +115,13 @@ def _failure(claim: Mapping[str, Any], why: str) -> Draft:
     )
 
 
-def _mismatch(vault: Vault, item: Placed, why: str) -> list[Draft]:
-    try:
-        where = vault.set_aside(item.key)
-    except StorageError as e:
-        where = f"{item.key} (it could not be moved: {e})"
+def _mismatch(vault: Vault, item: Placed, answer: ReadBack | StorageError | NotFound) -> list[Draft]:
+    why = "other bytes came back than were written" if isinstance(answer, ReadBack) else str(answer)
+    # Not found: a process that was killed between moving it and recording that has set it aside already.
+    then = "" if isinstance(answer, NotFound) else f"; set aside as {vault.set_aside(item.key)}"
     detail = {
         "code": "verify-mismatch",
-        "detail": f"{why}; set aside as {where}",
+        "detail": f"{why}{then}",
         "key": item.key,
         "sha256": item.sha256,
     }
