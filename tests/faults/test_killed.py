@@ -1,0 +1,164 @@
+"""Killed, or failed, at every step of an ingest: afterwards a clean run completes and nothing is wrong anywhere.
+
+Each case is the real program on a real vault and a real catalogue; one of its system calls (tests/faults/syscalls.py) is the
+last one, fails, or finds the disk full. ``MEDIAD_FAULTS=all`` takes every call also where the default takes every second.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Forge
+from tests.support import MIB, Site, complaints, make_card, make_site, noise
+
+PARTS = 6
+_EARLIER = {"old/known.jpg": noise(7_000, 1)}
+_CARD: dict[str | bytes, bytes] = {
+    "DCIM/big.mp4": noise(9 * MIB + 17, 2),
+    "DCIM/middle.mp4": noise(3 * MIB, 3),
+    "DCIM/a.jpg": noise(5_000, 4),
+    "DCIM/a copy.jpg": noise(5_000, 4),
+    "DCIM/b.jpg": noise(6_001, 5),
+    "DCIM/empty.txt": b"",
+    "DCIM/known elsewhere.jpg": noise(7_000, 1),
+    "DCIM/说明.txt": b"text",
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A station to copy (None: begin from nothing), a card, and the calls that an ingest of it makes there."""
+
+    template: Path | None
+    card: Path
+    calls: tuple[str, ...]
+    wanted: tuple[bytes, ...]
+
+    def site(self, root: Path) -> Site:
+        if self.template is not None:
+            shutil.copytree(self.template, root, symlinks=True)
+        return make_site(root)
+
+
+def _recorded(forge: Forge, site: Site, card: Path) -> tuple[str, ...]:
+    assert forge.run(site, "ingest", card, mode="record") == 0
+    return tuple((site.root / "calls").read_text().splitlines())
+
+
+@pytest.fixture(scope="session")
+def from_nothing(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """The very first ingest: catalogue, vault and chain are founded on the way."""
+    root = tmp_path_factory.mktemp("nothing")
+    card = make_card(root / "card", {"a.jpg": noise(5_000, 4), "empty": b""})
+    return Scene(None, card, _recorded(forge, make_site(root / "probe"), card), (noise(5_000, 4), b""))
+
+
+@pytest.fixture(scope="session")
+def founded(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """A station that has docked before, and a mixed card: large, middling, small, twins, empty, known from elsewhere."""
+    root = tmp_path_factory.mktemp("founded")
+    site = make_site(root / "template")
+    assert forge.run(site, "ingest", make_card(root / "earlier", _EARLIER)) == 0
+    card = make_card(root / "card", _CARD)
+    probe = make_site(shutil.copytree(site.root, root / "probe"))
+    return Scene(site.root, card, _recorded(forge, probe, card), (*_CARD.values(), *_EARLIER.values()))
+
+
+def _positions(scene: Scene, part: int, parts: int, step: int = 1) -> range:
+    """Every ``step``-th call, dealt out to ``parts`` tests; two beyond the recorded ones, since threads vary the count."""
+    return range(1 + part * step, len(scene.calls) + 3, step * parts)
+
+
+def _step() -> int:
+    return 1 if os.environ.get("MEDIAD_FAULTS") == "all" else 2
+
+
+def _states(site: Site) -> dict[str, str]:
+    if not site.catalogue.exists() or not site.rows("SELECT 1 FROM sqlite_master WHERE name = 'docking'"):
+        return {}
+    return dict(site.rows("SELECT id, state FROM docking"))
+
+
+def _attack(forge: Forge, scene: Scene, root: Path, mode: str, at: int) -> list[str]:
+    """One run with the fault, then clean runs, each judged; everything found wrong, with the call it belongs to."""
+    site = scene.site(root)
+    call = scene.calls[at - 1] if at <= len(scene.calls) else f"{at} beyond"
+    status = forge.run(site, "ingest", scene.card, mode=mode, at=at)
+    wrong = []
+    if mode == "kill":
+        allowed: tuple[int, ...] = (-9,) if at < len(scene.calls) - 2 else (-9, 0)
+    else:
+        allowed = (0, 1, 5)
+    said = (root / "stderr").read_text()
+    if status not in allowed or "Traceback" in said:
+        wrong.append(f"the run ended with {status}: {said[-1500:]}")
+    before = _states(site)
+    given = {i for i, state in before.items() if state == "open"}
+    handed = {i: json.loads(p.read_bytes())["state"] for i in given for p in site.vault.glob(f"handovers/*/*/*/{i}/record.json")}
+
+    for again in (1, 2):
+        status = forge.run(site, "ingest", scene.card, "--json")
+        if status != 0:
+            wrong.append(f"clean run {again} ended with {status}: {(root / 'stderr').read_text()[-1500:]}")
+            break
+        answer = json.loads((root / "stdout").read_text())
+        if again == 2 and {f["outcome"] for f in answer["files"]} != {"known"}:
+            wrong.append(f"not known at the second clean run: {answer['files']}")
+        wrong += [f"clean run {again}: {w}" for w in complaints(site, scene.wanted) if "set-aside/" not in w or mode == "kill"]
+        after = _states(site)
+        for docking in given:
+            expected = handed.get(docking, "interrupted")
+            if after[docking] != expected:
+                wrong.append(f"broken docking {docking} is {after[docking]}, not {expected}")
+            if again == 1 and expected == "interrupted":
+                follows = site.rows("SELECT id FROM docking WHERE continues = ?", docking)
+                if len(follows) != 1:
+                    wrong.append(f"{docking} is continued by {follows}")
+    shutil.rmtree(root)
+    return [f"{mode} at {call}: {w}" for w in wrong]
+
+
+def _sweep(forge: Forge, scene: Scene, root: Path, mode: str, positions: range) -> None:
+    assert len(positions) > 1
+    wrong = [w for at in positions for w in _attack(forge, scene, root / f"at-{at}", mode, at)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_recorded_calls_are_those_of_the_design(founded: Scene) -> None:
+    """The wrapper sees the steps it is there to attack; one that is called another way would escape it."""
+    kinds = [c.split()[1] for c in founded.calls]
+    for kind in ("create", "write", "fsync", "syncfs", "rename", "link", "mkdir", "unlink", "chmod", "direct"):
+        assert kind in kinds, kind
+    assert kinds.count("direct") == len(set(_CARD.values()) - set(_EARLIER.values()))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_at_every_call_of_an_ingest(forge: Forge, founded: Scene, tmp_path: Path, part: int) -> None:
+    """SIGKILL at each call (half a write done): the next run finishes, all digests are there exactly once, the broken docking is
+    recorded as interrupted, and the run after that finds everything known."""
+    _sweep(forge, founded, tmp_path, "kill", _positions(founded, part, PARTS))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("mode", ["eio", "enospc", "full"])
+def test_an_error_at_every_call_of_an_ingest(forge: Forge, founded: Scene, tmp_path: Path, mode: str, part: int) -> None:
+    """One call fails, or the disk is full from there on: the run says so without a traceback, the next one completes."""
+    _sweep(forge, founded, tmp_path, mode, _positions(founded, part, PARTS, _step()))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_at_every_call_of_the_very_first_ingest(forge: Forge, from_nothing: Scene, tmp_path: Path, part: int) -> None:
+    """Also while catalogue, vault marker and chain are being founded."""
+    _sweep(forge, from_nothing, tmp_path, "kill", _positions(from_nothing, part, PARTS))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_an_error_at_every_call_of_the_very_first_ingest(
+    forge: Forge, from_nothing: Scene, tmp_path: Path, part: int
+) -> None:
+    """A failing disk during the founding leaves nothing that the next start cannot go on from."""
+    _sweep(forge, from_nothing, tmp_path, "eio", _positions(from_nothing, part, PARTS, _step()))
