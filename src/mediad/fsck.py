@@ -124,6 +124,9 @@ def fsck(
     report = Report()
     looks = [look(vault, station) for vault in vaults]
     with catalog.snapshot() as snap:
+        if (found := snap.station()) != station:
+            report.add("catalogue-station", str(found), f"the configuration says {station}; nothing else was checked")
+            return report
         facts = _facts(snap, report, looks, station, quick=quick)
     for vault in looks:
         if _online(vault, facts, report):
@@ -171,12 +174,10 @@ def _chain(snap: Snapshot, report: Report, station: str) -> Chain:
 
 
 def _facts(snap: Snapshot, report: Report, looks: Sequence[Look], station: str, *, quick: bool) -> _Facts:
-    if (found := snap.station()) != station:
-        report.add("catalogue-station", str(found), f"the configuration says {station}")
     if not quick:
         for line in snap.damage():
             report.add("catalogue-damaged", "catalogue", line)
-    chain = _chain(snap, report, found or station)
+    chain = _chain(snap, report, station)
     check_structure(snap, report)
     if chain.broken is None:
         _replay(snap, report)
@@ -226,7 +227,7 @@ def _check_vault(vault: Look, facts: _Facts, report: Report, *, quick: bool, pro
     recorded = facts.originals[vault.name]
     named = {key for name, key in facts.chain.stored if name == vault.name} | set(recorded) | facts.placed[vault.name]
     vault.report_strays(report.add)
-    foreign = check_sidecars(vault, recorded, facts.placed[vault.name], facts.chain.explained, report)
+    foreign = check_sidecars(vault, recorded, named | facts.chain.explained, report)
     for key in vault.originals:
         if key not in named and key.rpartition("/")[0] not in foreign and vault.reader.stat(key) is not None:
             if vault.is_half(key):
@@ -289,4 +290,6 @@ def _check_dockings(
         still = set(snap.open_dockings())  # one that was closed a moment ago has given its lock back as well
     for docking in left:
         if docking in still:
-            report.add("docking-abandoned", docking, "it is open, but no process works on it: any start or ingest closes it")
+            report.add(
+                "docking-abandoned", docking, "it is open, but no process works on it: any start or ingest closes it"
+            )

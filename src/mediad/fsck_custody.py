@@ -85,7 +85,9 @@ class Chain:
             if good:
                 self._note(seq, row.kind, row.subject, detail)
             else:
-                self.break_at(seq, "chain-hash", f"event {seq} ({row.kind} {row.subject}) was changed after it was recorded")
+                self.break_at(
+                    seq, "chain-hash", f"event {seq} ({row.kind} {row.subject}) was changed after it was recorded"
+                )
 
     def _note(self, seq: int, kind: str, subject: str, detail: Any) -> None:
         if not isinstance(detail, dict):
@@ -196,7 +198,9 @@ def check_mirror(vault: Segments, keys: Sequence[tuple[int, str]], chain: Chain)
         if expected is not None and first != expected:
             prev = None
             if first > expected:
-                mirror.fail("segment-gap", key, f"events {expected} to {first - 1} are in no segment of vault {vault.name}")
+                mirror.fail(
+                    "segment-gap", key, f"events {expected} to {first - 1} are in no segment of vault {vault.name}"
+                )
             else:
                 mirror.fail("segment-broken", key, f"event {first} is in the segment before it as well")
         seq = first
@@ -248,6 +252,8 @@ def check_handover_head(docking: str, body: Any, chain: Chain) -> Finding | None
     except (KeyError, TypeError, ValueError):
         return Finding("chain-cut", docking, "its hand-over record names no event of the custody log")
     if seq > chain.head:
+        if chain.broken is not None:
+            return None  # said already, and the chain was not read to its end
         return Finding("chain-cut", docking, f"its hand-over record names event {seq}, the chain ends at {chain.head}")
     if seq > 0 and chain.hash_at(seq) != digest:
         return Finding("chain-cut", docking, f"its hand-over record names another event {seq} than the chain holds")

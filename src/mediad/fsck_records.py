@@ -36,10 +36,9 @@ def check_structure(snap: Snapshot, report: Report) -> None:
 # --- sidecars -------------------------------------------------------------------------------------------------------
 
 
-def check_sidecars(
-    vault: Look, recorded: Mapping[str, Any], placed: AbstractSet[str], explained: AbstractSet[str], report: Report
-) -> set[str]:
-    """Every batch's sidecar against the catalogue. Returns the folders that belong to another station."""
+def check_sidecars(vault: Look, recorded: Mapping[str, Any], explained: AbstractSet[str], report: Report) -> set[str]:
+    """Every batch's sidecar against the catalogue; ``explained`` keys are spoken of somewhere. Returns the folders that belong
+    to another station."""
     foreign: set[str] = set()
     by_folder: dict[str, set[str]] = {}
     for key in recorded:
@@ -60,7 +59,7 @@ def check_sidecars(
             foreign.add(folder)
             continue
         report.count("sidecars")
-        for detail in _contradictions(body, by_folder.get(folder, set()), recorded, placed, explained):
+        for detail in _contradictions(body, by_folder.get(folder, set()), recorded, explained):
             report.add("sidecar-differs", key, detail)
     return foreign
 
@@ -80,7 +79,6 @@ def _contradictions(
     body: Mapping[str, Any],
     ours: AbstractSet[str],
     recorded: Mapping[str, Any],
-    placed: AbstractSet[str],
     explained: AbstractSet[str],
 ) -> list[str]:
     told = {f["key"]: f for f in body["files"]}
@@ -89,7 +87,7 @@ def _contradictions(
         row = recorded.get(key)
         if row is None:
             # Bytes that came back wrong leave the batch, and an alarm tells of them. Anything else was taken away.
-            if key not in placed and key not in explained:
+            if key not in explained:
                 wrong.append(f"it names {key}, which the catalogue does not know")
         elif fields := [name for name, value in _as_told(row).items() if _get(file, name) != value]:
             wrong.append(f"{row.id}: {', '.join(fields)} differ from the catalogue")

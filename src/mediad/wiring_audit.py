@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mediad.config import CatalogSection, Config, VaultSection
 from mediad.edges import files
 from mediad.edges.pump import BufferPool
 from mediad.edges.reader import VaultReader
-from mediad.errors import Busy, IntegrityError, NotFound, Refused, VaultOffline
+from mediad.errors import Busy, CatalogError, IntegrityError, NotFound, Refused, VaultOffline
 from mediad.wiring import Station, now, open_vault
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ class Rebuilt:
     replaced: str | None
     dockings_closed: int = 0
     originals: int = 0
-    findings: list[Finding] | None = None
-    notes: list[str] | None = None
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return {
             "vault": self.vault, "events": self.events, "replaced": self.replaced, "adopted": self.originals,
-            "dockings_closed": self.dockings_closed, "notes": self.notes or [],
-            "findings": [{"code": f.code, "subject": f.subject, "detail": f.detail} for f in self.findings or []],
+            "dockings_closed": self.dockings_closed, "notes": self.notes,
+            "findings": [{"code": f.code, "subject": f.subject, "detail": f.detail} for f in self.findings],
         }  # fmt: skip
 
 
@@ -150,15 +150,37 @@ def _build(
             hint="mount the right disk, or mend the vault's name in the configuration",
             code="vault-other",
         )
+    result = Rebuilt(section.name, log.reached, replaced, notes=_lost(config.catalog.url, log.reached))
     db.migrate(building)
     catalog = db.Catalog(building)
     try:
         rebuild.play(catalog, vault, station, told)
     finally:
         catalog.close()
-    result = Rebuilt(section.name, log.reached, replaced, findings=[], notes=[])
     _take_in(config.model_copy(update={"catalog": CatalogSection(url=building)}), section, log, result)
     return result
+
+
+def _lost(url: str, reached: int) -> list[str]:
+    """What an old catalogue, as far as it can be read, knows and the vault does not."""
+    from mediad.catalog.audit import AuditCatalog
+
+    try:
+        catalog = AuditCatalog(url)
+    except CatalogError:
+        return []
+    try:
+        with catalog.snapshot() as snap:
+            newest = snap.newest(1)
+    except CatalogError:
+        return []
+    finally:
+        catalog.close()
+    if not newest or newest[0].seq <= reached:
+        return []
+    return [
+        f"the old catalogue goes on to event {newest[0].seq}, the vault's log ends at {reached}: keep it, and look at both"
+    ]
 
 
 def _take_in(config: Config, section: VaultSection, log: Any, result: Rebuilt) -> None:
@@ -170,12 +192,12 @@ def _take_in(config: Config, section: VaultSection, log: Any, result: Rebuilt) -
     except VaultOffline as e:
         if section.name == config.vault[0].name:
             raise
-        result.notes = [f"{e.message}: what it holds and the log does not know was not taken in"]
+        result.notes.append(f"{e.message}: what it holds and the log does not know was not taken in")
         return
     try:
         adopted = rebuild.adopt(station.ledger, station.vault)
         rebuild.note_rebuilt(station.ledger, section.name, log, result.replaced)
         result.originals, result.findings = adopted.originals, adopted.findings
-        result.dockings_closed = station.finish_open_work().get("dockings", 0)
+        result.dockings_closed = len(station.finish_open_work().closed)
     finally:
         station.close()

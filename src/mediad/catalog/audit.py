@@ -36,8 +36,12 @@ class AuditCatalog:
         if path is not None and (not path.exists() or path.stat().st_size == 0):
             raise CatalogError("there is no catalogue", hint="run `mediad rebuild` if a vault holds its custody log")
         self._engine = create_engine(url) if path is None else _read_only(path)
-        with self.snapshot() as snap:
-            version = snap.version()
+        try:
+            with self.snapshot() as snap:
+                version = snap.version()
+        except CatalogError:
+            self.close()
+            raise
         if version != SCHEMA:
             self.close()
             raise CatalogError(

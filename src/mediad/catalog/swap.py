@@ -38,7 +38,9 @@ def set_aside(url: str, suffix: str) -> str | None:
         if aside is not None:
             _sync(path.parent)
     except OSError as e:
-        raise StorageError(f"{os.strerror(e.errno or 0)} while setting the old catalogue aside", hint="check its folder") from e
+        raise StorageError(
+            f"{os.strerror(e.errno or 0)} while setting the old catalogue aside", hint="check its folder"
+        ) from e
     return str(aside) if aside else None
 
 
@@ -46,7 +48,9 @@ def install(built: str, url: str) -> None:
     """Rename a finished catalogue, closed by everybody, to its place, durably."""
     new, path = _path(built), _path(url)
     if new.with_name(new.name + "-wal").exists():
-        raise CatalogError("the new catalogue is still open", hint="this is a fault of mediad; the old one is untouched")
+        raise CatalogError(
+            "the new catalogue is still open", hint="this is a fault of mediad; the old one is untouched"
+        )
     try:
         fd = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -56,7 +60,9 @@ def install(built: str, url: str) -> None:
         os.rename(new, path)
         _sync(path.parent)
     except OSError as e:
-        raise StorageError(f"{os.strerror(e.errno or 0)} while putting the new catalogue in place", hint="check its folder") from e
+        raise StorageError(
+            f"{os.strerror(e.errno or 0)} while putting the new catalogue in place", hint="check its folder"
+        ) from e
 
 
 def discard(built: str) -> None:

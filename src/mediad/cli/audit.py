@@ -30,7 +30,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")
 
 
 def fsck(
-    quick: Annotated[bool, typer.Option("--quick", help="Do not read the originals' bytes: names, sizes, records.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not read the originals' bytes: names, sizes, records.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Check bytes, catalogue and custody log, each on its own. Exit code 1 for findings (docs/fsck.md)."""
@@ -44,7 +46,9 @@ def fsck(
 
 @custody_app.command()
 def verify(
-    file: Annotated[Path | None, typer.Option("--file", help="Verify an exported chain instead of the catalogue.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Verify an exported chain instead of the catalogue.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Check the custody log, link by link, and against every mirror that is there. Exit code 1 for findings."""
@@ -144,9 +148,9 @@ def rebuild(
         print(f"  补录 taken in from the originals: {result.originals}")
     if result.dockings_closed:
         print(f"  中断的接入 dockings closed as interrupted: {result.dockings_closed}")
-    for note in result.notes or []:
+    for note in result.notes:
         print(f"  注意 note: {_plain(note)}")
-    for f in result.findings or []:
+    for f in result.findings:
         print(f"  发现 finding: {f.code}  {_plain(f.subject)}: {_plain(f.detail)}")
     print("  下一步 next: mediad fsck")
 

@@ -159,7 +159,8 @@ def _read_file(path: Path, feed: Callable[[memoryview], None]) -> tuple[int, Met
 
 
 def _pour(fd: int, done: int, feed: Callable[[memoryview], None]) -> int:
-    with mmap.mmap(-1, _CHUNK) as buffer, memoryview(buffer) as view:  # anonymous mappings are aligned as O_DIRECT wants
+    # An anonymous mapping, since it is aligned as O_DIRECT wants.
+    with mmap.mmap(-1, _CHUNK) as buffer, memoryview(buffer) as view:
         while got := os.preadv(fd, [view], done):
             with view[:got] as part:
                 feed(part)

@@ -78,7 +78,8 @@ def read_log(vault: Log, station: str) -> Iterator[Event]:
     keys = [key for key in vault.list(segment_prefix(station)) if parse_segment_key(key)]
     if not keys:
         raise NotFound(
-            f"vault {vault.name} holds no custody log of station {station}", hint="check station.id and the vault's mount"
+            f"vault {vault.name} holds no custody log of station {station}",
+            hint="check station.id and the vault's mount",
         )
     seq, prev = 0, GENESIS
     for key in keys:
@@ -223,7 +224,9 @@ def _adopt_batch(
     drafts: list[Draft] = [] if docking is not None else [_opened(body, files[0])]
     missing = [f for f in files if (f["volume"], base64.b64decode(f["path_b64"])) not in listed]
     if missing:
-        claims = [{k: f.get(k) for k in ("volume", "path", "path_b64", "size", "mtime_ns", "birth_ns")} for f in missing]
+        claims = [
+            {k: f.get(k) for k in ("volume", "path", "path_b64", "size", "mtime_ns", "birth_ns")} for f in missing
+        ]
         drafts.append(Draft("docking.listed", body["docking"], {"files": claims, "known": []}))
     for file in files:
         if file["sha256"] in twins:

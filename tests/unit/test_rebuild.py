@@ -1,0 +1,442 @@
+"""Rebuild: the catalogue is lost, the vault alone restores every fact, and takes in what the log did not get to know."""
+
+import json
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad import wiring_audit
+from mediad.catalog import audit, swap
+from mediad.cli.progress import _Plain
+from mediad.edges.vault import LocalVault
+from mediad.errors import Busy, CatalogError, IntegrityError, MediadError, NotFound, Refused, StorageError, VaultOffline
+from mediad.stages import mirror as mirroring
+from mediad.wiring import dock_path
+from tests.audit_support import (
+    copy_site,
+    facts,
+    flip,
+    fsck,
+    furnish,
+    key,
+    originals,
+    overwrite,
+    segments,
+    writable,
+)
+from tests.support import Site, complaints, make_card, make_site, noise
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return furnish(tmp_path_factory.mktemp("rebuild"))
+
+
+@pytest.fixture
+def busy_site(template: Site, tmp_path: Path) -> Site:
+    return copy_site(template, tmp_path / "copy")
+
+
+def lose(site: Site) -> None:
+    """The catalogue's disk is gone."""
+    for path in site.catalogue.parent.glob("catalog.db*"):
+        path.unlink()
+
+
+def rebuild(site: Site, *, vault: str = "", replace: bool = False) -> wiring_audit.Rebuilt:
+    return wiring_audit.rebuild(site.config, vault, lambda _seq: None, replace=replace)
+
+
+def files_of(site: Site) -> list[str]:
+    return sorted(p.name for p in site.catalogue.parent.glob("catalog.db*"))
+
+
+# --- every fact ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_fact_comes_back(busy_site: Site) -> None:
+    """Two recorders and a folder; stored, sighted, known, failed, rejected; broken off and continued; slot, recorder, alarm."""
+    before = facts(busy_site)
+    assert all(before.values()), "a fact table is empty, so this test proves nothing of it"
+    events = busy_site.rows("SELECT * FROM custody ORDER BY seq")
+    lose(busy_site)
+    result = rebuild(busy_site)
+    assert facts(busy_site) == before
+    assert busy_site.rows("SELECT * FROM custody WHERE seq <= ? ORDER BY seq", len(events)) == events
+    assert (result.events, result.originals, result.dockings_closed, result.findings) == (len(events), 0, 0, [])
+    assert fsck(busy_site).findings == []
+    assert complaints(busy_site) == []
+
+
+def test_the_rebuild_itself_is_an_event(busy_site: Site) -> None:
+    reached = busy_site.rows("SELECT seq, hash FROM custody ORDER BY seq DESC LIMIT 1")[0]
+    lose(busy_site)
+    rebuild(busy_site)
+    kind, detail = busy_site.rows("SELECT kind, detail FROM custody ORDER BY seq DESC LIMIT 1")[0]
+    assert kind == "catalogue.rebuilt"
+    assert json.loads(detail) == {"vault": "local", "reached": reached[0], "hash": reached[1], "replaced": None}
+
+
+def test_the_station_goes_on_after_it(busy_site: Site, tmp_path: Path) -> None:
+    """What is known is still known, and a new file is taken."""
+    lose(busy_site)
+    rebuild(busy_site)
+    card = make_card(tmp_path / "next", {"next.mp4": noise(2_000, 60)})
+    assert busy_site.ingest(card, recorder="R-1").counts.new == 1
+    assert busy_site.ingest(card, recorder="R-1").counts.skipped == 1
+    assert fsck(busy_site).findings == []
+
+
+def test_it_can_be_lost_again_and_again(busy_site: Site) -> None:
+    before = facts(busy_site)
+    for _ in range(3):
+        lose(busy_site)
+        rebuild(busy_site)
+    assert facts(busy_site) == before
+    assert fsck(busy_site).findings == []
+
+
+# --- what the log did not get to know -----------------------------------------------------------------------------------
+
+
+class _Broken(StorageError):
+    pass
+
+
+def _power_cut(site: Site, card: Path, patch: pytest.MonkeyPatch, *, at: str, calls: int = 1) -> None:
+    """Dock a card; from the ``calls``-th call of a vault's method on, the vault answers nothing, as if the power were gone."""
+    real = getattr(LocalVault, at)
+    count = 0
+
+    def cut(self: LocalVault, *arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count >= calls:
+            patch.setattr(LocalVault, "put", _gone)
+            patch.setattr(LocalVault, "check", _gone)
+            raise _Broken("the power is gone")
+        return real(self, *arguments)
+
+    station = site.open()
+    patch.setattr(LocalVault, at, cut)
+    with closing(station), pytest.raises(MediadError):
+        dock_path(station, card, _Plain("test"), recorder="R-3")
+
+
+def _gone(*_: object) -> Any:
+    raise _Broken("the power is gone")
+
+
+def test_a_batch_that_no_event_knows_is_taken_in(
+    busy_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power went after the rename and before the record, and the catalogue was lost: not even the docking is known."""
+    files = {"DCIM/a.mp4": noise(3_000, 70), "DCIM/b.jpg": noise(4_000, 71)}
+    card = make_card(tmp_path / "card", files)
+    with monkeypatch.context() as patch:
+        _power_cut(busy_site, card, patch, at="read_back")
+    assert busy_site.rows("SELECT count(*) FROM placement") == [(2,)]
+    lose(busy_site)
+    result = rebuild(busy_site)
+    assert (result.originals, result.dockings_closed, result.findings) == (2, 1, [])
+    assert fsck(busy_site).findings == []
+    assert complaints(busy_site, files.values()) == []
+    docking = busy_site.rows("SELECT id, state, new FROM docking WHERE recorder = 'serial:R-3'")
+    assert [row[1:] for row in docking] == [("interrupted", 2)]
+    handover = json.loads(next(busy_site.vault.glob(f"handovers/*/*/*/{docking[0][0]}/record.json")).read_bytes())
+    assert [f["outcome"] for f in handover["files"]] == ["stored", "stored"]
+    again = busy_site.ingest(card, recorder="R-3")
+    assert (again.counts.new, again.counts.skipped) == (0, 2)
+
+
+def test_a_batch_recorded_but_never_mirrored_is_taken_in(
+    busy_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything was recorded, then the power went before the first segment of this docking was written."""
+    card = make_card(tmp_path / "card", {"a.mp4": noise(3_000, 72)})
+    with monkeypatch.context() as patch:
+        _power_cut(busy_site, card, patch, at="put")
+    assert busy_site.rows("SELECT count(*) FROM placement") == [(0,)]
+    lose(busy_site)
+    assert rebuild(busy_site).originals == 1
+    assert fsck(busy_site).findings == []
+    assert complaints(busy_site, [noise(3_000, 72)]) == []
+
+
+def test_a_handover_record_written_but_never_recorded_is_kept(
+    busy_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power went between the hand-over record and its event: the docking is closed with that very record."""
+    card = make_card(tmp_path / "card", {"a.mp4": noise(3_000, 73)})
+    real = LocalVault.put
+
+    def put(self: LocalVault, name: str, data: bytes) -> bool:
+        created = real(self, name, data)
+        if name.startswith("handovers/"):
+            raise _Broken("the power is gone")
+        return created
+
+    station = busy_site.open()
+    with closing(station), monkeypatch.context() as patch, pytest.raises(MediadError):
+        patch.setattr(LocalVault, "put", put)
+        dock_path(station, card, _Plain("test"), recorder="R-3")
+    lose(busy_site)
+    assert rebuild(busy_site).dockings_closed == 1
+    assert busy_site.rows("SELECT state, new FROM docking WHERE recorder = 'serial:R-3'") == [("complete", 1)]
+    assert fsck(busy_site).findings == []
+
+
+def test_bytes_that_do_not_match_their_sidecar_are_set_aside_with_an_alarm(
+    busy_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = make_card(tmp_path / "card", {"a.mp4": noise(3_000, 74), "b.mp4": noise(3_000, 75)})
+    with monkeypatch.context() as patch:
+        _power_cut(busy_site, card, patch, at="read_back")
+    unknown = {key(busy_site, p) for p in originals(busy_site)} - {
+        r[0] for r in busy_site.rows("SELECT key FROM replica")
+    }
+    victim = busy_site.vault / min(unknown)
+    overwrite(victim, flip())
+    lose(busy_site)
+    result = rebuild(busy_site)
+    assert (result.originals, [f.code for f in result.findings]) == (1, ["verify-mismatch"])
+    assert not victim.exists()
+    assert [row[0] for row in busy_site.rows("SELECT code FROM alarm ORDER BY seq")] == [
+        "clock-jumped",
+        "verify-mismatch",
+    ]
+    assert [f.code for f in fsck(busy_site).findings] == ["set-aside"]
+    assert busy_site.ingest(card, recorder="R-3").counts.new == 1
+
+
+def test_bytes_without_a_sidecar_are_left_and_told(busy_site: Site) -> None:
+    with writable(originals(busy_site)[0].parent) as folder:
+        (folder / "ast-aaaaaaaaaaaaaaaaaaaaaaaaaa-x.mp4").write_bytes(b"x")
+    lose(busy_site)
+    result = rebuild(busy_site)
+    assert [f.code for f in result.findings] == ["original-orphan"]
+    assert [f.code for f in fsck(busy_site).findings] == ["original-orphan"]
+
+
+def test_another_stations_batches_are_not_taken_in(busy_site: Site, tmp_path: Path) -> None:
+    other = tmp_path / "neighbour"
+    other.mkdir()
+    text = busy_site.config_file.read_text().replace("test-01", "test-02").replace("var/vault", str(busy_site.vault))
+    (other / "mediad.toml").write_text(text)
+    Site(other).ingest(make_card(tmp_path / "theirs", {"x.mp4": noise(2_000, 50)}), recorder="R-5")
+    before = facts(busy_site)
+    lose(busy_site)
+    assert rebuild(busy_site).originals == 0
+    assert facts(busy_site) == before
+    assert fsck(busy_site).findings == []
+
+
+def test_staging_of_the_lost_catalogue_is_cleared(busy_site: Site) -> None:
+    """Nothing in it was ever promised."""
+    left = (
+        busy_site.vault / ".staging/test-01/dck-20260101t000000z-aaaaaaaaaaaaaaaa/bat-20260101t000000z-aaaaaaaaaaaaaaaa"
+    )
+    left.mkdir(parents=True)
+    (left / "0.part").write_bytes(b"half")
+    lose(busy_site)
+    rebuild(busy_site)
+    assert complaints(busy_site) == []
+
+
+# --- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_an_existing_catalogue_is_refused(busy_site: Site) -> None:
+    before = busy_site.catalogue.read_bytes()
+    with pytest.raises(Refused):
+        rebuild(busy_site)
+    assert busy_site.catalogue.read_bytes() == before
+    assert busy_site.run("rebuild").returncode == 4
+
+
+def test_a_damaged_catalogue_is_refused_as_well(busy_site: Site) -> None:
+    busy_site.catalogue.write_bytes(b"rubbish" * 1000)
+    with pytest.raises(Refused):
+        rebuild(busy_site)
+    assert rebuild(busy_site, replace=True).replaced
+    assert fsck(busy_site).findings == []
+
+
+def test_replace_keeps_the_old_one(busy_site: Site) -> None:
+    before = facts(busy_site)
+    old = busy_site.catalogue.read_bytes()
+    result = rebuild(busy_site, replace=True)
+    assert result.replaced is not None
+    assert Path(result.replaced).read_bytes() == old
+    assert facts(busy_site) == before
+    assert json.loads(busy_site.rows("SELECT detail FROM custody ORDER BY seq DESC LIMIT 1")[0][0])["replaced"]
+
+
+def test_replace_says_what_the_vault_lacks(busy_site: Site) -> None:
+    from mediad.model.custody import Draft
+    from mediad.wiring import open_ledger
+
+    ledger = open_ledger(busy_site.config)
+    ledger.record([Draft("slot.named", "usb-1", {"name": "unmirrored"})])
+    ledger.catalog.close()
+    assert "goes on to event" in rebuild(busy_site, replace=True).notes[0]
+
+
+def test_a_catalogue_in_use_is_left_alone(busy_site: Site) -> None:
+    """A daemon that has it open would go on writing into the renamed file. The lock is asked for in another process."""
+    with closing(busy_site.open()):
+        done = busy_site.run("rebuild", "--replace")
+        assert done.returncode == 6
+        assert "in use" in done.stderr
+    assert busy_site.run("rebuild", "--replace").returncode == 0
+
+
+def test_a_broken_chain_is_refused_and_nothing_is_made(busy_site: Site) -> None:
+    """The first broken link is named."""
+    victim = segments(busy_site)[3]
+    overwrite(victim, flip(90))
+    lose(busy_site)
+    with pytest.raises(IntegrityError, match=victim.name):
+        rebuild(busy_site)
+    assert files_of(busy_site) == []
+    assert busy_site.run("rebuild").returncode == 5
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_a_gap_is_refused(busy_site: Site, which: int) -> None:
+    segments(busy_site)[which].unlink()
+    lose(busy_site)
+    with pytest.raises(IntegrityError, match="missing") as e:
+        rebuild(busy_site)
+    assert e.value.code == "chain-gap"
+    assert files_of(busy_site) == []
+
+
+def test_a_broken_chain_leaves_the_old_catalogue_where_it_was(busy_site: Site) -> None:
+    overwrite(segments(busy_site)[3], flip(90))
+    old = busy_site.catalogue.read_bytes()
+    with pytest.raises(IntegrityError):
+        rebuild(busy_site, replace=True)
+    assert busy_site.catalogue.read_bytes() == old
+    assert "catalog.db" in files_of(busy_site)
+    assert not [name for name in files_of(busy_site) if "rebuilding" in name or "replaced" in name]
+
+
+def test_an_empty_vault_has_nothing_to_rebuild_from(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "new")
+    site.vault.mkdir(parents=True)
+    with pytest.raises(NotFound):
+        rebuild(site)
+    assert site.run("rebuild").returncode == 3
+    assert not site.catalogue.exists()
+
+
+def test_a_vault_that_is_not_the_registered_one_is_refused(busy_site: Site) -> None:
+    """A copied custody log on another disk is no vault."""
+    overwrite(busy_site.vault / ".mediad-vault.json", lambda _: b'{"format": "mediad-vault/1", "id": "vault-other"}\n')
+    lose(busy_site)
+    with pytest.raises(IntegrityError) as e:
+        rebuild(busy_site)
+    assert e.value.code == "vault-other"
+    assert files_of(busy_site) == []
+
+
+def test_an_unknown_vault_is_not_found(busy_site: Site) -> None:
+    lose(busy_site)
+    with pytest.raises(NotFound):
+        rebuild(busy_site, vault="nas")
+
+
+def test_another_vault_stands_in_for_a_lost_first_one(busy_site: Site) -> None:
+    """The first vault's disk is gone with the catalogue; a copy of it, registered under its own name, has the log."""
+    from mediad.model.custody import Draft
+
+    marker = json.loads((busy_site.vault / ".mediad-vault.json").read_bytes())["id"]
+    with closing(busy_site.open()) as station:
+        detail = {"marker": "vault-second", "kind": "local", "dedicated": True}
+        station.ledger.record([Draft("vault.registered", "nas", detail)])
+        mirroring.mirror(station.ledger, station.vault)
+    before = facts(busy_site)
+    nas = busy_site.root / "nas"
+    shutil.copytree(busy_site.vault, nas)
+    overwrite(nas / ".mediad-vault.json", lambda data: data.replace(marker.encode(), b"vault-second"))
+    shutil.rmtree(busy_site.vault)
+    busy_site.vault.mkdir()
+    busy_site.config_file.write_text(busy_site.config_file.read_text() + '\n[[vault]]\nname = "nas"\npath = "nas"\n')
+    lose(busy_site)
+    with pytest.raises((VaultOffline, IntegrityError, NotFound)):
+        rebuild(busy_site)
+    result = rebuild(busy_site, vault="nas")
+    assert facts(busy_site) == before
+    assert len(result.notes) == 1
+
+
+# --- left-overs ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_ahead_log_that_was_left_behind_is_not_played_into_the_new_catalogue(busy_site: Site) -> None:
+    """Somebody deleted catalog.db alone: its -wal belongs to no other database."""
+    with closing(busy_site.open()) as station:
+        station.finish_open_work()
+        wal = Path(f"{busy_site.catalogue}-wal")
+        kept = wal.read_bytes() if wal.exists() else b""
+        before = facts(busy_site)
+    lose(busy_site)
+    wal.write_bytes(kept or b"\x00" * 4096)
+    result = rebuild(busy_site)
+    assert result.replaced is not None
+    assert Path(f"{result.replaced}-wal").exists()
+    assert facts(busy_site) == before
+    assert fsck(busy_site).findings == []
+
+
+def test_an_interrupted_rebuild_is_simply_run_again(busy_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended before the last rename: there is no catalogue, and nothing of the half one is believed."""
+    before = facts(busy_site)
+    lose(busy_site)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(swap, "install", stop)
+        rebuild(busy_site)
+    assert files_of(busy_site) == []
+    Path(f"{busy_site.catalogue}.rebuilding").write_bytes(b"left by a power cut")
+    rebuild(busy_site)
+    assert facts(busy_site) == before
+    assert files_of(busy_site)[0] == "catalog.db"
+    assert fsck(busy_site).findings == []
+
+
+def test_a_station_without_its_catalogue_asks_for_a_rebuild(busy_site: Site) -> None:
+    lose(busy_site)
+    with pytest.raises(CatalogError) as e:
+        busy_site.open()
+    assert (e.value.code, "mediad rebuild" in e.value.hint) == ("catalogue-missing", True)
+
+
+def test_only_one_rebuild_at_a_time(busy_site: Site) -> None:
+    from mediad.edges import files
+
+    lose(busy_site)
+    with files.locked(busy_site.config.state / "locks/rebuild.lock", busy="held by the test"), pytest.raises(Busy):
+        rebuild(busy_site)
+
+
+def test_the_command_tells_as_json_what_it_did(busy_site: Site) -> None:
+    lose(busy_site)
+    done = busy_site.run("rebuild", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert set(answer) == {"vault", "events", "replaced", "adopted", "dockings_closed", "notes", "findings"}
+    assert answer["vault"] == "local"
+    assert busy_site.run("fsck", "--quick").returncode == 0
+
+
+def test_whether_a_catalogue_is_open_is_asked_without_touching_it(busy_site: Site) -> None:
+    assert not audit.in_use(busy_site.config.catalog.url)
+    assert not audit.in_use(f"sqlite:///{busy_site.root}/nothing.db")
