@@ -2,11 +2,12 @@
 nothing deletes what was admitted. On real stations in temporary folders, by the program itself."""
 
 import ast
+import io
 import json
 import re
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from mediad.catalog import tables
 from mediad.catalog.record import KINDS
+from mediad.cli import main as program
 from mediad.cli.progress import _Plain
 from mediad.wiring import dock_path
 from tests.support import Site, make_card, make_site, noise, sha256
@@ -41,10 +43,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-def answer(site: Site, *arguments: str, expect: int = 0) -> Any:
-    done = site.run(*arguments, "--json")
-    assert done.returncode == expect, (done.stdout[-1000:], done.stderr[-2000:])
-    return json.loads(done.stdout)
+def called(site: Site, *arguments: str) -> tuple[int, str, str]:
+    """The program in this process, which saves the time that Python needs to start: exit code, output, errors."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["mediad", "--config", str(site.config_file), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            program.main()
+    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+
+
+def answer(site: Site, *arguments: str) -> Any:
+    code, out, err = called(site, *arguments, "--json")
+    assert code == 0, (out[-1000:], err[-2000:])
+    return json.loads(out)
 
 
 # --- the house --------------------------------------------------------------------------------------------------------
@@ -264,30 +276,31 @@ def test_exit_code_1_means_that_a_file_could_not_be_taken(tmp_path: Path) -> Non
     ],
 )
 def test_exit_code_2_means_bad_usage(site: Site, arguments: tuple[str, ...]) -> None:
-    assert site.run(*arguments).returncode == 2
+    assert called(site, *arguments)[0] == 2
 
 
 @pytest.mark.parametrize("more", ["max_fles = 1", "sm3 = 'perhaps'", "]"])
 def test_exit_code_2_means_a_wrong_configuration_and_the_sentence_names_it(tmp_path: Path, more: str) -> None:
     site = make_site(tmp_path, more=more)
-    done = site.run("config", "check")
-    assert done.returncode == 2
-    assert str(site.config_file) in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    code, out, err = called(site, "config", "check")
+    assert code == 2
+    assert str(site.config_file) in err
+    assert "->" in err
+    assert out == ""
 
 
 def test_exit_code_3_means_not_found(site: Site) -> None:
-    done = site.run("show", "ast-aaaaaaaaaaaaaaaaaaaaaaaaaa")
-    assert done.returncode == 3
-    assert "->" in done.stderr
+    code, out, err = called(site, "show", "ast-aaaaaaaaaaaaaaaaaaaaaaaaaa")
+    assert code == 3
+    assert "->" in err
+    assert out == ""
 
 
 def test_exit_code_4_means_refused(tmp_path: Path) -> None:
     """Another station's catalogue is not written to."""
     site = make_site(tmp_path / "station")
     card = make_card(tmp_path / "card", {"a": b"a"})
-    site.ingest_json(card)
+    site.ingest(card)
     site.config_file.write_text(site.config_file.read_text().replace("test-01", "test-02"))
     assert site.run("ingest", card).returncode == 4
 
@@ -295,7 +308,7 @@ def test_exit_code_4_means_refused(tmp_path: Path) -> None:
 def test_exit_code_5_means_that_a_vault_is_not_there(tmp_path: Path) -> None:
     site = make_site(tmp_path / "station")
     card = make_card(tmp_path / "card", {"a": b"a"})
-    site.ingest_json(card)
+    site.ingest(card)
     (site.vault / ".mediad-vault.json").unlink()
     before = sorted(site.vault.rglob("*"))
     assert site.run("ingest", make_card(tmp_path / "card", {"b": b"b"})).returncode == 5
@@ -322,7 +335,7 @@ def test_exit_code_6_means_that_somebody_else_docks_this_source(tmp_path: Path) 
 def test_a_missing_catalogue_is_not_made_anew_over_a_custody_log(tmp_path: Path) -> None:
     site = make_site(tmp_path / "station")
     card = make_card(tmp_path / "card", {"a": b"a"})
-    site.ingest_json(card)
+    site.ingest(card)
     for file in site.catalogue.parent.glob("catalog.db*"):
         file.unlink()
     done = site.run("ingest", card)
