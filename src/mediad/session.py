@@ -4,7 +4,6 @@ The steps stand in ``run`` in their order. While one batch is read, the one befo
 mirrored by a second thread: reading is the recorder's time, the rest is the vault's.
 """
 
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from mediad.model.evidence import (
 )
 from mediad.model.layout import MAX_BATCH_BYTES, MAX_BATCH_FILES
 from mediad.model.profile import Profile
+from mediad.settler import Settler
 from mediad.stages import dock, handover, ingest, mirror, recover, store, verify
 
 _log = structlog.get_logger()
@@ -223,14 +223,16 @@ class Session:
             planned, self.docking.unit_zone, max_files=MAX_BATCH_FILES, max_bytes=MAX_BATCH_BYTES
         )  # fmt: skip
         changed: list[Planned] = []
-        with _Settler(self._settle) as settler:
+        with Settler(self._settle, lambda job: job.batch.close()) as settler:
             for plan in plans:
                 rest: BatchPlan | None = plan
                 while rest is not None:
                     rest = self._one(rest, settler, changed, last_try=last_try)
         return changed
 
-    def _one(self, plan: BatchPlan, settler: "_Settler", changed: list[Planned], *, last_try: bool) -> BatchPlan | None:
+    def _one(
+        self, plan: BatchPlan, settler: "Settler[Job]", changed: list[Planned], *, last_try: bool
+    ) -> BatchPlan | None:
         """Copy one batch and hand it to the settler; returns what is left of it after a full vault."""
         p = self.parts
         settler.check()
@@ -247,7 +249,7 @@ class Session:
                 changed.append(planned)
             else:
                 failures.append(self._failure(planned.file, why.message))
-        settler.put(batch, copied, failures)
+        settler.put(Job(batch, copied, failures))
         if isinstance(copied.stopped, VaultFull):
             settler.drain()
             self._await_space(sum(f.file.size for f in copied.unread), hurt=copied.stopped)
@@ -264,9 +266,9 @@ class Session:
         if self.parts.stop.is_set():
             raise Stopping("mediad is stopping", hint="the rest is taken at the next docking")
 
-    def _settle(self, batch: Batch, copied: ingest.CopiedBatch, failures: list[Draft]) -> None:
+    def _settle(self, job: "Job") -> None:
         """Store, verify, record, mirror. Runs in the settler's thread, one batch at a time."""
-        p = self.parts
+        p, batch, copied = self.parts, job.batch, job.copied
         try:
             placed = store.store_batch(p.ledger, self.docking, copied.plan, copied.copied, batch, p.vault)
         except MediadError:
@@ -275,7 +277,7 @@ class Session:
         if placed.full is not None:
             self.unsealed += [(planned, placed.full) for planned, _ in copied.copied]
         self.waiting.extend(placed.waiting)
-        for outcome, size in verify.verify_batch(p.ledger, p.vault, placed.placed, placed.sighted, failures):
+        for outcome, size in verify.verify_batch(p.ledger, p.vault, placed.placed, placed.sighted, job.failures):
             self.progress.settled(outcome, size)
         self._mirror()
 
@@ -355,48 +357,13 @@ class Session:
                 self._check_stop()
 
 
-class _Settler:
-    """A thread that settles batches in order, one ahead of the reader at most. Its first error stops it and is raised at
-    the reader's next call."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A batch that was read, on its way to the settler."""
 
-    def __init__(self, settle: Callable[[Batch, ingest.CopiedBatch, list[Draft]], None]) -> None:
-        self._settle_one = settle
-        self._jobs: queue.Queue[tuple[Batch, ingest.CopiedBatch, list[Draft]] | None] = queue.Queue(maxsize=1)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
-
-    def __enter__(self) -> "_Settler":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._jobs.put(None)
-        self._thread.join()
-        if kind is None:
-            self.check()
-
-    def put(self, batch: Batch, copied: ingest.CopiedBatch, failures: list[Draft]) -> None:
-        self._jobs.put((batch, copied, failures))
-
-    def drain(self) -> None:
-        """Wait until everything handed in is settled."""
-        self._jobs.join()
-        self.check()
-
-    def check(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if self._error is None:
-                try:
-                    self._settle_one(*job)
-                except BaseException as e:
-                    self._error = e
-            else:
-                job[0].close()
-            self._jobs.task_done()
+    batch: Batch
+    copied: ingest.CopiedBatch
+    failures: Sequence[Draft]
 
 
 @dataclass(frozen=True, slots=True)
