@@ -104,6 +104,8 @@ def _fat32(image: Path, at: int, p: Part) -> None:
 def _ext4(image: Path, at: int, p: Part) -> None:
     part = image.with_suffix(".part")
     _run("mke2fs", "-q", "-t", "ext4", "-L", p.label, "-d", str(p.tree), str(part), f"{p.mb}M")
+    # only root may look into it, which is a case of its own
+    _run("debugfs", "-w", "-R", "rmdir lost+found", str(part))
     _splice(image, at, part)
 
 

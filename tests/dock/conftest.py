@@ -17,6 +17,7 @@ from golden import Golden, prepare  # noqa: E402  (found through the line above)
 from station import Station  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
