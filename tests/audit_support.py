@@ -9,11 +9,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mediad import wiring_audit
 from mediad.catalog import tables
 from mediad.cli.audit import _Lines
 from mediad.fsck import Report
 from mediad.model.custody import Draft
+from mediad.wiring import audit as wiring_audit
 from tests.support import OCTOBER, Site, make_card, make_site, noise
 
 FIRST, SECOND, THIRD = noise(9_000, 1), noise(70_000, 2), noise(5_000, 3)
@@ -31,7 +31,7 @@ def furnish(root: Path) -> Site:
     with closing(site.open()) as station:
         station.stop.set()  # breaks off before the first file is read
         from mediad.cli.progress import _Plain
-        from mediad.wiring import dock_path
+        from mediad.wiring.docking import dock_path
 
         make_card(card, {"DCIM/three.mp4": THIRD})
         assert dock_path(station, card, _Plain("test"), recorder="R-1").state == "interrupted"

@@ -25,7 +25,8 @@ from mediad.cli.progress import _Plain
 from mediad.config import Config
 from mediad.model import custody
 from mediad.session import Result
-from mediad.wiring import Station, dock_path
+from mediad.wiring.docking import dock_path
+from mediad.wiring.station import Station
 
 MIB = 1024 * 1024
 CONFIG = """\

@@ -45,7 +45,7 @@ def main() -> None:
     import mediad.cli.ingest
     import mediad.cli.main
     import mediad.session
-    import mediad.wiring  # noqa: F401
+    import mediad.wiring.docking  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)

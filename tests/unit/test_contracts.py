@@ -17,7 +17,7 @@ from mediad.catalog import tables
 from mediad.catalog.record import KINDS
 from mediad.cli import main as program
 from mediad.cli.progress import _Plain
-from mediad.wiring import dock_path
+from mediad.wiring.docking import dock_path
 from tests.support import Site, make_card, make_site, noise, sha256
 
 ROOT = Path(__file__).resolve().parents[2]

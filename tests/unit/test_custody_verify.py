@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mediad import wiring_audit
 from mediad.fsck import Report
 from mediad.model.custody import Draft
 from mediad.stages import mirror
+from mediad.wiring import audit as wiring_audit
 from tests.audit_support import (
     copy_site,
     flip,

@@ -19,7 +19,8 @@ from mediad.errors import CatalogError, MediadError, VaultOffline
 from mediad.model.custody import Draft, Event, link
 from mediad.model.evidence import Outcome
 from mediad.stages import mirror
-from mediad.wiring import dock_path, open_ledger
+from mediad.wiring.docking import dock_path
+from mediad.wiring.station import open_ledger
 from tests.audit_support import (
     SECOND,
     copy_site,
@@ -609,8 +610,8 @@ def test_errors_of_the_auditor_are_all_typed(busy_site: Site) -> None:
     """A wrong configuration of the vault's place is an error of ours, not a traceback."""
     config = busy_site.config
     moved = replace_vault(config, Path("/nonexistent"))
-    from mediad import wiring_audit
     from mediad.cli.audit import _Lines
+    from mediad.wiring import audit as wiring_audit
 
     with pytest.raises(MediadError):
         wiring_audit.fsck(moved, _Lines(), quick=True)

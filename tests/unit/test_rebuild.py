@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from mediad import wiring_audit
 from mediad.catalog import audit, swap
 from mediad.cli.progress import _Plain
 from mediad.edges.vault import LocalVault
 from mediad.errors import Busy, CatalogError, IntegrityError, MediadError, NotFound, Refused, StorageError, VaultOffline
 from mediad.stages import mirror as mirroring
-from mediad.wiring import dock_path
+from mediad.wiring import audit as wiring_audit
+from mediad.wiring.docking import dock_path
 from tests.audit_support import (
     copy_site,
     facts,
@@ -277,7 +277,7 @@ def test_replace_keeps_the_old_one(busy_site: Site) -> None:
 
 def test_replace_says_what_the_vault_lacks(busy_site: Site) -> None:
     from mediad.model.custody import Draft
-    from mediad.wiring import open_ledger
+    from mediad.wiring.station import open_ledger
 
     ledger = open_ledger(busy_site.config)
     ledger.record([Draft("slot.named", "usb-1", {"name": "unmirrored"})])

@@ -62,7 +62,8 @@ def exists(url: str) -> bool:
     if path is not None and (not path.exists() or path.stat().st_size == 0):
         return False
     with _translated():
-        engine = _engine(url, write=False) if path is None else create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+        # Not mode=ro: what a killed process left half done in the file can only be undone by who may write.
+        engine = _engine(url, write=False) if path is None else create_engine(f"sqlite:///file:{path}?mode=rw&uri=true")
         try:
             return "alembic_version" in inspect(engine).get_table_names()
         finally:
@@ -70,13 +71,29 @@ def exists(url: str) -> bool:
 
 
 def migrate(url: str) -> None:
-    """Create the tables, or bring an older catalogue to this program's version."""
+    """Create the tables, or bring an older catalogue to this program's version; wholly or not at all."""
+    path = sqlite_path(url)
+    if path is None or exists(url):
+        _upgrade(url)
+        return
+    from mediad.catalog import swap
+
+    building = swap.beside(url, "new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for part in ("", "-journal", "-wal", "-shm"):  # of a creation that was killed
+            Path(f"{sqlite_path(building)}{part}").unlink(missing_ok=True)
+    except OSError as e:
+        raise CatalogError(f"the catalogue cannot be created: {e.strerror}", hint=f"check {path.parent}") from e
+    _upgrade(building)
+    swap.set_aside(url, "stray")  # an empty file, or the -wal of a catalogue that is gone: it must not be played into ours
+    swap.install(building, url)
+
+
+def _upgrade(url: str) -> None:
     from alembic import command
     from alembic.config import Config
 
-    path = sqlite_path(url)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = url

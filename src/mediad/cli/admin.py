@@ -91,11 +91,11 @@ def catalog_upgrade() -> None:
 
 def doctor(as_json: AsJson = False) -> None:
     """Check what the station needs of this machine. Exit code 5 if something that it cannot do without is missing."""
-    from mediad import wiring
+    from mediad.wiring.look import doctor_checks
 
     config = common.load_config()
     checks: list[dict[str, Any]] = []
-    for what, needed, check in wiring.doctor_checks(config):
+    for what, needed, check in doctor_checks(config):
         try:
             checks.append({"what": what, "ok": True, "needed": needed, "detail": check(), "hint": ""})
         except MediadError as e:

@@ -36,7 +36,7 @@ def fsck(
     as_json: _Json = False,
 ) -> None:
     """Check bytes, catalogue and custody log, each on its own. Exit code 1 for findings (docs/fsck.md)."""
-    from mediad import wiring_audit
+    from mediad.wiring import audit as wiring_audit
 
     config = common.load_config()
     with _progress() as progress:
@@ -55,7 +55,7 @@ def verify(
     if file is not None:
         _tell(_verify_file(file), as_json=as_json)
         return
-    from mediad import wiring_audit
+    from mediad.wiring import audit as wiring_audit
 
     _tell(wiring_audit.verify_custody(common.load_config()), as_json=as_json)
 
@@ -85,7 +85,7 @@ def show(
     as_json: _Json = False,
 ) -> None:
     """Show what was recorded, oldest first."""
-    from mediad import wiring_audit
+    from mediad.wiring import audit as wiring_audit
 
     with wiring_audit.audited(common.load_config()) as catalog, catalog.snapshot() as snap:
         rows = snap.newest(limit, subject or None)
@@ -105,8 +105,8 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="File to create; one that exists is not touched.")],
 ) -> None:
     """Write the whole custody log as JSON lines that can be verified on their own (docs/recovery.md)."""
-    from mediad import wiring_audit
     from mediad.model.custody import Event
+    from mediad.wiring import audit as wiring_audit
 
     with wiring_audit.audited(common.load_config()) as catalog, catalog.snapshot() as snap:
         count = 0
@@ -128,7 +128,8 @@ def rebuild(
     as_json: _Json = False,
 ) -> None:
     """Make a lost catalogue anew from a vault alone: check its custody log, play it, take in what it does not know yet."""
-    from mediad import telemetry, wiring_audit
+    from mediad import telemetry
+    from mediad.wiring import audit as wiring_audit
 
     config = common.load_config()
     telemetry.set_up_logs("warning")

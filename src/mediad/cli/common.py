@@ -27,7 +27,7 @@ def load_config() -> Config:
 @contextmanager
 def ledger(config: Config) -> Iterator[Ledger]:
     """The catalogue as it is, closed at the end of the block."""
-    from mediad.wiring import open_ledger
+    from mediad.wiring.station import open_ledger
 
     opened = open_ledger(config)
     try:

@@ -29,7 +29,8 @@ def ingest(
     from mediad import telemetry
     from mediad.errors import UsageError
     from mediad.model.evidence import CHANNELS
-    from mediad.wiring import Station, dock_path
+    from mediad.wiring.docking import dock_path
+    from mediad.wiring.station import Station
 
     if channel and channel not in CHANNELS:
         raise UsageError(f"{channel} is no channel", hint=f"one of {', '.join(CHANNELS)}")

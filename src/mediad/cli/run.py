@@ -11,8 +11,9 @@ def register(app: typer.Typer) -> None:
 
 def run() -> None:
     """Run the daemon: watch ports and folders, dock, store, serve metrics. Logs go to standard error as JSON lines."""
-    from mediad import telemetry, wiring
+    from mediad import telemetry
+    from mediad.wiring.daemon import run_daemon
 
     config = common.load_config()
     telemetry.set_up_logs(config.log.level)
-    wiring.run_daemon(config)
+    run_daemon(config)

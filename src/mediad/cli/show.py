@@ -24,9 +24,9 @@ def register(app: typer.Typer) -> None:
 
 def status(as_json: AsJson = False) -> None:
     """Show sums, open dockings, alarms, and the vault's space."""
-    from mediad import wiring
     from mediad.catalog import evidence, work
     from mediad.edges.board import read_board
+    from mediad.wiring.look import vault_state
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
@@ -46,7 +46,7 @@ def status(as_json: AsJson = False) -> None:
     ]  # fmt: skip
     if board["message"]:
         alarms.append({"at": None, "code": "station", "subject": config.station.id, "detail": board["message"]})
-    vaults = [wiring.vault_state(config, section) for section in config.vault]
+    vaults = [vault_state(config, section) for section in config.vault]
     answer = {
         "station": config.station.id, "totals": totals, "open_dockings": opened, "alarms": alarms, "vaults": vaults,
         "unmirrored_events": unmirrored,
@@ -175,24 +175,24 @@ def handover_list(as_json: AsJson = False, limit: int = 50) -> None:
 @handover_app.command("show")
 def handover_show(docking: str) -> None:
     """Print a docking's hand-over record, as it lies in the vault."""
-    from mediad import wiring
     from mediad.catalog import evidence
+    from mediad.wiring.look import read_first_vault
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
         row = evidence.docking(conn, docking)
     if row is None or row.handover_key is None:
         raise NotFound(f"{docking} has no hand-over record", hint="`mediad handover list` lists them")
-    print(wiring.read_first_vault(config, row.handover_key).decode("utf-8"), end="")
+    print(read_first_vault(config, row.handover_key).decode("utf-8"), end="")
 
 
 @vault_app.command("list")
 def vault_list(as_json: AsJson = False) -> None:
     """List the vaults and their space."""
-    from mediad import wiring
+    from mediad.wiring.look import vault_state
 
     config = common.load_config()
-    answer = [wiring.vault_state(config, section) for section in config.vault]
+    answer = [vault_state(config, section) for section in config.vault]
     if as_json:
         common.print_json(answer)
         return

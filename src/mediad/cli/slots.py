@@ -92,7 +92,7 @@ def teach(
 
 def _name(port: str, new_name: str) -> None:
     from mediad.model.custody import Draft
-    from mediad.wiring import open_ledger
+    from mediad.wiring.station import open_ledger
 
     ledger = open_ledger(common.load_config())
     try:

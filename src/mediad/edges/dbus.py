@@ -18,7 +18,7 @@ from mediad.errors import DeviceError
 DEFAULT_BUS = "unix:path=/run/dbus/system_bus_socket"
 
 
-class DBusFailure(Exception):  # noqa: N818  never leaves the edges: each of them turns it into a typed error
+class DBusFailure(Exception):
     """The other side answered with an error.  ``name`` is the D-Bus error name."""
 
     def __init__(self, name: str, text: str) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mediad import wiring
 from mediad.bay import BoardProgress
 from mediad.edges.mount import Udisks
 from mediad.edges.mtp import Mtp
@@ -14,7 +13,8 @@ from mediad.model.evidence import SourceIdentity
 from mediad.model.profile import Profile, choose
 from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume, with_serial
 from mediad.session import Result
-from mediad.wiring import Station
+from mediad.wiring.docking import device_facts, device_identity, dock_device
+from mediad.wiring.station import Station
 
 _PULL_GRACE_SECONDS = 1.0
 """The kernel needs a moment to notice a pull: a yes is only believed if it is still true after so long."""
@@ -31,7 +31,7 @@ class UsbWorld:
     def control_profile(self, device: UsbDevice) -> Profile | None:
         """The unlock profile of a control device; None for a mouse, or whatever else is no recorder."""
         locked = [p for p in self._station.profiles if p.attach == "unlock"]
-        return choose(locked, wiring.device_facts(device))
+        return choose(locked, device_facts(device))
 
     def unlock(self, device: UsbDevice, profile: Profile) -> SlotIdentity:
         if profile.unlock is None:
@@ -40,7 +40,7 @@ class UsbWorld:
         return unlock(device, u.command, secret_file=u.secret_file, timeout=u.timeout_seconds)
 
     def identify(self, device: UsbDevice, carried: SlotIdentity | None) -> SourceIdentity:
-        return wiring.device_identity(self._station, device, carried)
+        return device_identity(self._station, device, carried)
 
     def wanted(self, identity: SourceIdentity) -> bool:
         """Whether an unregistered device is taken: as configured; footage must not be lost, so by default it is."""
@@ -85,7 +85,7 @@ class UsbWorld:
         identity: SourceIdentity,
         officer: str,
     ) -> Result:
-        return wiring.dock_device(
+        return dock_device(
             self._station,
             device,
             mounts,

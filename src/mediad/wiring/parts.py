@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import structlog
 
-from mediad import wiring
 from mediad.bay import Bays, BoardProgress
 from mediad.config import Folder
 from mediad.daemon import STOP_SECONDS
@@ -14,8 +13,9 @@ from mediad.edges.folders import FolderReady, FolderWatcher
 from mediad.edges.usb import UsbWatcher
 from mediad.errors import MediadError
 from mediad.model.board import SlotView
-from mediad.wiring import Station
-from mediad.world import UsbWorld
+from mediad.wiring.docking import dock_folder
+from mediad.wiring.station import Station
+from mediad.wiring.usb import UsbWorld
 
 _log = structlog.get_logger()
 
@@ -95,7 +95,7 @@ class FolderPart:
         self._board.show(SlotView(port, self._folder.name, recorder=self._folder.name))
         error: MediadError | None = None
         try:
-            result = wiring.dock_folder(self._station, self._folder, ready.accepts, progress)
+            result = dock_folder(self._station, self._folder, ready.accepts, progress)
             error = result.error if result else None
         except MediadError as e:
             error = e

@@ -13,7 +13,7 @@ from mediad.edges import files
 from mediad.edges.pump import BufferPool
 from mediad.edges.reader import VaultReader
 from mediad.errors import Busy, CatalogError, IntegrityError, NotFound, Refused, VaultOffline
-from mediad.wiring import Station, now, open_vault
+from mediad.wiring.station import Station, now, open_vault
 
 if TYPE_CHECKING:
     from mediad.catalog.audit import AuditCatalog

@@ -1,0 +1,102 @@
+"""`mediad run`: the daemon and its parts, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import structlog
+
+from mediad.config import Config
+from mediad.errors import MediadError, StorageError
+from mediad.wiring.station import Station
+
+
+def reserve_bytes(config: Config, total: int) -> int:
+    """Free bytes of a vault of ``total`` bytes below which ingest pauses."""
+    return max(config.ingest.reserve_bytes, int(total * config.ingest.reserve_percent / 100))
+
+
+def catalogue_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Metrics that the catalogue and the first vault answer."""
+    from mediad.catalog import evidence, work
+
+    with station.ledger.catalog.read() as conn:
+        totals = evidence.totals(conn)
+        sums = {row.state: row for row in evidence.docking_sums(conn)}
+        closed = [row for state, row in sums.items() if state != "open"]
+        for row in closed:
+            yield "mediad_dockings", (row.state,), row.n
+        yield "mediad_dockings_open", (), sums["open"].n if "open" in sums else 0
+        for outcome, name in (
+            ("stored", "new"),
+            ("sighting", "sightings"),
+            ("skipped", "skipped"),
+            ("failed", "failed"),
+        ):
+            yield "mediad_files", (outcome,), sum(getattr(row, name) for row in closed)
+        if last := evidence.last_closed(conn):
+            yield "mediad_docking_last_timestamp_seconds", (), datetime.fromisoformat(last).timestamp()
+        yield "mediad_stored_bytes", (), totals["bytes"]
+        yield "mediad_assets", (), totals["assets"]
+        yield "mediad_custody_events", (), totals["events"]
+        yield "mediad_placements_open", (), len(work.placements(conn, station.vault.name))
+        yield "mediad_custody_unmirrored_events", (station.vault.name,), work.unmirrored(conn, station.vault.name)
+        for code, n in evidence.alarm_counts(conn).items():
+            yield "mediad_alarms", (code,), n
+    vault = station.vault.name
+    try:
+        station.vault.check()
+        space = station.vault.space()
+    except MediadError:
+        yield "mediad_vault_up", (vault,), 0
+        return
+    yield "mediad_vault_up", (vault,), 1
+    yield "mediad_vault_free_bytes", (vault,), space.free
+    yield "mediad_vault_size_bytes", (vault,), space.total
+    yield "mediad_vault_reserve_bytes", (vault,), reserve_bytes(station.config, space.total)
+
+
+def run_daemon(config: Config) -> None:
+    """`mediad run`: open everything and run until asked to stop."""
+    from mediad import daemon, telemetry
+    from mediad.catalog import evidence
+    from mediad.edges import systemd
+    from mediad.edges.board import Board
+    from mediad.edges.hook import Hook
+    from mediad.wiring import parts
+
+    log = structlog.get_logger()
+    hook = Hook(config.devices.hook, on_problem=lambda text: log.warning("hook failed", why=text))
+    board = Board(config.runtime, hook.tell)
+    try:
+        station = Station(config, wait_for_space=True)
+    except StorageError as e:
+        board.say(f"{e.message} 储存器或目录故障，请叫管理员")
+        raise
+    board.say("")
+    with station.ledger.catalog.read() as conn:
+        board.set_names(evidence.slot_names(conn))
+    running: list[parts.UsbPart | parts.FolderPart] = []
+    if config.devices.usb:
+        running.append(parts.UsbPart(station, board))
+    running += [parts.FolderPart(station, folder, board) for folder in config.folder]
+
+    def alive() -> None:
+        station.ledger.catalog.check()
+        for part in running:
+            if not part.healthy():
+                raise MediadError(f"{part.name} has stopped", code="part-stopped")
+
+    def ready() -> None:
+        alive()
+        station.vault.check()
+        station.vault.check_writable()
+
+    station.alive = alive
+    samples = (lambda: telemetry.slot_samples(board.views()), lambda: catalogue_samples(station))
+    run, stop, address = telemetry.server(config.http.listen, telemetry.Collector(*samples), alive, ready)
+    log.info("http", address=address)
+    http = parts.HttpPart(lambda: (run, stop))
+    daemon.run(station, [http, *running], systemd.notify, systemd.watchdog_seconds())
+    hook.flush(5.0)

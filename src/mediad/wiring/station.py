@@ -1,0 +1,239 @@
+"""The station as the composition root opens it: catalogue, first vault, profiles, locks."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from mediad.config import Config, VaultSection
+from mediad.edges import files
+from mediad.edges.profiles import GENERIC, load_profiles
+from mediad.edges.pump import BufferPool
+from mediad.edges.source import SourceSet
+from mediad.edges.vault import LocalVault
+from mediad.errors import CatalogError, Refused
+from mediad.model.custody import Draft
+from mediad.model.evidence import Docking, DockingState, SourceIdentity
+from mediad.model.ids import short_digest, stamped_id
+from mediad.model.layout import safe_name, segment_prefix
+from mediad.model.profile import DeviceFacts, Profile, choose
+
+if TYPE_CHECKING:
+    from mediad.catalog.ledger import Ledger
+    from mediad.session import Finished, Progress, Session
+
+
+def now() -> datetime:
+    """The station's clock."""
+    return datetime.now(UTC)
+
+
+def new_id(prefix: str) -> str:
+    """An id that was never given before."""
+    return stamped_id(prefix, now(), os.urandom(10))
+
+
+def login() -> str:
+    """The operating system's login that acts. Under sudo it is the person, not root."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def open_vault(section: VaultSection, config: Config, pool: BufferPool) -> LocalVault:
+    """A vault of the configuration, not yet checked to be the registered one."""
+    return LocalVault(section.name, section.path, config.station.id, pool)
+
+
+def open_ledger(config: Config, actor: str | None = None) -> Ledger:
+    """The catalogue as it is. Raises CatalogError if there is none."""
+    from mediad.catalog.db import Catalog
+    from mediad.catalog.ledger import Ledger
+
+    return Ledger(Catalog(config.catalog.url), config.station.id, actor or login(), now)
+
+
+class Station:
+    """Everything that docking needs, opened and checked: catalogue, first vault, profiles, locks."""
+
+    def __init__(self, config: Config, *, wait_for_space: bool, actor: str | None = None) -> None:
+        from mediad.session import Parts
+
+        self.config = config
+        self.zone: ZoneInfo = config.unit.zone
+        self.pool = BufferPool()
+        self.alive: Callable[[], None] = self.check_catalogue
+        self.stop = threading.Event()
+        self.profiles: list[Profile] = [*load_profiles(config.devices.profiles), GENERIC]
+        self.locks = config.state / "locks"
+        try:
+            files.make_dirs(self.locks)
+        except OSError as e:
+            raise files.storage_error(e, f"creating {self.locks}") from e
+        section = config.vault[0]
+        self.vault = open_vault(section, config, self.pool)
+        self.ledger = self._open_catalogue(actor)
+        try:
+            self._open_vault(section)
+        except BaseException:
+            self.ledger.catalog.close()
+            raise
+        self.parts = Parts(
+            self.ledger, self.vault, config.unit.name, config.ingest, new_id, self.stop, self.finish_open_work,
+            wait_for_space=wait_for_space,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self.ledger.catalog.close()
+
+    def check_catalogue(self) -> None:
+        """Raise MediadError unless a transaction can be opened."""
+        self.ledger.catalog.check()
+
+    def healthy(self) -> None:
+        """Raise MediadError unless the catalogue answers and every part of the daemon runs."""
+        self.alive()
+
+    # --- opening ----------------------------------------------------------------------------------------------------
+
+    def _open_catalogue(self, actor: str | None) -> Ledger:
+        """Open it, or create it anew: only if the first vault holds no custody log of this station (invariant 8)."""
+        from mediad.catalog import db, evidence
+
+        url = self.config.catalog.url
+        with files.locked(self.locks / "create.lock", busy="another process is creating the catalogue"):
+            if not db.exists(url):
+                if next(self.vault.list(segment_prefix(self.config.station.id)), None) is not None:
+                    raise CatalogError(
+                        "the catalogue is missing, but the vault holds this station's custody log",
+                        hint="run `mediad rebuild`",
+                        code="catalogue-missing",
+                    )
+                db.migrate(url)
+        ledger = open_ledger(self.config, actor)
+        with ledger.catalog.read() as conn:
+            station = evidence.station(conn)
+        if station is None:
+            ledger.record([Draft("station.founded", self.config.station.id, {"unit": self.config.unit.name})])
+        elif station.id != self.config.station.id:
+            ledger.catalog.close()
+            raise Refused(
+                f"the catalogue belongs to station {station.id}, the configuration says {self.config.station.id}",
+                hint="station.id names the custody chain and never changes",
+            )
+        return ledger
+
+    def _open_vault(self, section: VaultSection) -> None:
+        """Check that it is the registered one, or register it; then that its mirror and the catalogue tell one story."""
+        from mediad.catalog import evidence
+        from mediad.stages import mirror
+
+        with self.ledger.catalog.read() as conn:
+            registered = {row.name: row.marker for row in evidence.vaults(conn)}
+        if section.name not in registered:
+            marker = self.vault.read_marker() or new_id("vault")
+            self.vault.register(marker)
+            detail = {"marker": marker, "kind": section.kind, "dedicated": section.dedicated}
+            self.ledger.record([Draft("vault.registered", section.name, detail)])
+            registered[section.name] = marker
+        self.vault.open(registered[section.name])
+        mirror.reconcile(self.ledger, self.vault)
+
+    # --- docking ----------------------------------------------------------------------------------------------------
+
+    def _lock(self, docking_id: str) -> Path:
+        return self.locks / f"{docking_id}.lock"
+
+    def abandoned(self, docking_id: str) -> bool:
+        """Whether no process works on a docking any more: nobody holds its lock."""
+        return files.lock_is_free(self._lock(docking_id))
+
+    def finish_open_work(self) -> Finished:
+        """Finish what killed processes left. One at a time; whoever finds another at it leaves it to that one."""
+        from mediad.errors import Busy
+        from mediad.session import Finished, finish_open_work
+
+        try:
+            with files.locked(self.locks / "recover.lock", busy="another process is recovering"):
+                done = finish_open_work(self.parts, self.abandoned, zone=self.zone)
+                for docking_id in done.closed:
+                    self._lock(docking_id).unlink(missing_ok=True)  # an id is never used again, so nobody waits for it
+                return done
+        except Busy:
+            return Finished()
+
+    def identify(self, keys: Sequence[str], label: str) -> SourceIdentity:
+        """The identity of a source from its possible keys, best first; a registered one counts before the others."""
+        from mediad.catalog import evidence
+
+        with self.ledger.catalog.read() as conn:
+            row = evidence.registered_recorder(conn, keys)
+        if row is not None:
+            return SourceIdentity(row.key, row.label, identified=True, registered=True, profile=row.profile)
+        key = keys[0]
+        identified = key.startswith(("serial:", "fsuuid:"))
+        return SourceIdentity(key, safe_name(label.encode("utf-8", "replace"), "recorder"), identified=identified)
+
+    def profile_for(self, facts: DeviceFacts, named: str = "") -> Profile:
+        """The profile that the registration names, else the most particular one that fits, else the built-in generic one:
+        footage must not be lost for lack of a profile."""
+        by_name = next((p for p in self.profiles if p.name == named), None) if named else None
+        return by_name or choose(self.profiles, facts) or GENERIC
+
+    @contextmanager
+    def session(
+        self,
+        source: SourceSet,
+        *,
+        identity: SourceIdentity,
+        profile: Profile,
+        progress: Progress,
+        slot: str = "",
+        where: str = "",
+        channel: str = "body-camera",
+        officer: str = "",
+        wall_clock: Mapping[str, bool] | None = None,
+        name_known: bool = True,
+    ) -> Iterator[Session]:
+        """A session for one docking, with its locks held. Raises Busy if the same source is being docked already.
+
+        ``wall_clock`` says of a volume whether its file times are wall clock; then the profile's zone makes them instants.
+        """
+        from mediad.catalog import evidence
+        from mediad.session import Session
+
+        source_lock = self.locks / f"source-{short_digest((identity.key + where).encode())}.lock"
+        with files.locked(source_lock, busy=f"{where or identity.label} is being docked already"):
+            with self.ledger.catalog.read() as conn:
+                last = evidence.last_docking(conn, identity.key)
+            broken = last is not None and last.state == DockingState.INTERRUPTED
+            zone = ZoneInfo(profile.file_zone) if profile.file_zone else self.zone
+            docking = Docking(
+                id=new_id("dck"),
+                source=identity,
+                slot=slot,
+                where=where,
+                channel=channel,
+                profile=profile.name,
+                officer=officer,
+                opened_at=now(),
+                unit_zone=self.zone,
+                zones={volume: zone for volume, wall in (wall_clock or {}).items() if wall},
+                continues=last.id if last is not None and broken else None,
+            )
+            with self._held(docking.id):
+                yield Session(self.parts, docking, source, profile, progress, name_known=name_known)
+
+    @contextmanager
+    def _held(self, docking_id: str) -> Iterator[None]:
+        """Hold a docking's lock; the file goes when the docking is closed, and stays as a free lock after a failure."""
+        path = self._lock(docking_id)
+        with files.locked(path, busy=f"{docking_id} is under way"):
+            yield
+            with suppress(OSError):  # a free lock that stays does no harm
+                path.unlink()
