@@ -56,9 +56,7 @@ def make_card(out: Path, *parts: Part) -> Path:
         f.truncate(total * MIB)
     table, at = b"", MIB
     for p in parts:
-        table += struct.pack(
-            "<B3sB3sII", 0, b"\xfe\xff\xff", MBR_TYPE[p.fs], b"\xfe\xff\xff", at // 512, p.mb * 2048
-        )
+        table += struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", MBR_TYPE[p.fs], b"\xfe\xff\xff", at // 512, p.mb * 2048)
         at += p.mb * MIB
     with out.open("r+b") as f:
         # the disk signature feeds the partitions' PARTUUID
@@ -82,10 +80,7 @@ def offset_in(image: Path, content: bytes) -> int:
 def bad_sectors(image: Path, content: bytes, at: int = 0, sectors: int = 8) -> list[dict[str, object]]:
     """blkdebug rules that make `sectors` unreadable, `at` bytes into the file with that content."""
     first = (offset_in(image, content) + at) // 512
-    return [
-        {"event": "none", "iotype": "read", "sector": first + i, "errno": 5, "once": False}
-        for i in range(sectors)
-    ]
+    return [{"event": "none", "iotype": "read", "sector": first + i, "errno": 5, "once": False} for i in range(sectors)]
 
 
 def _run(*cmd: str) -> None:
@@ -247,14 +242,7 @@ class _ExFat:
 
 def _dos_time(seconds: float) -> int:
     t = time.gmtime(int(seconds) + 8 * 3600)
-    return (
-        (t.tm_year - 1980) << 25
-        | t.tm_mon << 21
-        | t.tm_mday << 16
-        | t.tm_hour << 11
-        | t.tm_min << 5
-        | t.tm_sec // 2
-    )
+    return (t.tm_year - 1980) << 25 | t.tm_mon << 21 | t.tm_mday << 16 | t.tm_hour << 11 | t.tm_min << 5 | t.tm_sec // 2
 
 
 def _name_hash(name: str) -> int:

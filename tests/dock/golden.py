@@ -115,7 +115,5 @@ def install(vm: VM) -> None:
 
 
 def overlay(base: Path, out: Path, fmt: str) -> Path:
-    subprocess.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", fmt, str(out)], check=True
-    )
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", fmt, str(out)], check=True)
     return out

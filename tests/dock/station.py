@@ -46,9 +46,7 @@ class Station:
         self.work = self.vm.dir / "work"
         self.work.mkdir()
         self.root = overlay(golden.root, self.vm.dir / "root.qcow2", "qcow2")
-        self.disks = [
-            overlay(d, self.vm.dir / f"{d.stem}.qcow2", "raw") for d in (golden.state, golden.vault)
-        ]
+        self.disks = [overlay(d, self.vm.dir / f"{d.stem}.qcow2", "raw") for d in (golden.state, golden.vault)]
 
     # ---- power -------------------------------------------------------------------------------------------
 

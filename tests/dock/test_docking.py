@@ -40,9 +40,7 @@ def test_recorder_that_is_plugged_in_when_the_station_boots_is_copied(station: S
 
 def test_device_with_two_partitions_is_one_docking(station: Station) -> None:
     first = write_tree(station.work / "a", SHIFT)
-    second = write_tree(
-        station.work / "b", {"DCIM/101MEDIA/20261123100000_0009.mp4": MB, "track.log": 900}, seed=2
-    )
+    second = write_tree(station.work / "b", {"DCIM/101MEDIA/20261123100000_0009.mp4": MB, "track.log": 900}, seed=2)
     parts = (
         Part("fat32", station.work / "a", "VIDEO"),
         Part("exfat", station.work / "b", "LOG", serial=0xABCD0001),
