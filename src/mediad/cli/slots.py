@@ -24,13 +24,20 @@ def slots(
     """Show what is on each slot."""
     if context.invoked_subcommand is not None:
         return
-    from mediad.edges.board import read_board
+    from mediad.edges.board import daemon_runs, read_board, stamp
 
     config = common.load_config()
     if watch:
         from mediad.cli.screen import watch_board
 
-        watch_board(config.unit.name, config.station.id, lambda: read_board(config.runtime))
+        watch_board(
+            config.unit.name,
+            config.station.id,
+            lambda: read_board(config.runtime),
+            stamp=lambda: stamp(config.runtime),
+            runs=daemon_runs,
+            zone=config.unit.zone,
+        )
         return
     board = read_board(config.runtime) or {"message": "the daemon has not run yet", "slots": []}
     if as_json:

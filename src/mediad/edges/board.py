@@ -4,6 +4,7 @@ It is replaced whole, lives in memory (tmpfs), and is nobody's record: after a c
 """
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -67,7 +68,8 @@ class Board:
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        body = {"message": self._message, "slots": [self._views[port].as_json() for port in sorted(self._views)]}
+        slots = [self._views[port].as_json() for port in sorted(self._views)]
+        body = {"message": self._message, "daemon": _process(os.getpid()), "slots": slots}
         replace_atomic(self._path, (json.dumps(body, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
@@ -78,3 +80,28 @@ def read_board(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value
+
+
+def stamp(folder: Path) -> object:
+    """Something that changes whenever the board is written; None if there is none."""
+    try:
+        s = (folder / FILE).stat()
+    except OSError:
+        return None
+    return s.st_ino, s.st_mtime_ns, s.st_size
+
+
+def daemon_runs(board: Mapping[str, Any]) -> bool:
+    """Whether the daemon that wrote the board still runs: there is a process of its number that began when it did."""
+    daemon = board.get("daemon") or {}
+    pid = daemon.get("pid")
+    return isinstance(pid, int) and daemon.get("began") != 0 and _process(pid) == daemon
+
+
+def _process(pid: int) -> dict[str, int]:
+    """A process's number and the clock tick since boot at which it began (proc(5)); 0 if it is none, or a zombie."""
+    try:
+        state, *rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return {"pid": pid, "began": 0 if state == b"Z" else int(rest[18])}
+    except (OSError, ValueError, IndexError):
+        return {"pid": pid, "began": 0}
