@@ -118,6 +118,11 @@ def _attack(forge: Forge, scene: Scene, root: Path, mode: str, at: int) -> list[
                 follows = site.rows("SELECT id FROM docking WHERE continues = ?", docking)
                 if len(follows) != 1:
                     wrong.append(f"{docking} is continued by {follows}")
+    status = forge.run(site, "fsck", "--json")
+    found = json.loads((root / "stdout").read_text() or '{"findings": ["no answer"]}')["findings"]
+    if mode != "kill":  # bytes that could not be read back are kept aside, and fsck says so until a person has looked
+        found = [f for f in found if f["code"] != "set-aside"]
+    wrong += [f"fsck ({status}): {f}" for f in found]
     shutil.rmtree(root)
     return [f"{mode} at {call}: {w}" for w in wrong]
 
