@@ -65,7 +65,7 @@ def short_digest(data: bytes) -> str:
     return _base32(hashlib.sha256(data).digest())[:16]
 
 
-_PLAIN_ID = re.compile(r"^(ast|rec|dck|bat)-[a-z0-9-]{10,60}$")
+_PLAIN_ID = re.compile(r"^(ast|rec|dck|bat)-[a-z0-9-]{10,60}\Z")
 
 
 def is_id(text: str) -> bool:

@@ -80,7 +80,7 @@ def segment_prefix(station: str) -> str:
     return f"{CUSTODY}/{safe_name(station.encode())}/"
 
 
-_SEGMENT = re.compile(r"^custody/([^/]+)/(\d{12})\.jsonl$")
+_SEGMENT = re.compile(r"^custody/([^/]+)/(\d{12})\.jsonl\Z")
 
 
 def parse_segment_key(key: str) -> tuple[str, int] | None:
@@ -89,7 +89,7 @@ def parse_segment_key(key: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
-_KEY_PART = re.compile(r"^(?!\.{1,2}$)[A-Za-z0-9._\-一-鿿]+$")
+_KEY_PART = re.compile(r"^(?!\.{1,2}\Z)[A-Za-z0-9._\-一-鿿]+\Z")
 
 
 def check_key(key: str) -> str:
