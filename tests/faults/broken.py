@@ -63,7 +63,9 @@ def _rename_not_durable() -> None:
 def _verified_from_cache() -> None:
     """The read back goes through the page cache."""
     real = os.open
-    pump.os = type("os", (), {**vars(os), "open": staticmethod(lambda p, f, *a, **k: real(p, f & ~os.O_DIRECT, *a, **k))})  # type: ignore[attr-defined]
+    pump.os = type(
+        "os", (), {**vars(os), "open": staticmethod(lambda p, f, *a, **k: real(p, f & ~os.O_DIRECT, *a, **k))}
+    )  # type: ignore[attr-defined]
 
 
 def _recorded_unverified() -> None:
@@ -73,7 +75,9 @@ def _recorded_unverified() -> None:
 
     def trusting(port: Any, placed: Any) -> Any:
         late.append(lambda: list(read_back(port, placed)))
-        return [pump.ReadBack(pump.Digest("sha256", bytes.fromhex(p.sha256)), p.detail["size"], "direct") for p in placed]
+        return [
+            pump.ReadBack(pump.Digest("sha256", bytes.fromhex(p.sha256)), p.detail["size"], "direct") for p in placed
+        ]
 
     def recorded(self: Any, *a: Any, **k: Any) -> Any:
         answer = record(self, *a, **k)

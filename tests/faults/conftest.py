@@ -23,7 +23,12 @@ class Forge:
     def run(self, site: Site, *arguments: str | Path, mode: str = "none", at: int = 0) -> int:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        order = {"mode": mode, "at": at, "out": str(site.root), "arguments": ["-c", str(site.config_file), *map(str, arguments)]}
+        order = {
+            "mode": mode,
+            "at": at,
+            "out": str(site.root),
+            "arguments": ["-c", str(site.config_file), *map(str, arguments)],
+        }
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         status: int = json.loads(self.process.stdout.readline())["status"]
@@ -33,7 +38,11 @@ class Forge:
 @pytest.fixture(scope="session")
 def forge() -> Iterator[Forge]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+        [sys.executable, "-m", "tests.faults.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
     )
     yield Forge(process)
     assert process.stdin is not None

@@ -58,9 +58,10 @@ class Trace:
     ) -> Iterator[Call]:
         """Calls begun behind ``after`` and done before ``before``; ``on`` is the end of their descriptor's path."""
         for call in self.all:
-            if call.name in names and call.begun > after and call.done < before and call.path.endswith(on):
-                if all(h in call.text for h in having):
-                    yield call
+            if call.name not in names or call.begun <= after or call.done >= before:
+                continue
+            if call.path.endswith(on) and all(h in call.text for h in having):
+                yield call
 
     def commit(self, texts: Sequence[str], after: int, before: int) -> Call | None:
         """The sync of the first commit with a page that holds all the texts."""
@@ -73,8 +74,9 @@ def violations(trace: Trace) -> list[str]:
     """What is wrong with the order of a run's batches; empty if all is right."""
     wrong: list[str] = []
     batches = {}
+    entered = re.compile(r"\.staging/[^/]+/[^/]+/(bat-[a-z0-9-]+)\", .*\"([^\"]*/originals/[^\"]+/bat-[a-z0-9-]+)\"")
     for call in trace.where("rename", "renameat", "renameat2"):
-        if found := re.search(r"\.staging/[^/]+/[^/]+/(bat-[a-z0-9-]+)\", .*\"([^\"]*/originals/[^\"]+/bat-[a-z0-9-]+)\"", call.text):
+        if found := entered.search(call.text):
             batches[found[1]] = (call, found[2])
     if not batches:
         return ["no batch entered the vault"]

@@ -19,16 +19,28 @@ from tests.support import Site, complaints, make_card, make_site, noise, program
 _CALLS = "pwrite64,fdatasync,fsync,ftruncate,unlink"
 
 
-def under_strace(site: Site, arguments: Sequence[str | Path], options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+def under_strace(
+    site: Site, arguments: Sequence[str | Path], options: Sequence[str]
+) -> "subprocess.CompletedProcess[str]":
     """The program under strace. The exit code is the program's; a killed one gives -9."""
-    strace = [program("strace", "strace"), "-f", "-o", str(site.root / "trace"), *options]  # --seccomp-bpf injects no signals
+    strace = [
+        program("strace", "strace"),
+        "-f",
+        "-o",
+        str(site.root / "trace"),
+        *options,
+    ]  # --seccomp-bpf injects no signals
     command = [*strace, sys.executable, "-m", "mediad.cli.main", "-c", str(site.config_file), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=REPOSITORY)
 
 
 def _inject(site: Site, card: Path, call: str, what: str, when: int) -> "subprocess.CompletedProcess[str]":
-    paths = [o for suffix in ("", "-wal", "-journal", ".new", ".new-journal") for o in ("-P", f"{site.catalogue}{suffix}")]
-    return under_strace(site, ["ingest", card], [*paths, "-e", f"trace={_CALLS}", "-e", f"inject={call}:{what}:when={when}"])
+    paths = [
+        o for suffix in ("", "-wal", "-journal", ".new", ".new-journal") for o in ("-P", f"{site.catalogue}{suffix}")
+    ]
+    return under_strace(
+        site, ["ingest", card], [*paths, "-e", f"trace={_CALLS}", "-e", f"inject={call}:{what}:when={when}"]
+    )
 
 
 def _attack(forge: Forge, site: Site, card: Path, wanted: Sequence[bytes], call: str, what: str, when: int) -> bool:
@@ -58,7 +70,12 @@ def _attack(forge: Forge, site: Site, card: Path, wanted: Sequence[bytes], call:
     ids=str,
 )
 def test_faults_of_the_catalogues_disk_during_an_ingest(
-    forge: Forge, founded: Scene, tmp_path: Path, call: str, what: str, positions: range  # noqa: F811
+    forge: Forge,
+    founded: Scene,
+    tmp_path: Path,
+    call: str,
+    what: str,
+    positions: range,  # noqa: F811
 ) -> None:
     """A commit that fails or dies leaves either all or nothing of it, and the next run goes on from there."""
     reached = [
@@ -70,7 +87,9 @@ def test_faults_of_the_catalogues_disk_during_an_ingest(
 
 
 @pytest.mark.parametrize(
-    ("call", "positions"), [("fdatasync", range(1, 12, 2)), ("pwrite64", range(1, 120, 17)), ("unlink", range(1, 3))], ids=str
+    ("call", "positions"),
+    [("fdatasync", range(1, 12, 2)), ("pwrite64", range(1, 120, 17)), ("unlink", range(1, 3))],
+    ids=str,
 )
 def test_killed_while_the_catalogue_is_created(forge: Forge, tmp_path: Path, call: str, positions: range) -> None:
     """Half a set of tables is never taken for a catalogue, and never stands in the way of the next start."""

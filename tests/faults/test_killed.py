@@ -98,7 +98,11 @@ def _attack(forge: Forge, scene: Scene, root: Path, mode: str, at: int) -> list[
         wrong.append(f"the run ended with {status}: {said[-1500:]}")
     before = _states(site)
     given = {i for i, state in before.items() if state == "open"}
-    handed = {i: json.loads(p.read_bytes())["state"] for i in given for p in site.vault.glob(f"handovers/*/*/*/{i}/record.json")}
+    handed = {
+        i: json.loads(p.read_bytes())["state"]
+        for i in given
+        for p in site.vault.glob(f"handovers/*/*/*/{i}/record.json")
+    }
 
     for again in (1, 2):
         status = forge.run(site, "ingest", scene.card, "--json")
@@ -108,7 +112,9 @@ def _attack(forge: Forge, scene: Scene, root: Path, mode: str, at: int) -> list[
         answer = json.loads((root / "stdout").read_text())
         if again == 2 and {f["outcome"] for f in answer["files"]} != {"known"}:
             wrong.append(f"not known at the second clean run: {answer['files']}")
-        wrong += [f"clean run {again}: {w}" for w in complaints(site, scene.wanted) if "set-aside/" not in w or mode == "kill"]
+        wrong += [
+            f"clean run {again}: {w}" for w in complaints(site, scene.wanted) if "set-aside/" not in w or mode == "kill"
+        ]
         after = _states(site)
         for docking in given:
             expected = handed.get(docking, "interrupted")
@@ -150,13 +156,17 @@ def test_killed_at_every_call_of_an_ingest(forge: Forge, founded: Scene, tmp_pat
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("mode", ["eio", "enospc", "full"])
-def test_an_error_at_every_call_of_an_ingest(forge: Forge, founded: Scene, tmp_path: Path, mode: str, part: int) -> None:
+def test_an_error_at_every_call_of_an_ingest(
+    forge: Forge, founded: Scene, tmp_path: Path, mode: str, part: int
+) -> None:
     """One call fails, or the disk is full from there on: the run says so without a traceback, the next one completes."""
     _sweep(forge, founded, tmp_path, mode, _positions(founded, part, PARTS, _step()))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_killed_at_every_call_of_the_very_first_ingest(forge: Forge, from_nothing: Scene, tmp_path: Path, part: int) -> None:
+def test_killed_at_every_call_of_the_very_first_ingest(
+    forge: Forge, from_nothing: Scene, tmp_path: Path, part: int
+) -> None:
     """Also while catalogue, vault marker and chain are being founded."""
     _sweep(forge, from_nothing, tmp_path, "kill", _positions(from_nothing, part, PARTS))
 

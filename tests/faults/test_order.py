@@ -19,8 +19,29 @@ DAY = 86_400 * 10**9
 
 def _traced(site: Site, card: Path, variant: str) -> Trace:
     trace = site.root / "trace"
-    command = [program("strace", "strace"), "-f", "-y", "--seccomp-bpf", "-s", "5000", "-o", str(trace), "-e", f"trace={TRACED}"]
-    command += [sys.executable, "-m", "tests.faults.broken", variant, "-c", str(site.config_file), "ingest", str(card), "--json"]
+    command = [
+        program("strace", "strace"),
+        "-f",
+        "-y",
+        "--seccomp-bpf",
+        "-s",
+        "5000",
+        "-o",
+        str(trace),
+        "-e",
+        f"trace={TRACED}",
+    ]
+    command += [
+        sys.executable,
+        "-m",
+        "tests.faults.broken",
+        variant,
+        "-c",
+        str(site.config_file),
+        "ingest",
+        str(card),
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     return Trace(trace.read_text(errors="replace"))
@@ -35,7 +56,9 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     card = root / "card"
     for day in range(3):
         files = {f"{day}/{n}.jpg": noise(3_000 + n, 10 * day + n) for n in range(6)}
-        make_card(card, {**files, f"{day}/video.mp4": noise((day + 3) * 2 * MIB + 5, day)}, mtime_ns=OCTOBER + day * DAY)
+        make_card(
+            card, {**files, f"{day}/video.mp4": noise((day + 3) * 2 * MIB + 5, day)}, mtime_ns=OCTOBER + day * DAY
+        )
     return site.root, card
 
 
@@ -54,7 +77,7 @@ def test_every_batch_is_written_synced_placed_moved_read_back_and_recorded_in_th
     moved = list(trace.where("rename", "renameat2", having=["/originals/"]))
     assert len(moved) == 3
     sealing = min(c.begun for c in trace.where("write", on="/record.json"))
-    assert list(trace.where("write", on=".part", after=sealing)), "the batches did not overlap: the test would prove less than it says"
+    assert list(trace.where("write", on=".part", after=sealing)), "no batch was read while another was stored"
 
 
 @pytest.mark.parametrize(
