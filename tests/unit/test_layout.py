@@ -77,7 +77,8 @@ def test_a_printable_path_shows_what_it_escapes() -> None:
 
 @given(st.dates(), st.text(max_size=50), st.from_regex(r"bat-[a-z0-9-]{10,40}", fullmatch=True), raw_names)
 def test_every_key_of_an_original_is_a_key(day: date, recorder: str, batch: str, raw: bytes) -> None:
-    key = f"{layout.batch_key(day, recorder.encode('utf-8', 'replace').decode(), batch)}/{layout.original_name('ast-' + 'a' * 26, raw)}"
+    folder = layout.batch_key(day, recorder.encode("utf-8", "replace").decode(), batch)
+    key = f"{folder}/{layout.original_name('ast-' + 'a' * 26, raw)}"
     assert layout.check_key(key) == key
     assert key.split("/")[0] == "originals"
     assert len(key.split("/")) == 7

@@ -50,7 +50,7 @@ def load_profile(file: Path) -> Profile:
     unlock = raw.get("unlock")
     layout = raw.get("layout", {})
     profile = Profile(
-        **top,
+        **{"name": "", **top},
         match=Match(**{**match, "root_files": tuple(match.get("root_files", ()))}),
         unlock=Unlock(**{**unlock, "command": tuple(unlock.get("command", ()))}) if unlock else None,
         include=tuple(layout.get("include", ("**",))),

@@ -1,0 +1,152 @@
+"""Recorder profiles as rules: which one fits, which files it takes, what it reads from their names."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mediad.model.profile import DeviceFacts, Match, NameFacts, Profile, choose, fits, glob, wanted_root_files
+
+CHINA = ZoneInfo("Asia/Shanghai")
+GAT = r"(?P<device>\d{7})_(?P<officer>\d{6})_(?P<time>\d{14})_(?P<seq>\d{4})(?P<important>IMP)?\.\w+$"
+paths = st.binary(max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fitting"),
+    [
+        ("**", "a/b/c", True),
+        ("**", "", True),
+        ("*", "a/b", False),
+        ("*", "a", True),
+        ("DCIM/**", "dcim/x/y.mp4", True),
+        ("DCIM/**", "DCIM", False),
+        ("**/SEGTEMP/**", "DCIM/SEGTEMP/x.mp4", True),
+        ("**/SEGTEMP/**", "SEGTEMP/x.mp4", True),
+        ("**/SEGTEMP/**", "DCIM/NOSEGTEMP/x.mp4", False),
+        ("**/*.mp4", "a/b/X.MP4", True),
+        ("**/*.mp4", "x.mp4", True),
+        ("*.mp4", "a/x.mp4", False),
+        ("?.jpg", "a.jpg", True),
+        ("?.jpg", "/.jpg", False),
+        ("a+b(1).[x]", "a+b(1).[x]", True),
+        ("a.b", "axb", False),
+        ("*.mp4", "x.mp4\n", False),
+        ("*.mp4", "x\ny.mp4", True),
+        ("**", "a\nb", True),
+    ],
+)
+def test_globs(pattern: str, path: str, fitting: bool) -> None:
+    assert bool(glob(pattern).match(path)) is fitting
+
+
+@given(st.text(max_size=20).filter(lambda t: "*" not in t and "?" not in t))
+def test_a_glob_without_signs_fits_itself(text: str) -> None:
+    assert glob(text).match(text)
+
+
+@given(paths)
+def test_every_path_is_taken_or_not(path: bytes) -> None:
+    """Also one that is no UTF-8; and what is taken by default is everything."""
+    profile = Profile("x", include=("DCIM/**",), exclude=("**/*.tmp",))
+    assert profile.wants(path) in (True, False)
+    assert Profile("x").wants(path)
+    assert Profile("x").takes_all
+    assert not profile.takes_all
+
+
+def test_exclude_wins_over_include() -> None:
+    profile = Profile("x", include=("**/*.mp4",), exclude=("**/SEGTEMP/**",))
+    assert profile.wants(b"DCIM/a.mp4")
+    assert not profile.wants(b"DCIM/SEGTEMP/a.mp4")
+    assert not profile.wants(b"DCIM/a.jpg")
+
+
+@given(paths)
+@example(b"8888888_000000_99999999999999_0001.mp4")
+@example("8888888_000000_２０１６０１２９２０５５４７_0001.mp4".encode())
+def test_reading_a_name_never_fails(path: bytes) -> None:
+    found = Profile("x", names=(GAT, r"(?P<time>[\dＡ-Ｚ０-９]+)", r"(?P<seq>\w)")).parse_name(path, CHINA)
+    assert isinstance(found, NameFacts)
+    assert found.time is None or found.time.tzinfo is UTC
+
+
+def test_a_name_tells_device_officer_time_sequence_and_importance() -> None:
+    found = Profile("x", names=(GAT,)).parse_name(b"DCIM/101ANDRO/8888888_000123_20160129205547_0004IMP.mp4", CHINA)
+    assert found == NameFacts("8888888", "000123", datetime(2016, 1, 29, 12, 55, 47, tzinfo=UTC), 4, important=True)
+
+
+def test_the_first_pattern_that_fits_is_read() -> None:
+    profile = Profile("x", names=(r"^(?P<device>A)", r"^(?P<device>.)"))
+    assert profile.parse_name(b"AB", CHINA).device == "A"
+    assert profile.parse_name(b"BA", CHINA).device == "B"
+
+
+def test_a_time_is_in_the_zone_of_names_unless_it_ends_in_z() -> None:
+    axis = Profile("x", names=(r"_(?P<time>\d{8}T\d{6}Z?)",))
+    assert axis.parse_name(b"u_s_20260101T000000Z", CHINA).time == datetime(2026, 1, 1, tzinfo=UTC)
+    assert axis.parse_name(b"u_s_20260101T080000", CHINA).time == datetime(2026, 1, 1, tzinfo=UTC)
+    utc = Profile("x", names=axis.names, name_zone="UTC")
+    assert utc.parse_name(b"u_s_20260101T080000", CHINA).time == datetime(2026, 1, 1, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["20261301000000", "00000000000000", "99991231235959", "20260230000000", "2026"])
+def test_a_time_that_cannot_be_is_none(text: str) -> None:
+    found = Profile("x", names=(r"(?P<time>\d+)",), name_zone="Asia/Shanghai").parse_name(text.encode(), CHINA).time
+    assert found is None or found.year == 9999
+
+
+CARD = DeviceFacts("storage", "SN1", "ACME", "Cam 3", "4255:0001", ("NO NAME", "EVIDENCE"), frozenset({"DCIM", "LOGS"}))
+
+
+@pytest.mark.parametrize(
+    ("match", "fitting"),
+    [
+        (Match(), True),
+        (Match(serial="^sn"), True),
+        (Match(serial="^n"), False),
+        (Match(vendor="acme", model=r"cam \d"), True),
+        (Match(vendor="acme", model="other"), False),
+        (Match(volume_label="^evid"), True),
+        (Match(volume_label="^x"), False),
+        (Match(root_files=("dcim",)), True),
+        (Match(root_files=("dcim", "x")), False),
+        (Match(usb_id="4255:0001", vendor="acme"), True),
+    ],
+)
+def test_a_profile_fits_if_every_key_given_is_fulfilled(match: Match, fitting: bool) -> None:
+    assert fits(Profile("p", match=match), CARD) is fitting
+
+
+def test_a_way_of_attaching_must_fit_too() -> None:
+    assert not fits(Profile("p", attach="mtp"), CARD)
+    assert fits(Profile("p", attach="unlock"), DeviceFacts("control"))
+    assert fits(Profile("p", attach="unlock"), CARD), "the disk that appears behind an unlock"
+    assert not fits(Profile("p"), DeviceFacts("control"))
+
+
+def test_the_most_particular_profile_is_chosen_then_rank_then_name() -> None:
+    general, brand = Profile("a"), Profile("b", match=Match(vendor="acme"))
+    model = Profile("c", match=Match(vendor="acme", model="cam"))
+    assert choose([general, brand, model], CARD) is model
+    assert choose([general, brand], CARD) is brand
+    ranked = Profile("d", rank=5, match=Match(vendor="acme"))
+    assert choose([brand, ranked], CARD) is ranked
+    assert choose([Profile("x"), Profile("y")], CARD) == Profile("y")
+    assert choose([Profile("x", match=Match(serial="no"))], CARD) is None
+    assert choose([], CARD) is None
+
+
+@given(st.permutations([Profile(n, rank=r, match=m) for n, r, m in [
+    ("a", 0, Match()), ("b", 1, Match()), ("c", 0, Match(vendor="acme")), ("d", -1, Match(vendor="acme"))]]))  # fmt: skip
+def test_the_choice_does_not_depend_on_the_order_of_files(profiles: list[Profile]) -> None:
+    chosen = choose(profiles, CARD)
+    assert chosen is not None
+    assert chosen.name == "c"
+
+
+def test_names_wanted_in_the_root_are_those_of_all_profiles() -> None:
+    profiles = [Profile("a", match=Match(root_files=("x", "y"))), Profile("b", match=Match(root_files=("y", "z")))]
+    assert wanted_root_files(profiles) == {"x", "y", "z"}

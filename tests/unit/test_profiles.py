@@ -1,0 +1,97 @@
+"""Reading profiles from files: the shipped ones are right, a wrong one is refused by file, key and value."""
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mediad.edges.profiles import GENERIC, load_profile, load_profiles
+from mediad.errors import ConfigError
+from mediad.model.profile import DeviceFacts, choose
+
+SHIPPED = Path(__file__).parents[2] / "config/recorders"
+CHINA = ZoneInfo("Asia/Shanghai")
+
+
+def _write(tmp_path: Path, text: str, name: str = "p.toml") -> Path:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_every_shipped_profile_is_read_and_named_after_its_file() -> None:
+    files = sorted(SHIPPED.glob("*.toml"))
+    assert len(files) >= 4
+    assert [load_profile(f).name for f in files] == [f.stem for f in files]
+
+
+@pytest.mark.parametrize(
+    ("path", "device", "officer", "time", "important"),
+    [
+        (b"DCIM/8888888_000000_20160129205547_0001.mp4", "8888888", "000000", "2016-01-29T12:55:47+00:00", False),
+        (b"DCIM/123456_1234567_20170504083000_0001IMP.mp4", "1234567", "123456", "2017-05-04T00:30:00+00:00", True),
+        (b"DCIM/20170504083000_0001.mp4", "", "", "2017-05-04T00:30:00+00:00", False),
+    ],
+)
+def test_names_of_the_field_are_read_by_the_shipped_profile(
+    path: bytes, device: str, officer: str, time: str, important: bool
+) -> None:
+    found = load_profile(SHIPPED / "gat947.toml").parse_name(path, CHINA)
+    assert (found.device, found.officer, found.important) == (device, officer, important)
+    assert found.time is not None
+    assert found.time.isoformat() == time
+
+
+def test_a_card_with_dcim_gets_its_profile_and_any_other_disk_one_that_takes_all() -> None:
+    profiles = [*load_profiles([SHIPPED]), GENERIC]
+    camera = choose(profiles, DeviceFacts("storage", root_files=frozenset({"DCIM"})))
+    assert camera is not None
+    assert "dcim" in camera.name or camera.name == "gat947"
+    plain = choose(profiles, DeviceFacts("storage"))
+    assert plain is not None
+    assert plain.wants(b"any/where.bin")
+
+
+def test_a_folder_that_comes_first_wins_and_a_missing_one_is_skipped(tmp_path: Path) -> None:
+    _write(tmp_path, 'name = "mtp"\ntitle = "mine"\nattach = "mtp"\n')
+    found = {p.name: p for p in load_profiles([tmp_path / "none", tmp_path, SHIPPED])}
+    assert found["mtp"].title == "mine"
+    assert len(found) == len(list(SHIPPED.glob("*.toml")))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name = ", ["cannot be read"]),
+        ('nmae = "x"', ["nmae", "no setting"]),
+        ('name = "x"\n[macth]\n', ["[macth]", "no section"]),
+        ('name = "x"\n[match]\nvid = "1"', ["match.vid", "no setting"]),
+        ("name = 1", ["name = 1", "wrong type"]),
+        ('name = "x"\nrank = true', ["rank = True", "wrong type"]),
+        ('name = "x"\n[layout]\ninclude = [1]', ["layout.include", "wrong type"]),
+        ('name = "Ä b"', ["name = 'Ä b'", "lower-case"]),
+        ('name = "x"\nattach = "ftp"', ["attach = 'ftp'"]),
+        ('name = "x"\nattach = "unlock"', ["unlock.command"]),
+        ('name = "x"\n[unlock]\ncommand = ["a"]', ["unlock.command"]),
+        ('name = "x"\n[match]\nserial = "("', ["match.serial = '('", "no regular expression"]),
+        ('name = "x"\n[names]\npatterns = ["("]', ["names.patterns = '('", "no regular expression"]),
+        ('name = "x"\n[names]\nzone = "Mars/Base"', ["names.zone = 'Mars/Base'", "no time zone"]),
+        ('name = "x"\n[time]\nfile_zone = "../x"', ["time.file_zone", "no time zone"]),
+        ('name = "x"\n[match]\nusb_id = "4255:0001"', ["match.usb_id alone"]),
+        ("title = 'no name'", ["name"]),
+    ],
+)
+def test_a_wrong_profile_is_refused_by_file_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
+    file = _write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_profile(file)
+    for word in [str(file), *words]:
+        assert word in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_profile_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_bytes(b'name = "\xff"')
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_profile(file)
