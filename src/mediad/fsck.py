@@ -240,8 +240,8 @@ def _check_vault(vault: Look, facts: _Facts, report: Report, *, quick: bool, pro
         report.notes.append("quick: the bytes of originals were not read")
         return
     progress.begin(len(to_read), sum(row.size for row in to_read))
-    for start in range(0, len(to_read), _AT_ONCE):
-        with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="fsck") as pool:
+    with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="fsck") as pool:
+        for start in range(0, len(to_read), _AT_ONCE):
             part = to_read[start : start + _AT_ONCE]
             for what, found in pool.map(lambda row: _measure(vault, row, progress.moved), part):
                 report.count(what)
