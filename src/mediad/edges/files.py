@@ -10,6 +10,7 @@ import fcntl
 import mmap
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -134,19 +135,30 @@ def replace_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     os.rename(temporary, path)
 
 
+_LOCK_POLL_SECONDS = 0.02
+
+
 @contextmanager
-def locked(path: Path, *, busy: str, hint: str = "try again when it has finished") -> Iterator[None]:
-    """Hold an exclusive lock on a file for the time of the block. Raises Busy with the given sentence if it is held."""
+def locked(
+    path: Path, *, busy: str, hint: str = "try again when it has finished", wait_seconds: float = 0.0
+) -> Iterator[None]:
+    """Hold an exclusive lock on a file for the time of the block. Raises Busy with the given sentence if it is held, and still
+    is after ``wait_seconds``."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as e:
         raise storage_error(e, f"locking {path}") from e
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(busy, hint=hint) from None
+        end = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise Busy(busy, hint=hint) from None
+                time.sleep(_LOCK_POLL_SECONDS)
         yield
     finally:
         os.close(fd)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from mediad.session import Finished, Progress, Session
 
 
+OPEN_SECONDS = 60.0
+"""How long a process waits for others that open the station at the same moment."""
+
+
 def now() -> datetime:
     """The station's clock."""
     return datetime.now(UTC)
@@ -77,12 +81,15 @@ class Station:
             raise files.storage_error(e, f"creating {self.locks}") from e
         section = config.vault[0]
         self.vault = open_vault(section, config, self.pool)
-        self.ledger = self._open_catalogue(actor)
-        try:
-            self._open_vault(section)
-        except BaseException:
-            self.ledger.catalog.close()
-            raise
+        # One at a time: the first creates the catalogue, founds the station and registers the vault; the others find them.
+        opening = "another process is opening the station, and takes long"
+        with files.locked(self.locks / "open.lock", busy=opening, wait_seconds=OPEN_SECONDS):
+            self.ledger = self._open_catalogue(actor)
+            try:
+                self._open_vault(section)
+            except BaseException:
+                self.ledger.catalog.close()
+                raise
         self.parts = Parts(
             self.ledger, self.vault, config.unit.name, config.ingest, new_id, self.stop, self.finish_open_work,
             wait_for_space=wait_for_space,
@@ -106,15 +113,14 @@ class Station:
         from mediad.catalog import db, evidence
 
         url = self.config.catalog.url
-        with files.locked(self.locks / "create.lock", busy="another process is creating the catalogue"):
-            if not db.exists(url):
-                if next(self.vault.list(segment_prefix(self.config.station.id)), None) is not None:
-                    raise CatalogError(
-                        "the catalogue is missing, but the vault holds this station's custody log",
-                        hint="run `mediad rebuild`",
-                        code="catalogue-missing",
-                    )
-                db.migrate(url)
+        if not db.exists(url):
+            if next(self.vault.list(segment_prefix(self.config.station.id)), None) is not None:
+                raise CatalogError(
+                    "the catalogue is missing, but the vault holds this station's custody log",
+                    hint="run `mediad rebuild`",
+                    code="catalogue-missing",
+                )
+            db.migrate(url)
         ledger = open_ledger(self.config, actor)
         with ledger.catalog.read() as conn:
             station = evidence.station(conn)
