@@ -43,6 +43,8 @@ class World(Protocol):
 
     def mtp_serial(self, device: UsbDevice) -> UsbDevice: ...
 
+    def settle_seconds(self, device: UsbDevice) -> float: ...
+
     def mount(self, device: UsbDevice, volume: UsbVolume | None) -> Path: ...
 
     def unmount(self, device: UsbDevice) -> None: ...
@@ -205,6 +207,8 @@ class Bays:
             self._board.show(self._board.view(port).freed())
             return
         self._show(port, "detecting", recorder=identity.label)
+        if gone.wait(world.settle_seconds(device)):
+            return
         while True:
             result = self._dock(device, identity, carried.officer if carried else "")
             if not self._again(result, device, gone):

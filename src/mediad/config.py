@@ -203,9 +203,10 @@ def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]
             continue
         section, _, key = variable[len(_PREFIX) :].lower().partition(_SEPARATOR)
         table = raw.setdefault(section, {})
-        if isinstance(table, dict):
-            table[key] = value
-            used[f"{section}.{key}"] = variable
+        if not isinstance(table, dict):
+            raise ConfigError(f"environment {variable}: {section} is a list", hint="set it in the file")
+        table[key] = value
+        used[f"{section}.{key}"] = variable
     return used
 
 
@@ -213,7 +214,8 @@ def _complaint(file: Path, error: ValidationError, overrides: Mapping[str, str])
     lines = []
     for e in error.errors():
         key = ".".join(str(p + 1) if isinstance(p, int) else p for p in e["loc"])
-        where = f"environment {overrides[key]}" if key in overrides else str(file)
+        variable = next((v for k, v in overrides.items() if k == key or k.startswith(f"{key}.")), None)
+        where = f"environment {variable}" if variable else str(file)
         if e["type"] == "missing":
             lines.append(f"{where}: {key} is missing")
         elif e["type"] == "extra_forbidden":

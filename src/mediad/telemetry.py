@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -121,11 +122,19 @@ def server(
 
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+                self._metrics()
             elif self.path in ("/healthz", "/readyz"):
                 self._check(alive if self.path == "/healthz" else ready)
             else:
                 self._answer(404, b"not found\n", "text/plain")
+
+        def _metrics(self) -> None:
+            try:
+                body = generate_latest(registry)
+            except MediadError as e:
+                self._answer(503, f"{e.code}: {e.message}\n".encode(), "text/plain; charset=utf-8")
+            else:
+                self._answer(200, body, CONTENT_TYPE_LATEST)
 
         def _check(self, check: Callable[[], None]) -> None:
             try:
@@ -146,8 +155,12 @@ def server(
             """Scrapes are not logged."""
 
     host, _, port = listen.rpartition(":")
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
     try:
-        http = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+        http = Server((host.strip("[]"), int(port)), Handler)
     except OSError as e:
         raise ConfigError(f"http.listen = {listen!r}: {e.strerror}", hint="choose a free address and port") from e
     http.daemon_threads = True

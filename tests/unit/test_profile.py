@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mediad.model.profile import DeviceFacts, Match, NameFacts, Profile, choose, fits, glob, wanted_root_files
+from mediad.model.profile import DeviceFacts, Match, NameFacts, Profile, choose, fits, glob
 
 CHINA = ZoneInfo("Asia/Shanghai")
 GAT = r"(?P<device>\d{7})_(?P<officer>\d{6})_(?P<time>\d{14})_(?P<seq>\d{4})(?P<important>IMP)?\.\w+$"
@@ -147,6 +147,3 @@ def test_the_choice_does_not_depend_on_the_order_of_files(profiles: list[Profile
     assert chosen.name == "c"
 
 
-def test_names_wanted_in_the_root_are_those_of_all_profiles() -> None:
-    profiles = [Profile("a", match=Match(root_files=("x", "y"))), Profile("b", match=Match(root_files=("y", "z")))]
-    assert wanted_root_files(profiles) == {"x", "y", "z"}

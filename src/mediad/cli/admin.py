@@ -43,7 +43,9 @@ def config_check(as_json: AsJson = False) -> None:
 
 @recorder_app.command("add")
 def recorder_add(
-    serial: Annotated[str, typer.Argument(help="Serial number, as `mediad handover list` shows it.")],
+    serial: Annotated[
+        str, typer.Argument(help="Serial number, as it stands behind `serial:` in a record's recorder.key.")
+    ],
     name: Annotated[str, typer.Option(help="What people call it, e.g. 07号.")] = "",
     profile: Annotated[str, typer.Option(help="Profile that it should have.")] = "",
     uuid: Annotated[str, typer.Option(help="File system UUID, for a card without a serial of its own.")] = "",
@@ -51,14 +53,13 @@ def recorder_add(
     """Register a recorder: from now on its dockings are no longer flagged as unregistered."""
     from mediad.model.custody import Draft
     from mediad.model.layout import safe_name
+    from mediad.wiring.station import record_fact
 
     if not serial.strip():
         raise UsageError("a recorder has a serial number")
     key = f"fsuuid:{uuid}" if uuid else f"serial:{serial}"
-    config = common.load_config()
-    with common.ledger(config) as ledger:
-        detail = {"label": safe_name(serial.encode(), "recorder"), "name": name or serial, "profile": profile}
-        ledger.record([Draft("recorder.registered", key, detail)])
+    detail = {"label": safe_name(serial.encode(), "recorder"), "name": name or serial, "profile": profile}
+    record_fact(common.load_config(), lambda _ledger: [Draft("recorder.registered", key, detail)])
     print(f"{key} = {name or serial}")
 
 

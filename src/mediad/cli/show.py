@@ -157,7 +157,9 @@ def _docking(conn: Any, subject: str) -> dict[str, Any] | None:
 
 
 @handover_app.command("list")
-def handover_list(as_json: AsJson = False, limit: int = 50) -> None:
+def handover_list(
+    as_json: AsJson = False, limit: Annotated[int, typer.Option(help="Only the newest so many.")] = 50
+) -> None:
     """List the newest hand-overs."""
     from mediad.catalog import evidence
 
@@ -173,7 +175,7 @@ def handover_list(as_json: AsJson = False, limit: int = 50) -> None:
 
 
 @handover_app.command("show")
-def handover_show(docking: str) -> None:
+def handover_show(docking: Annotated[str, typer.Argument(help="A docking (dck-).")]) -> None:
     """Print a docking's hand-over record, as it lies in the vault."""
     from mediad.catalog import evidence
     from mediad.wiring.look import read_first_vault

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mediad.cli import common
-from mediad.errors import NotFound, UsageError
+from mediad.errors import NotFound, Refused, UsageError
 
 slots_app = typer.Typer(help="Slots of the station: show, watch, name.", invoke_without_command=True)
 
@@ -71,9 +71,7 @@ def name(
     new_name: Annotated[str, typer.Argument(metavar="NAME", help="What people call the slot, e.g. 3号.")],
 ) -> None:
     """Give a slot a name."""
-    if not new_name.strip() or len(new_name) > 40:
-        raise UsageError("a slot's name has 1 to 40 characters")
-    _name(port, new_name.strip())
+    _name(port, _checked(new_name))
 
 
 @slots_app.command()
@@ -84,6 +82,7 @@ def teach(
     """Name the slot that a device is plugged into next."""
     from mediad.edges.usb import UsbWatcher
 
+    new_name = _checked(new_name)
     watcher = UsbWatcher(settle_seconds=0.5)
     watcher.start()
     try:
@@ -97,13 +96,24 @@ def teach(
     _name(found[0].port, new_name)
 
 
-def _name(port: str, new_name: str) -> None:
-    from mediad.model.custody import Draft
-    from mediad.wiring.station import open_ledger
+def _checked(new_name: str) -> str:
+    if not new_name.strip() or len(new_name) > 40 or not new_name.isprintable():
+        raise UsageError("a slot's name has 1 to 40 printable characters")
+    return new_name.strip()
 
-    ledger = open_ledger(common.load_config())
-    try:
-        ledger.record([Draft("slot.named", port, {"name": new_name})])
-    finally:
-        ledger.catalog.close()
+
+def _name(port: str, new_name: str) -> None:
+    from mediad.catalog import evidence
+    from mediad.catalog.ledger import Ledger
+    from mediad.model.custody import Draft
+    from mediad.wiring.station import record_fact
+
+    def make(ledger: Ledger) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            other = next((p for p, n in evidence.slot_names(conn).items() if n == new_name and p != port), None)
+        if other is not None:
+            raise Refused(f"{new_name} is the name of {other} already", hint="each slot has a name of its own")
+        return [Draft("slot.named", port, {"name": new_name})]
+
+    record_fact(common.load_config(), make)
     print(f"{port} = {new_name}")

@@ -4,8 +4,8 @@ A profile is data (``config/recorders/*.toml``); a new recorder is a new file, n
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Literal
@@ -79,7 +79,8 @@ class Profile:
     rank: int = 0
     match: Match = field(default_factory=Match)
     unlock: Unlock | None = None
-    settle_seconds: float = 2.0
+    settle_seconds: float = 0.0
+    """Quiet time that such a recorder needs beyond the station's own before it is mounted."""
     include: tuple[str, ...] = ("**",)
     exclude: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -172,6 +173,8 @@ def choose(profiles: Iterable[Profile], facts: DeviceFacts) -> Profile | None:
     return max(fitting, key=lambda p: (p.match.keys, p.rank, p.name), default=None)
 
 
-def wanted_root_files(profiles: Sequence[Profile]) -> frozenset[str]:
-    """Names that some profile wants to see in a volume's root."""
-    return frozenset(name for p in profiles for name in p.match.root_files)
+def settle_seconds(profiles: Iterable[Profile], facts: DeviceFacts) -> float:
+    """The longest settling time of the profiles that may be this device's, as far as that shows before it is mounted."""
+    outside = (replace(p, match=replace(p.match, root_files=())) for p in profiles if p.settle_seconds)
+    return max((p.settle_seconds for p in outside if p.match.keys and fits(p, facts)), default=0.0)
+

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from mediad.config import Config, VaultSection
 from mediad.edges import files
+from mediad.edges.login import login
 from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.edges.pump import BufferPool
 from mediad.edges.source import SourceSet
@@ -42,11 +42,6 @@ def now() -> datetime:
 def new_id(prefix: str) -> str:
     """An id that was never given before."""
     return stamped_id(prefix, now(), os.urandom(10))
-
-
-def login() -> str:
-    """The operating system's login that acts. Under sudo it is the person, not root."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def open_vault(section: VaultSection, config: Config, pool: BufferPool) -> LocalVault:
@@ -243,3 +238,15 @@ class Station:
             yield
             with suppress(OSError):  # a free lock that stays does no harm
                 path.unlink()
+
+
+def record_fact(config: Config, make: Callable[[Ledger], Sequence[Draft]]) -> None:
+    """What a writing command does: record what ``make`` says, and mirror it to the first vault before it returns (invariant 9)."""
+    from mediad.stages import mirror
+
+    station = Station(config, wait_for_space=False)
+    try:
+        station.ledger.record(make(station.ledger))
+        mirror.mirror(station.ledger, station.vault)
+    finally:
+        station.close()

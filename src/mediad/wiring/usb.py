@@ -10,7 +10,7 @@ from mediad.edges.unlock import unlock
 from mediad.edges.usb import UsbWatcher
 from mediad.errors import MediadError
 from mediad.model.evidence import SourceIdentity
-from mediad.model.profile import Profile, choose
+from mediad.model.profile import Profile, choose, settle_seconds
 from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume, with_serial
 from mediad.session import Result
 from mediad.wiring.docking import device_facts, device_identity, dock_device
@@ -48,6 +48,9 @@ class UsbWorld:
 
     def mtp_serial(self, device: UsbDevice) -> UsbDevice:
         return with_serial(device, self._mtp.serial(device))
+
+    def settle_seconds(self, device: UsbDevice) -> float:
+        return settle_seconds(self._station.profiles, device_facts(device))
 
     def mount(self, device: UsbDevice, volume: UsbVolume | None) -> Path:
         return self._mtp.mount(device) if volume is None else self._udisks.mount(volume.devnode, volume.fstype)
