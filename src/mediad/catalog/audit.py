@@ -231,7 +231,10 @@ def _name(key: tuple[Any, ...]) -> str:
 
 
 def in_use(url: str) -> bool:
-    """Whether any process has an SQLite catalogue open. Asks for its lock without taking it; False for another database."""
+    """Whether any process has an SQLite catalogue open. Asks for its lock without taking it; False for another database.
+
+    Not for a process that has the catalogue open itself: closing the file here would give up that process's locks (fcntl(2)).
+    """
     path = sqlite_path(url)
     if path is None:
         return False

@@ -303,8 +303,10 @@ class LocalVault:
         try:
             self._folder(self.root / SET_ASIDE)
             os.chmod(source.parent, 0o750)
-            os.rename(source, self.root / where)
-            os.chmod(source.parent, 0o550)
+            try:
+                os.rename(source, self.root / where)
+            finally:
+                os.chmod(source.parent, 0o550)
             files.fsync_dir(source.parent)
             files.fsync_dir(self.root / SET_ASIDE)
         except OSError as e:
