@@ -27,6 +27,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import ffmpeg
+from rich.box import ROUNDED
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
