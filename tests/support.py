@@ -12,11 +12,11 @@ import random
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -245,3 +245,25 @@ def _handovers(site: Site, kept: Mapping[str, Path]) -> list[str]:
         if key.startswith("handovers/") and key not in closed and key.split("/")[-2] not in opened:
             wrong.append(f"hand-over record of no docking: {key}")
     return wrong
+
+
+# --- small disks ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(where: Path, size: int, kind: Literal["tmpfs", "ext4"] = "tmpfs") -> Iterator[Path]:
+    """A file system of its own with so many bytes, mounted for the time of the block."""
+    needs_root(f"mounting a {kind}")
+    where.mkdir(parents=True, exist_ok=True)
+    if kind == "tmpfs":
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(where)], check=True)
+    else:
+        image = where.with_name(f"{where.name}.img")
+        with open(image, "wb") as f:
+            f.truncate(size)
+        subprocess.run([program("mkfs.ext4", "e2fsprogs"), "-q", "-m", "0", str(image)], check=True)
+        subprocess.run(["mount", "-o", "loop", str(image), str(where)], check=True)
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", "--lazy", str(where)], check=True)

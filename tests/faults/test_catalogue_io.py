@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import REPOSITORY, Forge
-from tests.faults.test_killed import Scene, founded  # noqa: F401 - a fixture
+from tests.faults.conftest import REPOSITORY, Forge, Scene
 from tests.support import Site, complaints, make_card, make_site, noise, program
 
 _CALLS = "pwrite64,fdatasync,fsync,ftruncate,unlink"
@@ -75,7 +74,7 @@ def test_faults_of_the_catalogues_disk_during_an_ingest(
     tmp_path: Path,
     call: str,
     what: str,
-    positions: range,  # noqa: F811
+    positions: range,
 ) -> None:
     """A commit that fails or dies leaves either all or nothing of it, and the next run goes on from there."""
     reached = [

@@ -7,65 +7,14 @@ last one, fails, or finds the disk full. ``MEDIAD_FAULTS=all`` takes every call 
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Forge
-from tests.support import MIB, Site, complaints, make_card, make_site, noise
+from tests.faults.conftest import CARD, EARLIER, Forge, Scene
+from tests.support import Site, complaints
 
 PARTS = 6
-_EARLIER = {"old/known.jpg": noise(7_000, 1)}
-_CARD: dict[str | bytes, bytes] = {
-    "DCIM/big.mp4": noise(9 * MIB + 17, 2),
-    "DCIM/middle.mp4": noise(3 * MIB, 3),
-    "DCIM/a.jpg": noise(5_000, 4),
-    "DCIM/a copy.jpg": noise(5_000, 4),
-    "DCIM/b.jpg": noise(6_001, 5),
-    "DCIM/empty.txt": b"",
-    "DCIM/known elsewhere.jpg": noise(7_000, 1),
-    "DCIM/说明.txt": b"text",
-}
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A station to copy (None: begin from nothing), a card, and the calls that an ingest of it makes there."""
-
-    template: Path | None
-    card: Path
-    calls: tuple[str, ...]
-    wanted: tuple[bytes, ...]
-
-    def site(self, root: Path) -> Site:
-        if self.template is not None:
-            shutil.copytree(self.template, root, symlinks=True)
-        return make_site(root)
-
-
-def _recorded(forge: Forge, site: Site, card: Path) -> tuple[str, ...]:
-    assert forge.run(site, "ingest", card, mode="record") == 0
-    return tuple((site.root / "calls").read_text().splitlines())
-
-
-@pytest.fixture(scope="session")
-def from_nothing(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """The very first ingest: catalogue, vault and chain are founded on the way."""
-    root = tmp_path_factory.mktemp("nothing")
-    card = make_card(root / "card", {"a.jpg": noise(5_000, 4), "empty": b""})
-    return Scene(None, card, _recorded(forge, make_site(root / "probe"), card), (noise(5_000, 4), b""))
-
-
-@pytest.fixture(scope="session")
-def founded(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """A station that has docked before, and a mixed card: large, middling, small, twins, empty, known from elsewhere."""
-    root = tmp_path_factory.mktemp("founded")
-    site = make_site(root / "template")
-    assert forge.run(site, "ingest", make_card(root / "earlier", _EARLIER)) == 0
-    card = make_card(root / "card", _CARD)
-    probe = make_site(shutil.copytree(site.root, root / "probe"))
-    return Scene(site.root, card, _recorded(forge, probe, card), (*_CARD.values(), *_EARLIER.values()))
 
 
 def _positions(scene: Scene, part: int, parts: int, step: int = 1) -> range:
@@ -144,7 +93,7 @@ def test_the_recorded_calls_are_those_of_the_design(founded: Scene) -> None:
     kinds = [c.split()[1] for c in founded.calls]
     for kind in ("create", "write", "fsync", "syncfs", "rename", "link", "mkdir", "unlink", "chmod", "direct"):
         assert kind in kinds, kind
-    assert kinds.count("direct") == len(set(_CARD.values()) - set(_EARLIER.values()))
+    assert kinds.count("direct") == len(set(CARD.values()) - set(EARLIER.values()))
 
 
 @pytest.mark.parametrize("part", range(PARTS))

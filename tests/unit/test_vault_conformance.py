@@ -1,0 +1,350 @@
+"""What every vault must do, on every kind of disk that it may lie on. A new implementation joins by one more fixture line."""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad.edges.pump import BufferPool
+from mediad.edges.vault import LocalVault
+from mediad.errors import IntegrityError, KeyConflict, NotFound, StorageError, VaultOffline
+from tests.support import MIB, needs_root, noise, small_disk
+
+FOLDER = "originals/2026/11/24/cam"
+
+
+@pytest.fixture(params=["local-on-the-tests-disk", "local-on-tmpfs", "local-on-ext4"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder on each kind of file system."""
+    if request.param == "local-on-the-tests-disk":
+        yield tmp_path / "vault"
+        return
+    kind = "tmpfs" if request.param.endswith("tmpfs") else "ext4"
+    with small_disk(tmp_path / "disk", 48 * MIB, kind) as mounted:
+        yield mounted / "vault"
+
+
+@pytest.fixture
+def vault(root: Path) -> LocalVault:
+    made = LocalVault("local", root, "test-01", BufferPool(8 * MIB))
+    made.register("vault-1")
+    made.open("vault-1")
+    return made
+
+
+def stage(vault: LocalVault, files: dict[str, bytes], batch_id: str = "bat-1", owner: str = "dck-1") -> Any:
+    """A sealed batch with these files."""
+    batch = vault.begin(owner, batch_id)
+    for n, (name, data) in enumerate(files.items()):
+        source = os.memfd_create(name)
+        try:
+            os.write(source, data)
+            taken = batch.take(source, f"{n}.part", len(data), ("sha256",), lambda _n: None)
+        finally:
+            os.close(source)
+        assert taken.digests[0].value == hashlib.sha256(data).digest()
+        batch.rename(f"{n}.part", name)
+    batch.seal("record.json", b"{}")
+    batch.close()
+    return batch
+
+
+def admitted(vault: LocalVault, files: dict[str, bytes]) -> str:
+    stage(vault, files)
+    vault.admit("dck-1", "bat-1", f"{FOLDER}/bat-1")
+    return f"{FOLDER}/bat-1"
+
+
+# --- small objects ----------------------------------------------------------------------------------------------------
+
+
+def test_an_object_is_created_once_and_read_back(vault: LocalVault) -> None:
+    assert vault.put("custody/test-01/000000000001.jsonl", b"one\n") is True
+    assert vault.get("custody/test-01/000000000001.jsonl") == b"one\n"
+    assert vault.exists("custody/test-01/000000000001.jsonl")
+
+
+def test_the_same_bytes_again_are_success(vault: LocalVault) -> None:
+    assert vault.put("handovers/x/record.json", b"x") is True
+    assert vault.put("handovers/x/record.json", b"x") is False
+
+
+@pytest.mark.parametrize("other", [b"y", b"", b"xx"])
+def test_other_bytes_are_a_conflict_and_change_nothing(vault: LocalVault, other: bytes) -> None:
+    vault.put("handovers/x/record.json", b"x")
+    with pytest.raises(KeyConflict) as caught:
+        vault.put("handovers/x/record.json", other)
+    assert caught.value.retry == "never"
+    assert vault.get("handovers/x/record.json") == b"x"
+
+
+def test_of_many_writers_at_once_one_creates_and_the_others_learn_it(vault: LocalVault) -> None:
+    """With equal bytes all succeed, and exactly one of them created the object."""
+    gate = threading.Barrier(8)
+    answers: list[bool] = []
+
+    def put() -> None:
+        gate.wait()
+        answers.append(vault.put("handovers/x/record.json", b"same"))
+
+    threads = [threading.Thread(target=put) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(answers) == [False] * 7 + [True]
+
+
+def test_objects_are_read_only_and_nothing_is_left_in_staging(vault: LocalVault) -> None:
+    vault.put("handovers/x/record.json", b"x")
+    assert (vault.root / "handovers/x/record.json").stat().st_mode & 0o777 == 0o440
+    assert [p for p in (vault.root / ".staging").rglob("*") if p.is_file()] == []
+
+
+def test_what_is_not_there_is_not_found(vault: LocalVault) -> None:
+    with pytest.raises(NotFound):
+        vault.get("handovers/none")
+    with pytest.raises(NotFound):
+        vault.read_back("originals/none")
+    assert not vault.exists("originals/none")
+    assert list(vault.list("originals")) == []
+
+
+@pytest.mark.parametrize("key", ["../x", "/etc/passwd", "originals/../../x", "a//b", "a\n", ""])
+def test_a_key_that_leads_out_is_refused(vault: LocalVault, key: str) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: vault.put(key, b""), lambda: vault.get(key), lambda: vault.exists(key), lambda: vault.read_back(key),
+        lambda: list(vault.list(key)), lambda: vault.set_aside(key), lambda: vault.admit("d", "b", key),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(ValueError, match="not a vault key"):
+            call()
+
+
+def test_the_port_cannot_overwrite_or_delete(vault: LocalVault) -> None:
+    """Rights are separate on purpose: whoever adds such a call here has to answer this test."""
+    public = {name for name in dir(vault) if not name.startswith("_")}
+    assert public == {
+        "name", "root", "read_marker", "register", "open", "check", "space", "begin", "admit", "confirm", "staged", "owners",
+        "clear_staging", "set_aside", "put", "get", "exists", "read_back", "list", "expect", "probe_medium", "check_writable",
+    }  # fmt: skip
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_enters_whole_and_read_only(vault: LocalVault) -> None:
+    files = {
+        "ast-a.jpg": noise(5_000, 1),
+        "ast-b.mp4": noise(9 * MIB + 3, 2),
+        "ast-c": b"",
+        "ast-d.mp4": noise(3 * MIB, 3),
+    }
+    key = admitted(vault, files)
+    assert list(vault.list("originals")) == [f"{key}/{n}" for n in [*sorted(files), "record.json"]]
+    for name, data in files.items():
+        path = vault.root / key / name
+        assert path.read_bytes() == data
+        assert path.stat().st_mode & 0o777 == 0o440
+    assert (vault.root / key).stat().st_mode & 0o777 == 0o550
+
+
+def test_what_is_staged_is_not_listed(vault: LocalVault) -> None:
+    stage(vault, {"ast-a.jpg": b"a"})
+    assert list(vault.list("originals")) == []
+    assert vault.staged("dck-1", "bat-1")
+    assert vault.owners() == ["dck-1"]
+
+
+def test_a_taken_key_refuses_another_batch_and_keeps_the_first(vault: LocalVault) -> None:
+    key = admitted(vault, {"ast-a.jpg": b"first"})
+    stage(vault, {"ast-a.jpg": b"second"})
+    with pytest.raises(IntegrityError):
+        vault.admit("dck-1", "bat-1", key)
+    assert (vault.root / key / "ast-a.jpg").read_bytes() == b"first"
+    assert vault.staged("dck-1", "bat-1"), "the loser stays where it was"
+
+
+def test_a_batch_that_is_gone_cannot_be_admitted(vault: LocalVault) -> None:
+    with pytest.raises(StorageError):
+        vault.admit("dck-1", "bat-1", f"{FOLDER}/bat-1")
+    assert not vault.exists(f"{FOLDER}/bat-1")
+
+
+def test_a_dropped_file_does_not_enter(vault: LocalVault) -> None:
+    batch = stage(vault, {"ast-a.jpg": b"a", "ast-b.jpg": b"b"})
+    again = vault.begin("dck-1", "bat-2")
+    again.discard()
+    assert not vault.staged("dck-1", "bat-2")
+    assert batch.id == "bat-1"
+    vault.admit("dck-1", "bat-1", f"{FOLDER}/bat-1")
+    with pytest.raises(StorageError):
+        vault.begin("dck-1", "bat-3/../../../x")
+
+
+def test_a_batch_with_a_file_too_many_or_too_few_is_not_sealed(vault: LocalVault) -> None:
+    """Half a file whose removal failed must not come along."""
+    batch = vault.begin("dck-1", "bat-1")
+    (batch.path / "0.part").write_bytes(b"half")
+    with pytest.raises(StorageError, match="other files than it should"):
+        batch.seal("record.json", b"{}")
+
+
+def test_staging_of_a_dead_process_goes(vault: LocalVault) -> None:
+    stage(vault, {"ast-a.jpg": b"a"})
+    vault.clear_staging("dck-1")
+    assert vault.owners() == []
+
+
+def test_stations_do_not_see_each_others_staging(vault: LocalVault) -> None:
+    other = LocalVault("local", vault.root, "test-02", BufferPool(4 * MIB))
+    other.open("vault-1")
+    stage(vault, {"ast-a.jpg": b"a"})
+    assert other.owners() == []
+    assert not other.staged("dck-1", "bat-1")
+
+
+# --- reading back -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 2 * MIB, 2 * MIB + 1, 9 * MIB + 17])
+def test_reading_back_gives_digest_size_and_how(vault: LocalVault, size: int) -> None:
+    data = noise(size, 7)
+    key = admitted(vault, {"ast-a": data})
+    found = vault.read_back(f"{key}/ast-a")
+    assert (found.digest.value, found.size) == (hashlib.sha256(data).digest(), size)
+    assert found.method in ("direct", "evicted")
+
+
+def test_reading_back_says_direct_only_if_the_cache_was_passed_by(
+    vault: LocalVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``direct`` means the descriptor was opened with O_DIRECT and read like that to the end."""
+    key = admitted(vault, {"ast-a": noise(3 * MIB + 5, 7)})
+    flags: list[int] = []
+    real = os.preadv
+
+    def preadv(fd: int, buffers: Any, offset: int, /, *rest: Any) -> int:
+        import fcntl
+
+        flags.append(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT)
+        return real(fd, buffers, offset, *rest)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    found = vault.read_back(f"{key}/ast-a")
+    assert flags
+    assert all(flags) == (found.method == "direct")
+    assert any(flags) == (found.method == "direct")
+
+
+def test_reading_back_without_o_direct_drops_the_pages_and_checks_that_none_is_left(
+    vault: LocalVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pages cannot be dropped, reading back refuses rather than believe the cache (tmpfs is nothing but cache)."""
+    import errno
+
+    key = admitted(vault, {"ast-a": noise(3 * MIB, 7)})
+    real = os.open
+
+    def without_direct(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "no O_DIRECT here")
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", without_direct)
+    on_tmpfs = "tmpfs" in _type_of(vault.root)
+    if on_tmpfs:
+        with pytest.raises(StorageError, match="cannot be read from the medium"):
+            vault.read_back(f"{key}/ast-a")
+    else:
+        assert vault.read_back(f"{key}/ast-a").method == "evicted"
+
+
+def _type_of(path: Path) -> str:
+    best = ("", "")
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind = line.split(" ")[:3]
+        if str(path).startswith(point) and len(point) > len(best[0]):
+            best = (point, kind)
+    return best[1]
+
+
+def test_a_bit_changed_on_the_medium_is_seen(vault: LocalVault) -> None:
+    needs_root("writing to a read-only file")
+    data = noise(100_000, 7)
+    key = admitted(vault, {"ast-a": data})
+    path = vault.root / key / "ast-a"
+    with open(path, "r+b") as f:
+        f.seek(50_000)
+        f.write(bytes([data[50_000] ^ 1]))
+        os.fsync(f.fileno())
+    assert vault.read_back(f"{key}/ast-a").digest.value != hashlib.sha256(data).digest()
+
+
+def test_a_link_in_place_of_an_original_is_not_followed(vault: LocalVault, tmp_path: Path) -> None:
+    needs_root("changing a read-only folder")
+    key = admitted(vault, {"ast-a": b"a"})
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"a")
+    (vault.root / key / "ast-a").unlink()
+    (vault.root / key / "ast-a").symlink_to(secret)
+    with pytest.raises(StorageError):
+        vault.read_back(f"{key}/ast-a")
+
+
+def test_what_is_set_aside_is_kept_and_no_original_any_more(vault: LocalVault) -> None:
+    key = admitted(vault, {"ast-a": b"wrong", "ast-b": b"right"})
+    where = vault.set_aside(f"{key}/ast-a")
+    assert (vault.root / where).read_bytes() == b"wrong"
+    assert list(vault.list("originals")) == [f"{key}/ast-b", f"{key}/record.json"]
+    assert (vault.root / key).stat().st_mode & 0o777 == 0o550
+
+
+# --- the marker -------------------------------------------------------------------------------------------------------
+
+
+def test_a_vault_whose_marker_is_missing_or_another_is_offline_and_never_written_to(root: Path, tmp_path: Path) -> None:
+    """An unmounted disk leaves an empty folder; another disk has another marker."""
+    made = LocalVault("local", root, "test-01", BufferPool(4 * MIB))
+    root.mkdir(parents=True)
+    with pytest.raises(VaultOffline):
+        made.open("vault-1")
+    assert list(root.iterdir()) == []
+    (root / ".mediad-vault.json").write_text(json.dumps({"format": "mediad-vault/1", "id": "vault-2"}))
+    with pytest.raises(VaultOffline):
+        made.open("vault-1")
+    assert [p.name for p in root.iterdir()] == [".mediad-vault.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"x": 1}', b"\xff"])
+def test_a_marker_that_cannot_be_understood_is_offline(root: Path, content: bytes) -> None:
+    root.mkdir(parents=True)
+    (root / ".mediad-vault.json").write_bytes(content)
+    with pytest.raises(VaultOffline):
+        LocalVault("local", root, "test-01", BufferPool(4 * MIB)).open("vault-1")
+
+
+def test_a_marker_is_never_replaced(vault: LocalVault) -> None:
+    vault.register("vault-1")
+    with pytest.raises(KeyConflict):
+        vault.register("vault-2")
+    assert vault.read_marker() == "vault-1"
+
+
+def test_a_vault_that_goes_away_is_noticed(vault: LocalVault) -> None:
+    vault.check()
+    vault.root.rename(vault.root.with_name("elsewhere"))
+    with pytest.raises(VaultOffline):
+        vault.check()
+    with pytest.raises(VaultOffline):
+        vault.space()
+
+
+def test_space_is_that_of_the_disk(vault: LocalVault) -> None:
+    space = vault.space()
+    assert 0 < space.free <= space.total
