@@ -1,7 +1,7 @@
 """Putting a new SQLite catalogue in the place of a lost or damaged one. Nothing is ever deleted: what was there is renamed.
 
-The -wal file belongs to its database and to no other: one that is left behind would be played into the new catalogue, so it
-goes first and comes back never.
+The -wal and -journal files belong to their database and to no other: one that is left behind would be played into the new
+catalogue, so they go first and come back never.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from mediad.catalog.db import sqlite_path
 from mediad.errors import CatalogError, Refused, StorageError
 
-_PARTS = ("-wal", "-shm", "")
+_PARTS = ("-journal", "-wal", "-shm", "")
 
 
 def beside(url: str, suffix: str) -> str:
@@ -66,10 +66,11 @@ def install(built: str, url: str) -> None:
 
 
 def discard(built: str) -> None:
-    """Remove an unfinished catalogue that was built beside: it never was one."""
+    """Remove an unfinished catalogue that was built beside, and what its making may have left: it never was one."""
     path = _path(built)
-    for part in _PARTS:
-        path.with_name(path.name + part).unlink(missing_ok=True)
+    for unfinished in (path, path.with_name(f"{path.name}.new")):
+        for part in _PARTS:
+            unfinished.with_name(unfinished.name + part).unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

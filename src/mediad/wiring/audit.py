@@ -113,7 +113,9 @@ def _anything_left(url: str) -> bool:
     from mediad.catalog.db import sqlite_path
 
     path = sqlite_path(url)
-    return path is not None and any(path.with_name(path.name + part).exists() for part in ("", "-wal", "-shm"))
+    return path is not None and any(
+        path.with_name(path.name + part).exists() for part in ("", "-journal", "-wal", "-shm")
+    )
 
 
 def _is_there(url: str) -> bool:
