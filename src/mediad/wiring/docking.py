@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mediad.config import Folder
 from mediad.edges.source import BrokenVolume, SettledTree, SourceSet, SourceTree
 from mediad.model.evidence import SourceIdentity
+from mediad.model.layout import printable
 from mediad.model.profile import DeviceFacts
 from mediad.model.slots import SlotIdentity, UsbDevice, plausible_serial
 from mediad.wiring.station import Station
@@ -28,23 +29,29 @@ def dock_path(
     found = origin(path)
     tree = SourceTree(found.path)
     with closing(SourceSet([tree], lambda: _is_there(found.path, tree))) as source:
+        recorder, officer, where = _text(recorder), _text(officer), _text(str(found.path))
         keys = [f"serial:{recorder}"] if recorder else []
         keys += [f"serial:{found.serial}"] if plausible_serial(found.serial) else []
         keys += [f"fsuuid:{found.uuid}"] if found.uuid else []
         label = recorder or found.serial or found.label or found.uuid or found.path.name or "folder"
-        identity = station.identify(keys or [f"folder:{found.path}"], label)
+        identity = station.identify(keys or [f"folder:{where}"], label)
         facts = DeviceFacts("storage", found.serial, found.vendor, found.model, "", (found.label,), tree.root_names())
         with station.session(
             source,
             identity=identity,
             profile=station.profile_for(facts, identity.profile),
             progress=progress,
-            where=str(found.path),
+            where=where,
             channel=channel or ("body-camera" if identity.identified else "manual"),
             officer=officer,
             wall_clock={"": found.wall_clock},
         ) as session:
             return session.run()
+
+
+def _text(given: str) -> str:
+    """An argument or path as text that can be stored and shown, whatever bytes it is made of."""
+    return printable(os.fsencode(given))
 
 
 def dock_folder(
