@@ -83,9 +83,9 @@ class Site:
         command = [sys.executable, "-m", "mediad.cli.main", "-c", str(self.config_file), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **more)
 
-    def ingest_json(self, card: Path, *options: str, expect: int = 0) -> dict[str, Any]:
+    def ingest_json(self, card: Path, *options: str, expect: int = 0, timeout: float = 120) -> dict[str, Any]:
         """``mediad ingest --json`` in a process of its own; its exit code must be the expected one."""
-        done = self.run("ingest", card, "--json", *options)
+        done = self.run("ingest", card, "--json", *options, timeout=timeout)
         assert done.returncode == expect, (done.returncode, done.stdout[-2000:], done.stderr[-4000:])
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
