@@ -27,7 +27,8 @@ def reserve(conn: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> s
         reserved = select(p.sha256).where(p.vault == rows[0]["vault"], p.sha256.in_(chunk))
         taken.update(conn.execute(reserved).scalars())
     if not taken:
-        conn.execute(insert(t.placement), [{**r, "reserved_at": stamp(at)} for r in rows])
+        reserved_at = stamp(at)
+        conn.execute(insert(t.placement), [{**r, "reserved_at": reserved_at} for r in rows])
     return taken
 
 

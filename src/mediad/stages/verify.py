@@ -6,6 +6,7 @@ again at the next docking.
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -61,10 +62,12 @@ def verify_batch(
     drafts: list[Draft] = []
     outcomes: list[tuple[Outcome, int]] = []
     bad: set[str] = set()
-    for item, answer in zip(placed, _read_back(vault, placed), strict=True):
+    answers = _read_back(vault, placed)
+    verified_at = stamp(ledger.clock())
+    for item, answer in zip(placed, answers, strict=True):
         size = int(item.detail["size"])
         if isinstance(answer, ReadBack) and answer.digest.hex == item.sha256 and answer.size == size:
-            detail = {**item.detail, "method": answer.method, "verified_at": stamp(ledger.clock())}
+            detail = {**item.detail, "method": answer.method, "verified_at": verified_at}
             drafts.append(Draft("asset.stored", item.asset, detail))
             outcomes.append((Outcome.STORED, size))
         else:
@@ -104,8 +107,10 @@ def _read_back(vault: Vault, placed: Sequence[Placed]) -> Iterable[ReadBack | St
             return e
 
     if len(placed) > 1 and all(p.detail["size"] <= _SMALL for p in placed):
+        shares = [placed[n::_SIDE_BY_SIDE] for n in range(_SIDE_BY_SIDE)]
         with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="verify") as pool:
-            return list(pool.map(one, placed))
+            found = dict(chain.from_iterable(pool.map(lambda share: [(item.key, one(item)) for item in share], shares)))
+        return [found[item.key] for item in placed]
     return [one(p) for p in placed]
 
 
