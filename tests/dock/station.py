@@ -167,7 +167,7 @@ class Station:
         """The station's own auditors find nothing, while the daemon runs."""
         for words in (("fsck", "--json"), ("custody", "verify", "--json")):
             answer = self.mediad(*words)
-            assert answer["findings"] == [], (words, answer["findings"])
+            assert answer["findings"] == [], f"{words}: {answer['findings']}\n{self.report()}"
             assert answer["checked"], f"{words} looked at nothing"
 
     def kept(self) -> Kept:

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -53,6 +56,9 @@ class VM:
         self.lab = lab or lab_dir()
         self.dir = self.lab / "run" / name
         self.share = self.dir / "share"
+        # a socket's path may have 107 characters, which a checkout and a long scenario name exceed
+        short = hashlib.sha256(str(self.dir).encode()).hexdigest()[:12]
+        self.sockets = Path(tempfile.gettempdir()) / f"mediad-dock-{short}"
         self.pid = 0
         self.boot_seconds = 0.0
         self._proc: subprocess.Popen[bytes] | None = None
@@ -73,22 +79,27 @@ class VM:
         cpus: int = 2,
         timeout: float = 420,
         usb: Sequence[Sequence[str]] = (),
+        keep: bool = False,
     ) -> VM:
         """Start and wait until commands can be run in the guest.
 
         `disks` are images, in the guest /dev/vdb, /dev/vdc ...; they persist.  `root` is a qcow2
         overlay of the base image that persists as well; without it the root disk is thrown away.
         `incoming` is a file made by save(): it needs the overlay and disks as they were then.  `usb` are
-        further QEMU arguments, e.g. a card that is plugged in before the machine is switched on.
+        further QEMU arguments, e.g. a card that is plugged in before the machine is switched on.  The machine
+        dies with this process, however that ends, unless `keep` is set.
         """
         self.share.mkdir(parents=True, exist_ok=True)
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
         for s in ("qmp", "agent"):
-            (self.dir / s).unlink(missing_ok=True)
+            (self.sockets / s).unlink(missing_ok=True)
         cmd = self._command(disks, root, mem, cpus)
         for words in usb:
             cmd += words
         if incoming:
             cmd += ["-incoming", f"exec:cat {incoming}"]
+        if not keep:
+            cmd = ["setpriv", "--pdeathsig", "KILL", "--", *cmd]
         began = time.monotonic()
         with (self.dir / "qemu.log").open("wb") as log:
             # qemu reads file names on the 9p share and the MTP folder in the process's locale
@@ -102,11 +113,11 @@ class VM:
             )
         self.pid = self._proc.pid
         (self.dir / "pid").write_text(str(self.pid))
-        while not ((self.dir / "qmp").exists() and (self.dir / "agent").exists()):
+        while not ((self.sockets / "qmp").exists() and (self.sockets / "agent").exists()):
             if self._proc.poll() is not None:
                 raise RuntimeError("qemu died: " + (self.dir / "qemu.log").read_text())
             time.sleep(0.02)
-        self._qmp = QMP(self.dir / "qmp")
+        self._qmp = QMP(self.sockets / "qmp")
         self.wait_agent(timeout)
         self.boot_seconds = time.monotonic() - began
         if incoming:
@@ -142,10 +153,10 @@ class VM:
         ]
         cmd += ["-append", append, "-drive", drive, "-device", "virtio-blk-pci,drive=root,serial=root"]
         cmd += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
-        cmd += ["-chardev", f"socket,id=ag,path={self.dir}/agent,server=on,wait=off"]
+        cmd += ["-chardev", f"socket,id=ag,path={self.sockets}/agent,server=on,wait=off"]
         cmd += ["-device", "virtserialport,chardev=ag,name=lab.0"]
         cmd += ["-chardev", f"file,id=con,path={self.dir}/console.log", "-serial", "chardev:con"]
-        cmd += ["-qmp", f"unix:{self.dir}/qmp,server=on,wait=off"]
+        cmd += ["-qmp", f"unix:{self.sockets}/qmp,server=on,wait=off"]
         cmd += ["-fsdev", f"local,id=h,path={self.share},security_model=none"]
         cmd += ["-device", "virtio-9p-pci,fsdev=h,mount_tag=host", "-device", "qemu-xhci,id=xhci,p2=15,p3=15"]
         for i, disk in enumerate(disks):
@@ -169,7 +180,7 @@ class VM:
     def attach(self) -> VM:
         """Take over a machine that another process started."""
         self.pid = int((self.dir / "pid").read_text())
-        self._qmp = self._qmp or QMP(self.dir / "qmp")
+        self._qmp = self._qmp or QMP(self.sockets / "qmp")
         return self
 
     @property
@@ -214,6 +225,7 @@ class VM:
             self._qmp.close()
         if self._channel is not None:
             self._channel.close()
+        shutil.rmtree(self.sockets, ignore_errors=True)
         self._qmp = self._channel = None
 
     # ---- commands in the guest ---------------------------------------------------------------------------
@@ -222,7 +234,7 @@ class VM:
         if self._channel is not None:
             return
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(str(self.dir / "agent"))
+        sock.connect(str(self.sockets / "agent"))
         self._channel, self._waiting = sock, {}
         threading.Thread(target=self._reader, args=(sock,), daemon=True).start()
 
@@ -364,7 +376,7 @@ def main() -> None:
     o = a.parse_args()
     vm = VM(o.name)
     if o.op == "start":
-        vm.start(disks=o.disk, root=o.root, incoming=o.incoming)
+        vm.start(disks=o.disk, root=o.root, incoming=o.incoming, keep=True)
         print(f"pid {vm.pid}, {pick_accel()}, usable after {vm.boot_seconds:.2f} s")
         return
     vm.attach()
