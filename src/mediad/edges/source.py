@@ -31,6 +31,13 @@ _KINDS = {
 }
 
 
+def _close(fd: int) -> None:
+    """Close what was only read. The mount of a pulled MTP recorder answers even close(2) with ENOTCONN; the descriptor is
+    free all the same, and there is nothing to lose."""
+    with suppress(OSError):
+        os.close(fd)
+
+
 class SourceTree:
     """One volume of a source, below its mount point or folder."""
 
@@ -53,7 +60,7 @@ class SourceTree:
     def close(self) -> None:
         self._forget()
         if self._fd >= 0:
-            os.close(self._fd)
+            _close(self._fd)
             self._fd = -1
 
     def root_names(self) -> frozenset[str]:
@@ -115,10 +122,10 @@ class SourceTree:
         try:
             for part in path.split(b"/"):
                 below = os.open(part, _DIR, dir_fd=fd)
-                os.close(fd)
+                _close(fd)
                 fd = below
         except BaseException:
-            os.close(fd)
+            _close(fd)
             raise
         self._forget()
         self._last = (path, fd)
@@ -126,7 +133,7 @@ class SourceTree:
 
     def _forget(self) -> None:
         if self._last:
-            os.close(self._last[1])
+            _close(self._last[1])
             self._last = None
 
     def open(self, file: SourceFile) -> "OpenFile":
@@ -157,7 +164,7 @@ class SourceTree:
                 try:
                     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
                 finally:
-                    os.close(fd)
+                    _close(fd)
 
     def look_again(self, file: SourceFile) -> SourceFile:
         """The claim as it is now, for a file that changed. Raises SourceError if it is no regular file any more."""
@@ -244,7 +251,7 @@ class OpenFile:
 
     def close(self) -> None:
         if self.fd >= 0:
-            os.close(self.fd)
+            _close(self.fd)
             self.fd = -1
 
     def check_unchanged(self) -> None:
