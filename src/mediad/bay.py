@@ -24,6 +24,9 @@ _log = structlog.get_logger()
 RETRY_SECONDS = 15.0
 """How long a docking that a vault's trouble broke off waits before it is tried again."""
 
+LOOK_SECONDS = 0.5
+"""How often the wait for that looks whether it is still wanted."""
+
 DISK_SECONDS = 60.0
 """How long an unlocked recorder may take to come back as a disk; settling takes 5 to 20 s."""
 
@@ -214,14 +217,24 @@ class Bays:
             if not self._again(result, device, gone):
                 break
             self._show(port, "attention", result.error.message if result.error else "")
-            if world.stop.wait(RETRY_SECONDS) or gone.is_set():
+            if not self._patience(gone):
                 return
             world.finish_open_work()
         self._conclude(device, result, gone, log)
 
+    def _patience(self, gone: threading.Event) -> bool:
+        """Wait before another try; False at once if the recorder leaves or mediad stops: others wait for this bay."""
+        end = time.monotonic() + RETRY_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            if gone.wait(min(left, LOOK_SECONDS)) or self._world.stop.is_set():
+                return False
+        return True
+
     def _check_disk(self, port: str) -> None:
         if self._board.view(port).state == "unlocking":
-            self._show(port, "attention", "it was unlocked but did not come back as a disk: unplug it and dock it again")
+            self._show(
+                port, "attention", "it was unlocked but did not come back as a disk: unplug it and dock it again"
+            )
 
     def _carried_by(self, device: UsbDevice) -> SlotIdentity | None:
         """What the recorder said before its disk appeared; kept for all of its stay."""
@@ -233,8 +246,8 @@ class Bays:
 
     def _dock(self, device: UsbDevice, identity: SourceIdentity, officer: str) -> Result:
         """Mount, dock, unmount. Whatever happens, the recorder is not left mounted."""
-        mounts, broken = self._mount(device)
         try:
+            mounts, broken = self._mount(device)
             progress = BoardProgress(self._board, device.port)
             return self._world.dock(device, mounts, broken, progress, identity, officer)
         finally:
@@ -282,9 +295,18 @@ class Bays:
             return
         if result.error is not None or result.counts.failed:
             why = result.error.message if result.error else f"{result.counts.failed} files could not be taken"
-            self._show(port, "attention", why, docking=result.docking)
+            self._end(port, gone, "attention", why, result.docking)
             return
+        with self._lock:
+            if self._threads.get(port) is not threading.current_thread():
+                return  # a late partition of this stay is docked next: not safe to take yet
         with suppress(MediadError):
             if self._world.power_off(device):
                 log.info("powered off")
-        self._show(port, "safe", docking=result.docking)
+        self._end(port, gone, "safe", "", result.docking)
+
+    def _end(self, port: str, gone: threading.Event, state: SlotState, why: str, docking: str) -> None:
+        """Show how it ended, unless the recorder has left meanwhile: a free slot must not go on saying "safe to take"."""
+        with self._lock:
+            if not gone.is_set():
+                self._show(port, state, why, docking=docking)
