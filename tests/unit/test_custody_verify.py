@@ -221,7 +221,7 @@ def test_an_export_never_overwrites(busy_site: Site, tmp_path: Path) -> None:
 
 
 def test_show_tells_what_was_recorded_of_a_subject(busy_site: Site) -> None:
-    asset = busy_site.rows("SELECT subject FROM custody WHERE kind = 'asset.sighted' LIMIT 1")[0][0]
+    asset = busy_site.rows("SELECT subject FROM custody WHERE kind = 'asset.sighted' ORDER BY seq LIMIT 1")[0][0]
     done = busy_site.run("custody", "show", "--subject", asset, "--json")
     events = json.loads(done.stdout)
     assert done.returncode == 0
