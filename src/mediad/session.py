@@ -6,8 +6,9 @@ mirrored by a second thread: reading is the recorder's time, the rest is the vau
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -35,6 +36,7 @@ from mediad.settler import Settler
 from mediad.stages import dock, handover, ingest, mirror, recover, store, verify
 
 _log = structlog.get_logger()
+T = TypeVar("T")
 
 
 class Progress(Protocol):
@@ -176,18 +178,29 @@ class Session:
             findings.append(Finding("recorder-unregistered", self.docking.source.key, "not a registered recorder"))
         if error is not None:
             findings.append(Finding(error.code, self.docking.id, error.message))
-        self._mirror()  # before the record, which names the newest event that the mirror holds
-        body, counts = handover.close_docking(
+        self._with_room(self._mirror)  # before the record, which names the newest event that the mirror holds
+        body, counts = self._with_room(lambda: handover.close_docking(
             p.ledger, p.vault, self.docking.id, state, findings, unit=p.unit, zone=self.docking.unit_zone,
             unlisted=0 if self.name_known else len(listing.known),
-        )  # fmt: skip
-        self._mirror()
+        ))  # fmt: skip
+        self._with_room(self._mirror)
         self.log.info("handed over", state=body["state"], **handover.vars_of(counts))
         return Result(self.docking.id, DockingState(body["state"]), counts, body, findings, error)
 
     def _mirror(self) -> None:
         with self.parts.mirroring:
             mirror.mirror(self.parts.ledger, self.parts.vault)
+
+    def _with_room(self, act: Callable[[], T]) -> T:
+        """What must be written before the recorder may go: on a full vault it is tried until there is room, if one waits at all."""
+        while True:
+            try:
+                return act()
+            except VaultFull as full:
+                try:
+                    self._await_space(0, hurt=full)
+                except (Stopping, DeviceGone):
+                    raise full from None
 
     def _state(self, error: MediadError | None, listing: Listing) -> DockingState:
         if isinstance(error, DeviceGone | Stopping):
@@ -279,7 +292,8 @@ class Session:
         self.waiting.extend(placed.waiting)
         for outcome, size in verify.verify_batch(p.ledger, p.vault, placed.placed, placed.sighted, job.failures):
             self.progress.settled(outcome, size)
-        self._mirror()
+        with suppress(VaultFull):  # what comes next waits for room, or ends; the hand-over makes up for it
+            self._mirror()
 
     # --- what can go wrong with single files ------------------------------------------------------------------------
 
