@@ -189,7 +189,9 @@ class LocalVault:
     def expect(self, marker: str | None) -> None:
         """Like ``open``, for readers: nothing is made. Raises VaultOffline."""
         if marker is None:
-            raise VaultOffline(f"vault {self.name} is not registered yet", hint="`mediad run` or `mediad ingest` registers it")
+            raise VaultOffline(
+                f"vault {self.name} is not registered yet", hint="`mediad run` or `mediad ingest` registers it"
+            )
         self._marker = marker
         self.check()
 
