@@ -8,10 +8,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mediad.errors import Busy, CatalogError, MediadError, StorageError
@@ -63,7 +64,11 @@ def exists(url: str) -> bool:
         return False
     with _translated():
         # Not mode=ro: what a killed process left half done in the file can only be undone by who may write.
-        engine = _engine(url, write=False) if path is None else create_engine(f"sqlite:///file:{path}?mode=rw&uri=true")
+        engine = (
+            _engine(url, write=False)
+            if path is None
+            else create_engine(f"sqlite:///file:{quote(str(path))}?mode=rw&uri=true")
+        )
         try:
             return "alembic_version" in inspect(engine).get_table_names()
         finally:
@@ -86,7 +91,9 @@ def migrate(url: str) -> None:
     except OSError as e:
         raise CatalogError(f"the catalogue cannot be created: {e.strerror}", hint=f"check {path.parent}") from e
     _upgrade(building)
-    swap.set_aside(url, "stray")  # an empty file, or the -wal of a catalogue that is gone: it must not be played into ours
+    swap.set_aside(
+        url, "stray"
+    )  # an empty file, or the -wal of a catalogue that is gone: it must not be played into ours
     swap.install(building, url)
 
 
@@ -112,7 +119,9 @@ def _translated() -> Iterator[None]:
             raise Busy("another process is writing to the catalogue", hint="try again in a moment") from e
         if "disk is full" in reason:
             raise StorageError(
-                "no space left for the catalogue", hint="make room on its disk; ingest goes on by itself", code="catalog-full"
+                "no space left for the catalogue",
+                hint="make room on its disk; ingest goes on by itself",
+                code="catalog-full",
             ) from e
         raise CatalogError(f"the catalogue cannot be used: {reason}", hint="check its disk and rights") from e
     except DatabaseError as e:
@@ -222,6 +231,11 @@ class Catalog:
                             results.append((job, job.work(conn), None))
                     except MediadError as e:
                         results.append((job, None, e))
+                    except (IntegrityError, DataError) as e:
+                        error = CatalogError(
+                            f"the catalogue cannot take this: {e.orig}", hint="report it: mediad is at fault"
+                        )
+                        results.append((job, None, error))
                     except DatabaseError:
                         raise
                     except Exception as e:
