@@ -1,0 +1,157 @@
+"""The configuration: what is wrong is said with file, key and value; nothing misspelt is silently nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from mediad.config import DEFAULT_FILE, config_file, load
+from mediad.errors import ConfigError
+
+GOOD = """\
+[unit]
+name = "监督所"
+[station]
+id = "hq-01"
+[[vault]]
+name = "local"
+path = "var/vault"
+"""
+
+
+def write(tmp_path: Path, text: str = GOOD, more: str = "") -> Path:
+    file = tmp_path / "mediad.toml"
+    file.write_text(text + more, encoding="utf-8")
+    return file
+
+
+def complaint(file: Path, environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(file, environ or {})
+    assert caught.value.hint
+    return caught.value.message
+
+
+def test_the_shortest_configuration_is_enough_and_its_paths_are_relative_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path)
+    monkeypatch.chdir("/")
+    config = load(file, {})
+    assert config.vault[0].path == tmp_path / "var/vault"
+    assert config.catalog.url == f"sqlite:///{tmp_path / 'var/catalog.db'}"
+    assert config.state == tmp_path / "var"
+    assert config.runtime == tmp_path / "var/run"
+    assert config.unit.zone.key == "Asia/Shanghai"
+    assert config.devices.profiles[0] == tmp_path / "recorders"
+    assert load(file, {}) == config
+
+
+def test_absolute_paths_stay_and_a_relative_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, GOOD.replace("var/vault", "/srv/vault"), '[catalog]\nurl = "sqlite:////srv/c.db"\n')
+    monkeypatch.chdir(tmp_path)
+    config = load(Path("mediad.toml"), {})
+    assert config.vault[0].path == Path("/srv/vault")
+    assert config.catalog.url == "sqlite:////srv/c.db"
+    assert config.state == Path("/srv")
+
+
+def test_a_loaded_configuration_cannot_be_changed(tmp_path: Path) -> None:
+    config = load(write(tmp_path), {})
+    with pytest.raises(ValueError, match="frozen"):
+        config.ingest.sm3 = True
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace('name = "监督所"', ""), ["unit.name is missing"]),
+        (GOOD.replace('name = "监督所"', 'name = ""'), ["unit.name = ''"]),
+        (GOOD.replace('[station]\nid = "hq-01"', ""), ["station is missing"]),
+        (GOOD.replace("hq-01", "../x"), ["station.id = '../x'", "letters, digits"]),
+        (GOOD.replace("hq-01", "x" * 41), ["station.id", "40 characters"]),
+        (GOOD.replace('path = "var/vault"', ""), ["vault.1.path is missing"]),
+        (GOOD.split("[[vault]]")[0], ["vault is missing"]),
+        (GOOD + '[[vault]]\nname = "b"\npath = "b"\nkind = "tape"\n', ["vault.2.kind = 'tape'"]),
+        (GOOD + '[[vault]]\nname = "local"\npath = "b"\n', ["'local' is given twice"]),
+        (GOOD + "[ingest]\nreserve_byte = 1\n", ["ingest.reserve_byte is no setting"]),
+        (GOOD + "[ingest]\nreserve_bytes = -1\n", ["ingest.reserve_bytes = -1"]),
+        (GOOD + "[ingest]\nreserve_percent = 51\n", ["ingest.reserve_percent = 51"]),
+        (GOOD + "[ingest]\nmax_files = 0\n", ["ingest.max_files = 0"]),
+        (GOOD + '[ingest]\nsm3 = "perhaps"\n', ["ingest.sm3 = 'perhaps'"]),
+        (GOOD + "[igest]\n", ["igest is no setting"]),
+        (GOOD + '[http]\nlisten = "here"\n', ["http.listen = 'here'"]),
+        (GOOD + '[http]\nlisten = "127.0.0.1:70000"\n', ["http.listen = '127.0.0.1:70000'"]),
+        (GOOD + '[log]\nlevel = "loud"\n', ["log.level = 'loud'"]),
+        (GOOD + '[devices]\nunknown = "burn"\n', ["devices.unknown = 'burn'"]),
+        (GOOD + '[devices]\nhook = "beep"\n', ["devices.hook"]),
+        (GOOD + '[[folder]]\nname = "a b"\npath = "x"\n', ["folder.1.name = 'a b'"]),
+        (GOOD + '[[folder]]\nname = "a"\npath = "x"\nchannel = "radio"\n', ["folder.1.channel = 'radio'"]),
+        (GOOD + '[catalog]\nurl = "sqlite://"\n', ["catalog.url = 'sqlite://'"]),
+        (GOOD.replace("[unit]", '[unit]\ntimezone = "Mars/Base"'), ["unit.timezone = 'Mars/Base'", "time zone"]),
+        (GOOD.replace("[unit]", '[unit]\ntimezone = "../../etc/passwd"'), ["unit.timezone"]),
+        ("unit = 1\n" + GOOD.split("[station]")[1], ["unit = 1"]),
+        ("[unit\n", ["is not TOML"]),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
+    file = write(tmp_path, text)
+    said = complaint(file)
+    for word in [str(file), *words]:
+        assert word in said
+
+
+def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
+    said = complaint(write(tmp_path, GOOD.replace("hq-01", "?"), "[ingest]\nsm4 = 1\nmax_files = 0\n"))
+    assert all(word in said for word in ("station.id", "ingest.sm4", "ingest.max_files"))
+
+
+def test_a_missing_or_unreadable_file_is_said(tmp_path: Path) -> None:
+    assert "does not exist" in complaint(tmp_path / "none.toml")
+    assert "cannot be read" in complaint(tmp_path)
+    file = tmp_path / "x.toml"
+    file.write_bytes(b"\xff\xfe")
+    assert "cannot be read" in complaint(file)
+
+
+def test_the_environment_overrides_the_file_and_is_named_when_it_is_wrong(tmp_path: Path) -> None:
+    file = write(tmp_path, more="[ingest]\nmax_files = 5\n")
+    config = load(file, {"MEDIAD_INGEST__MAX_FILES": "7", "MEDIAD_LOG__LEVEL": "debug", "MEDIAD_INGEST__SM3": "true"})
+    assert (config.ingest.max_files, config.log.level, config.ingest.sm3) == (7, "debug", True)
+    said = complaint(file, {"MEDIAD_INGEST__MAX_FILES": "many"})
+    assert "environment MEDIAD_INGEST__MAX_FILES" in said
+    assert "'many'" in said
+    assert "MEDIAD_INGEST__NONE" in complaint(file, {"MEDIAD_INGEST__NONE": "1"})
+    assert "MEDIAD_VAULT__PATH" in complaint(file, {"MEDIAD_VAULT__PATH": "/x"})
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    assert load(file, {"MEDIAD_CONFIG": "x", "MEDIADX_A__B": "1", "OTHER__X": "1"}) == load(file, {})
+
+
+def test_which_file_counts() -> None:
+    assert config_file(Path("a"), {"MEDIAD_CONFIG": "b"}) == Path("a")
+    assert config_file(None, {"MEDIAD_CONFIG": "b"}) == Path("b")
+    assert config_file(None, {"MEDIAD_CONFIG": ""}) == DEFAULT_FILE
+    assert config_file(None, {}) == DEFAULT_FILE
+
+
+def test_the_program_says_it_in_one_sentence_and_ends_with_2(tmp_path: Path) -> None:
+    from tests.support import Site
+
+    write(tmp_path, more="[ingest]\nmax_file = 5\n")
+    done = Site(tmp_path).run("config", "check")
+    assert done.returncode == 2
+    assert "ingest.max_file is no setting" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_profile_is_said_by_the_same_check(tmp_path: Path) -> None:
+    from tests.support import Site
+
+    write(tmp_path)
+    (tmp_path / "recorders").mkdir()
+    (tmp_path / "recorders/p.toml").write_text('name = "x"\n[names]\npatterns = ["("]\n')
+    done = Site(tmp_path).run("config", "check")
+    assert done.returncode == 2
+    assert "names.patterns" in done.stderr

@@ -1,0 +1,155 @@
+"""Looking at a card: everything is listed once, by descriptors, and nothing is believed twice."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mediad.edges.source import SourceSet, SourceTree
+from mediad.errors import DeviceError, SourceError
+from mediad.model.evidence import Outcome, Rejected, SourceFile
+from tests.support import OCTOBER, make_card
+
+names = st.binary(min_size=1, max_size=40).filter(lambda n: b"/" not in n and b"\0" not in n and n not in (b".", b".."))
+
+
+@given(st.sets(names, max_size=8), st.sets(names, max_size=3))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_name_that_a_file_system_takes_is_listed_once(
+    tmp_path_factory: pytest.TempPathFactory, files: set[bytes], folders: set[bytes]
+) -> None:
+    root = os.fsencode(tmp_path_factory.mktemp("card"))
+    expected = set()
+    for folder in folders - files:
+        os.mkdir(os.path.join(root, folder))
+    for place in [b"", *(f + b"/" for f in folders - files)]:
+        for name in files:
+            path = os.path.join(root, place + name)
+            if not os.path.isdir(path):
+                with open(path, "wb") as f:
+                    f.write(name)
+                expected.add(place + name)
+    tree = SourceTree(Path(os.fsdecode(root)), "vol")
+    found = list(tree.walk())
+    assert all(isinstance(f, SourceFile) for f in found)
+    assert sorted(f.path for f in found) == sorted(expected)
+    for file in found:
+        assert isinstance(file, SourceFile)
+        assert file.volume == "vol"
+        with tree.open(file) as opened:
+            assert os.read(opened.fd, 100) == file.path.rsplit(b"/", 1)[-1]
+    tree.close()
+
+
+def test_a_claim_holds_what_the_file_system_said(tmp_path: Path) -> None:
+    card = make_card(tmp_path / "card", {"a": b"12345"})
+    tree = SourceTree(card)
+    (file,) = tree.walk()
+    assert isinstance(file, SourceFile)
+    info = (card / "a").stat()
+    assert (file.size, file.mtime_ns, file.inode, file.device) == (5, OCTOBER, info.st_ino, info.st_dev)
+    assert file.birth_ns is None or file.birth_ns <= info.st_ctime_ns
+    tree.close()
+
+
+def test_a_path_that_is_no_folder_or_not_there_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match="not a folder"):
+        SourceTree(tmp_path / "file")
+    with pytest.raises(DeviceError, match="No such file"):
+        SourceTree(tmp_path / "none")
+
+
+def test_opening_checks_that_the_file_is_still_the_one_listed(tmp_path: Path) -> None:
+    card = make_card(tmp_path / "card", {"d/a": b"12345"})
+    tree = SourceTree(card)
+    (file,) = tree.walk()
+    assert isinstance(file, SourceFile)
+    (card / "d/a").write_bytes(b"123456")
+    with pytest.raises(SourceError) as caught:
+        tree.open(file)
+    assert caught.value.code == "source-changed"
+    again = tree.look_again(file)
+    assert again.size == 6
+    with tree.open(again) as opened:
+        opened.check_unchanged()
+    (card / "d/a").unlink()
+    with pytest.raises(SourceError, match="it vanished"):
+        tree.open(again)
+    with pytest.raises(SourceError, match="it vanished"):
+        tree.look_again(again)
+    (card / "d/a").mkdir()
+    with pytest.raises(SourceError, match="no regular file"):
+        tree.look_again(again)
+    with pytest.raises(SourceError):
+        tree.open(again)
+    tree.close()
+
+
+def test_a_pipe_put_in_place_of_a_file_does_not_hang(tmp_path: Path) -> None:
+    card = make_card(tmp_path / "card", {"a": b"1"})
+    tree = SourceTree(card)
+    (file,) = tree.walk()
+    assert isinstance(file, SourceFile)
+    (card / "a").unlink()
+    os.mkfifo(card / "a")
+    with pytest.raises(SourceError, match="no regular file"):
+        tree.open(file)
+    tree.close()
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    card = make_card(tmp_path / "card", {f"{n}/{m}": b"x" for n in range(5) for m in range(5)})
+    (card / "link").symlink_to("0")
+    before = len(os.listdir("/proc/self/fd"))
+    tree = SourceTree(card)
+    for file in list(tree.walk()):
+        if isinstance(file, SourceFile):
+            tree.open(file).close()
+    with pytest.raises(SourceError):
+        tree.open(SourceFile("", b"link/0", 1, 0))
+    with pytest.raises(SourceError):
+        tree.open(SourceFile("", b"none/0", 1, 0))
+    tree.close()
+    tree.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_that_cannot_be_listed_is_reported_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector under a folder."""
+    card = make_card(tmp_path / "card", {"bad/x": b"x", "good/y": b"y"})
+    real = os.listdir
+
+    def listdir(fd: int) -> list[str]:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("/bad"):
+            raise OSError(5, "Input/output error")
+        return real(fd)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    tree = SourceTree(card)
+    found = {f.path: f for f in tree.walk()}
+    tree.close()
+    assert set(found) == {b"bad", b"good/y"}
+    bad = found[b"bad"]
+    assert isinstance(bad, Rejected)
+    assert bad.outcome is Outcome.FAILED
+    assert "Input/output error" in bad.why
+
+
+def test_several_volumes_are_told_apart(tmp_path: Path) -> None:
+    one = SourceTree(make_card(tmp_path / "1", {"same": b"one"}), "v1")
+    two = SourceTree(make_card(tmp_path / "2", {"same": b"two"}), "v2")
+    source = SourceSet([one, two], lambda: True)
+    files = [f for volume in source.volumes() for f in volume.walk()]
+    contents = {}
+    for file in files:
+        assert isinstance(file, SourceFile)
+        with source.open(file) as opened:
+            contents[file.volume] = os.read(opened.fd, 10)
+    assert contents == {"v1": b"one", "v2": b"two"}
+    assert one.root_names() == two.root_names() == {"same"}
+    source.close()
