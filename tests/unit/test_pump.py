@@ -19,9 +19,14 @@ SIZES = [0, 1, 511, 4096, BUFFER - 1, BUFFER, BUFFER + 1, 3 * BUFFER, 4 * BUFFER
 
 
 def _copy(
-    tmp_path: Path, data: bytes, *, size: int | None = None, algorithms: tuple[str, ...] = ("sha256",), pool: BufferPool | None = None,
+    tmp_path: Path,
+    data: bytes,
+    *,
+    size: int | None = None,
+    algorithms: tuple[str, ...] = ("sha256",),
+    pool: BufferPool | None = None,
     progress: Callable[[int], None] = lambda _n: None,
-) -> tuple[pump.Taken, bytes]:  # fmt: skip
+) -> tuple[pump.Taken, bytes]:
     (tmp_path / "source").write_bytes(data)
     source = os.open(tmp_path / "source", os.O_RDONLY)
     target = os.open(tmp_path / "target", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -62,7 +62,7 @@ def verify(
 
 def _verify_file(file: Path) -> "Report":
     from mediad.fsck import Report
-    from mediad.fsck_custody import check_file
+    from mediad.fsck.custody import check_file
 
     report = Report()
     try:

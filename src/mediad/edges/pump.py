@@ -266,8 +266,10 @@ def _hash(fd: int, size: int, hasher: Hasher, pool: BufferPool) -> int:
     if size <= BUFFER:
         buffer = pool.take()
         try:
-            with memoryview(buffer) as view, view[: read(view)] as part:
-                hasher.update(part)
+            # A vector no longer than the file needs: the kernel pins every page of it for a direct read.
+            with memoryview(buffer) as view, view[: -(-size // _ALIGN) * _ALIGN] as vector:
+                with vector[: read(vector)] as part:
+                    hasher.update(part)
         finally:
             pool.give(buffer)
     else:

@@ -12,9 +12,9 @@ from typing import Any, Final, Protocol
 
 from mediad.catalog.audit import AuditCatalog, ReplayFailed, Snapshot
 from mediad.errors import CatalogError, MediadError, NotFound
-from mediad.fsck_custody import Chain
-from mediad.fsck_records import check_handovers, check_sidecars, check_structure, mirrors
-from mediad.fsck_vault import Look, Reader, look
+from mediad.fsck.custody import Chain
+from mediad.fsck.records import check_handovers, check_sidecars, check_structure, mirrors
+from mediad.fsck.vault import Look, Reader, look
 from mediad.model.evidence import Finding
 
 CODES: Final = {

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from mediad.catalog.audit import AuditCatalog, Snapshot
 from mediad.errors import MediadError, NotFound
-from mediad.fsck_custody import Chain, check_handover_head, check_mirror
-from mediad.fsck_vault import Look, docking_of
+from mediad.fsck.custody import Chain, check_handover_head, check_mirror
+from mediad.fsck.vault import Look, docking_of
 from mediad.model.evidence import Finding
 
 
