@@ -590,7 +590,7 @@ def test_the_documentation_lists_every_code_and_no_other() -> None:
 
 def test_no_code_is_given_that_is_not_listed() -> None:
     """Codes stand in the source as first arguments; each must be in the list."""
-    source = "".join(path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "src/mediad").glob("fsck*.py")))
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "src/mediad/fsck").glob("*.py")))
     given = set(re.findall(r'(?:add|fail|break_at|Finding)\(\s*(?:\w+, )?"([a-z]+-[a-z-]+)"', source))
     assert given, "the pattern fits no call any more"
     assert given <= set(auditor.CODES)
@@ -598,7 +598,7 @@ def test_no_code_is_given_that_is_not_listed() -> None:
 
 def test_the_auditor_uses_nothing_of_the_writers() -> None:
     """No stage, no edge but its reader (and that one alone), nothing of the writers' chain code."""
-    for path in (REPOSITORY / "src/mediad").glob("fsck*.py"):
+    for path in (REPOSITORY / "src/mediad/fsck").glob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"mediad\.(stages|edges|session|model\.custody)", text), path
     reader = (REPOSITORY / "src/mediad/edges/reader.py").read_text(encoding="utf-8")

@@ -232,10 +232,10 @@ class Catalog:
                     except MediadError as e:
                         results.append((job, None, e))
                     except (IntegrityError, DataError) as e:
-                        error = CatalogError(
+                        refused = CatalogError(
                             f"the catalogue cannot take this: {e.orig}", hint="report it: mediad is at fault"
                         )
-                        results.append((job, None, error))
+                        results.append((job, None, refused))
                     except DatabaseError:
                         raise
                     except Exception as e:
