@@ -120,7 +120,7 @@ def cut(text: str, width: int) -> str:
 
 def wrap(text: str, width: int, most: int) -> list[str]:
     """Text in at most so many rows, broken at spaces where there are some and anywhere between Chinese characters."""
-    if not text:
+    if not text or width < 2 or most < 1:  # a Chinese character has two cells
         return []
     rows, line = [], ""
     for whole in _words(text):

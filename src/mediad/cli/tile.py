@@ -204,7 +204,7 @@ class Tile:
         slot = self.slot
         short = f"{slot['files_done']}/{slot['files_total']}" if slot["state"] != "safe" else str(slot["files_total"])
         files, left = self.t.words("个文件", "").strip() or "files", slot["minutes_left"]
-        minutes = "" if left is None else f" 约{left}分钟" if self.t.chinese else f" {left} min"
+        minutes = "" if left is None else f" 约{max(1, left)}分钟" if self.t.chinese else f" {max(1, left)} min"
         for text in (f"{short} {files} ·{minutes}" if minutes else f"{short} {files}", f"{short}{minutes}"):
             if cell_len(text) <= self.inner:
                 return text
