@@ -153,6 +153,11 @@ class Session:
             self._read(listing)
         except MediadError as e:
             error = e
+        except Exception as e:  # a fault of ours must not leave a docking without its record
+            self.log.exception("docking failed")
+            error = MediadError(
+                f"an unexpected fault: {type(e).__name__}", code="unexpected", hint="see the log and report it"
+            )
         return self._hand_over(listing, error)
 
     def run_if_new(self) -> Result | None:

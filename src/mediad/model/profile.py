@@ -102,7 +102,12 @@ class Profile:
     def wants(self, path: bytes) -> bool:
         """Whether the layout takes this file. What it does not take is listed as rejected, never cleared."""
         text = path.decode("utf-8", "surrogateescape")
-        return any(p.match(text) for p in self._include) and not any(p.match(text) for p in self._exclude)
+        return any(p.match(text) for p in self._include) and not self.excludes(path)
+
+    def excludes(self, path: bytes) -> bool:
+        """Whether the layout names this path as one to leave."""
+        text = path.decode("utf-8", "surrogateescape")
+        return any(p.match(text) for p in self._exclude)
 
     @property
     def takes_all(self) -> bool:

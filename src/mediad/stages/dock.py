@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -67,7 +68,11 @@ def look(
     entries = (entry for volume in volumes for entry in volume.walk())
     for entry in islice(entries, max_files):
         if isinstance(entry, Rejected):
-            rejected.append(entry)
+            # An unreadable folder fails, unless the profile names it as one to leave (ext4's lost+found is root's alone).
+            left = entry.outcome is Outcome.FAILED and profile.excludes(entry.path)
+            rejected.append(
+                replace(entry, outcome=Outcome.REJECTED, why=f"excluded by the profile; {entry.why}") if left else entry
+            )
         elif not profile.takes_all and not profile.wants(entry.path):
             rejected.append(Rejected(entry.volume, entry.path, "excluded by the profile", size=entry.size))
         elif (claim := known.get((entry.volume, entry.path))) is not None and _is_known(docking, entry, claim):
