@@ -71,7 +71,10 @@ class Bench:
             f'[unit]\nname = "bench"\n[station]\nid = "bench"\n[[vault]]\nname = "local"\npath = "vault"\n'
             f'[catalog]\nurl = "sqlite:///catalog.db"\n{extra}'
         )
-        return [str(MEDIAD), "--config", str(config)]
+        command = [str(MEDIAD), "--config", str(config)]
+        (self.out / "empty").mkdir()
+        timed([*command, "ingest", str(self.out / "empty")])  # founding the station is no part of a docking
+        return command
 
     def turn(self, cases: dict[str, Callable[[], list[list[str]]]]) -> dict[str, list[float]]:
         """Run all cases in turn, so that they meet the same weather; seconds per case and round."""
@@ -89,7 +92,8 @@ class Bench:
 
     def peers(self, card: Path) -> dict[str, Callable[[], list[list[str]]]]:
         src, dst = str(card), str(self.out / "copy")
-        direct = f"find {dst} -type f -print0 | xargs -0 -n 64 -P 1 sh -c 'for f; do dd if=\"$f\" of=/dev/null bs=4M iflag=direct status=none; done' _"
+        loop = 'for f; do dd if="$f" of=/dev/null bs=4M iflag=direct status=none; done'
+        direct = f"find {dst} -type f -print0 | xargs -0 -n 64 sh -c '{loop}' _"
         ocopy = os.environ.get("OCOPY") or shutil.which("ocopy")
         found = {
             "limit: cp + sync, one cold direct read": lambda: [sh(f"cp -r {src} {dst} && sync"), sh(direct)],
@@ -129,10 +133,14 @@ def table(title: str, times: dict[str, list[float]], size: int) -> None:
     medians = {name: statistics.median(t) for name, t in times.items()}
     limit = next(v for k, v in medians.items() if k.startswith("limit"))
     rsync = next(v for k, v in medians.items() if k.startswith("rsync"))
-    print(f"\n### {title}\n\n| | median | min to max | MB/s | to the limit | to the rsync pair |\n|---|---|---|---|---|---|")
+    print(
+        f"\n### {title}\n\n| | median | min to max | MB/s | to the limit | to the rsync pair |\n|---|---|---|---|---|---|"
+    )
     for name, m in medians.items():
         low, high = min(times[name]), max(times[name])
-        print(f"| {name} | {m:.2f} s | {low:.2f} to {high:.2f} | {size / m / 1e6:.0f} | {m / limit:.2f} | {m / rsync:.2f} |")
+        print(
+            f"| {name} | {m:.2f} s | {low:.2f} to {high:.2f} | {size / m / 1e6:.0f} | {m / limit:.2f} | {m / rsync:.2f} |"
+        )
 
 
 def redock(bench: Bench, card: Path) -> None:
@@ -168,13 +176,18 @@ def memory_and_idle(bench: Bench, gib: float) -> None:
             time.sleep(0.1)
         if stored() < 8:
             sys.exit("the eight folders were not taken within 15 minutes")
-        print(f"\n### Memory\n\nOne daemon, eight folder docks of {size / 1e9:.1f} GB each side by side: peak {peak / MIB:.0f} MiB resident")
+        print("\n### Memory\n")
+        print(
+            f"One daemon, eight folder docks of {size / 1e9:.1f} GB each side by side: peak {peak / MIB:.0f} MiB resident"
+        )
         time.sleep(5)
         before = cpu_seconds(daemon.pid)
         seconds = 60
         time.sleep(seconds)
         share = (cpu_seconds(daemon.pid) - before) / seconds * 100
-        print(f"\n### Idle\n\n{share:.3f} % of a core over {seconds} s, eight folders and the USB ports watched; {rss(daemon.pid) / MIB:.0f} MiB resident")
+        print("\n### Idle\n")
+        print(f"{share:.3f} % of a core over {seconds} s, eight folders and the USB ports watched;"
+              f" {rss(daemon.pid) / MIB:.0f} MiB resident")  # fmt: skip
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(60)
@@ -182,7 +195,7 @@ def memory_and_idle(bench: Bench, gib: float) -> None:
 
 def stored() -> int:
     try:
-        with urllib.request.urlopen("http://127.0.0.1:9479/metrics", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen("http://127.0.0.1:9479/metrics", timeout=5) as answer:
             found = re.search(rb'mediad_files_total\{outcome="stored"\} (\d+)', answer.read())
     except OSError:
         return 0
@@ -216,7 +229,9 @@ def main() -> None:
     photos = bench.card(
         f"photos-{options.photos}", ((f"DCIM/{100 + i // 1000}PHOTO/IMG_{i:05}.JPG", 100_000) for i in range(options.photos))
     )  # fmt: skip
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d %H:%M')}, rounds {options.rounds}")
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d %H:%M')}, rounds {options.rounds}"
+    )
     if "large" in wanted:
         table(f"{n} × 512 MiB", bench.turn(bench.peers(videos)), n * 512 * MIB)
     if "photos" in wanted:

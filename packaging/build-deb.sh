@@ -80,7 +80,7 @@ put systemd/50-mediad.rules usr/share/polkit-1/rules.d/50-mediad.rules
 put systemd/sysusers.conf usr/lib/sysusers.d/mediad.conf
 put systemd/tmpfiles.conf usr/lib/tmpfiles.d/mediad.conf
 if [ -f systemd/mount_options.conf ]; then put systemd/mount_options.conf etc/udisks2/mount_options.conf; fi
-for f in LICENSE NOTICE CHANGELOG.md README.md; do
+for f in LICENSE NOTICE CHANGELOG.md README.md README.zh.md docs/*.md; do
     if [ -f "$f" ]; then put "$f" "usr/share/doc/mediad/$f"; fi
 done
 

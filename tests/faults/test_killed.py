@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import CARD, EARLIER, Forge, Scene
-from tests.support import Site, complaints
+from tests.support import Site, complaints, make_card, make_site
 
 PARTS = 6
 
@@ -126,3 +126,47 @@ def test_an_error_at_every_call_of_the_very_first_ingest(
 ) -> None:
     """A failing disk during the founding leaves nothing that the next start cannot go on from."""
     _sweep(forge, from_nothing, tmp_path, "eio", _positions(from_nothing, part, PARTS, _step()))
+
+
+def _at(scene: Scene, kind: str, having: str = "", behind: int = 0) -> int:
+    """The number of the first recorded call of a kind, or of the one so many behind it."""
+    return next(n for n, c in enumerate(scene.calls, 1) if c.split()[1] == kind and having in c) + behind
+
+
+@pytest.mark.parametrize("moment", ["sealed", "moved", "reading back"])
+def test_a_killed_dockings_bytes_docked_from_another_card_are_one_asset(
+    forge: Forge, founded: Scene, tmp_path: Path, moment: str
+) -> None:
+    """Whoever comes next finishes what the dead one promised, and its own files are then sightings."""
+    at = {
+        "sealed": _at(founded, "rename", "/bat-"),
+        "moved": _at(founded, "rename", "/bat-", 1),
+        "reading back": _at(founded, "direct"),
+    }
+    site = founded.site(tmp_path / "station")
+    assert forge.run(site, "ingest", founded.card, mode="kill", at=at[moment]) == -9
+    promised = site.rows("SELECT count(*) FROM placement")[0][0]
+    assert promised > 0
+    other = make_card(tmp_path / "other", CARD)
+    assert forge.run(site, "ingest", other, "--json", "--recorder", "R2") == 0
+    outcomes = [f["outcome"] for f in json.loads((site.root / "stdout").read_text())["files"]]
+    assert outcomes.count("sighting") == len(CARD)
+    assert complaints(site, founded.wanted) == []
+    assert forge.run(site, "fsck", "--json") == 0
+
+
+def test_killed_while_finishing_what_was_killed(forge: Forge, founded: Scene, tmp_path: Path) -> None:
+    """The recovery itself may die at any call; the next one finishes both."""
+    broken = founded.site(tmp_path / "broken")
+    assert forge.run(broken, "ingest", founded.card, mode="kill", at=_at(founded, "direct")) == -9
+    probe = make_site(shutil.copytree(broken.root, tmp_path / "probe", symlinks=True))
+    assert forge.run(probe, "ingest", founded.card, mode="record") == 0
+    total = len((probe.root / "calls").read_text().splitlines())
+    assert total > 30
+    for at in range(1, total + 1, _step()):
+        site = make_site(shutil.copytree(broken.root, tmp_path / str(at), symlinks=True))
+        assert forge.run(site, "ingest", founded.card, mode="kill", at=at) in (-9, 0)
+        assert forge.run(site, "ingest", founded.card, "--json") == 0, (site.root / "stderr").read_text()
+        assert complaints(site, founded.wanted) == [], at
+        assert forge.run(site, "fsck", "--json") == 0, at
+        shutil.rmtree(site.root)

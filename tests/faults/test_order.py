@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.broken import VARIANTS
-from tests.faults.conftest import REPOSITORY
+from tests.faults.conftest import REPOSITORY, Forge, Scene
 from tests.faults.order import TRACED, Trace, calls, violations
 from tests.support import MIB, OCTOBER, Site, make_card, make_site, noise, program
 
@@ -104,3 +104,23 @@ def test_calls_of_several_threads_are_put_together() -> None:
     write, fsync = calls(text)
     assert (fsync.name, fsync.begun, fsync.done, fsync.text) == ("fsync", 0, 2, "3</a> ")
     assert (write.begun, write.done) == (1, 1)
+
+
+def test_what_a_killed_docking_moved_is_made_durable_before_it_is_recorded(
+    forge: Forge, founded: Scene, tmp_path: Path
+) -> None:
+    """Killed between the rename and the sync of the parent folder: the name may be lost in a power cut until somebody syncs it."""
+    at = next(n for n, c in enumerate(founded.calls, 1) if " rename " in c and "/bat-" in c) + 1
+    site = founded.site(tmp_path / "station")
+    assert forge.run(site, "ingest", founded.card, mode="kill", at=at) == -9
+    (batch,) = {r[0] for r in site.rows("SELECT batch FROM placement")}
+    (folder,) = site.vault.glob(f"originals/*/*/*/*/{batch}")
+    trace = _traced(site, founded.card, "none")
+    recorded = trace.commit(["verified_at", batch], -1, 10**9)
+    assert recorded is not None
+    reads = list(trace.where("openat", having=[f"{folder}/ast-", "O_DIRECT"], before=recorded.begun))
+    assert len(reads) >= 5
+    for above in [folder, *folder.parents]:
+        assert list(trace.where("fsync", on=str(above), before=min(r.begun for r in reads))), above
+        if above == site.vault:
+            break

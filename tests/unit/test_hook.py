@@ -72,9 +72,7 @@ def test_a_hook_that_hangs_is_killed_and_reported(tmp_path: Path) -> None:
     assert len(problems) == 1 and "killed" in problems[0]
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"), [("exit 3", "ended with 3"), ("head -c 200000 /dev/zero", "too much")]
-)
+@pytest.mark.parametrize(("text", "problem"), [("exit 3", "ended with 3"), ("head -c 200000 /dev/zero", "too much")])
 def test_other_failures_are_reported(tmp_path: Path, text: str, problem: str) -> None:
     problems: list[str] = []
     hook = Hook(program(tmp_path / "lamp", text), on_problem=problems.append)

@@ -145,5 +145,3 @@ def test_the_choice_does_not_depend_on_the_order_of_files(profiles: list[Profile
     chosen = choose(profiles, CARD)
     assert chosen is not None
     assert chosen.name == "c"
-
-

@@ -171,9 +171,7 @@ def test_a_damaged_card_is_shown_with_an_unknown_file_system() -> None:
 
 def test_hubs_are_no_devices_and_what_hangs_on_them_is() -> None:
     hub = usb("1-2", TYPE="9/0/1", ID_USB_INTERFACES=":090000:")
-    root = UsbFact(
-        "add", f"{HOST}/usb1", usb("1-1").properties | {"TYPE": "9/0/0", "ID_PATH": "pci-0000:00:03.0"}
-    )
+    root = UsbFact("add", f"{HOST}/usb1", usb("1-1").properties | {"TYPE": "9/0/0", "ID_PATH": "pci-0000:00:03.0"})
     devices = after(root, hub, usb("1-2.3"), usb("1-2.4", ID_SERIAL_SHORT="B"))
     assert set(devices) == {PORT_2_3, "pci-0000:00:03.0-usb-0:2.4"}
     assert devices["pci-0000:00:03.0-usb-0:2.4"].serial == "B"
@@ -285,9 +283,7 @@ def test_two_devices_that_claim_one_port_path_are_never_mixed() -> None:
 
 def test_after_lost_events_the_scan_is_the_truth_and_stays_survive() -> None:
     ports = Ports()
-    first = settle(
-        ports, usb("1-1"), block("1-1", "sda1"), usb("1-2.3", ID_SERIAL_SHORT="B"), block("1-2.3", "sdb1")
-    )
+    first = settle(ports, usb("1-1"), block("1-1", "sda1"), usb("1-2.3", ID_SERIAL_SHORT="B"), block("1-2.3", "sdb1"))
     touched = ports.restart([usb("1-1", "scan"), block("1-1", "sda1", "scan")])
     for port in touched:
         ports.settle(port)

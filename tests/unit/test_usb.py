@@ -109,9 +109,7 @@ def test_re_enumeration_is_told_once_with_another_stay(watcher: UsbWatcher, sour
     assert first.device.stay != second.device.stay
 
 
-def test_a_device_that_comes_and_goes_within_the_settling_time_is_not_told(
-    watcher: UsbWatcher, source: Source
-) -> None:
+def test_a_device_that_comes_and_goes_within_the_settling_time_is_not_told(watcher: UsbWatcher, source: Source) -> None:
     source.send(usb("1-1"), usb("1-1", "remove"), usb("1-2.3"))
     changes = watcher.wait(5)
     assert [change.port for change in changes] == [PORT_2_3]

@@ -31,13 +31,9 @@ class DBusFailure(Exception):
 def system_bus(address: str | None = None) -> Iterator[DBusConnection]:
     """A connection to the system bus (or to ``address``); raises DeviceError if there is none."""
     try:
-        connection = open_dbus_connection(
-            bus=address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or DEFAULT_BUS
-        )
+        connection = open_dbus_connection(bus=address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or DEFAULT_BUS)
     except (OSError, ValueError) as error:
-        raise DeviceError(
-            f"cannot reach the system D-Bus: {error}", hint="is dbus.service running?"
-        ) from error
+        raise DeviceError(f"cannot reach the system D-Bus: {error}", hint="is dbus.service running?") from error
     try:
         yield connection
     finally:
@@ -67,9 +63,7 @@ def call(
         raise DeviceError(f"lost the system D-Bus in {method}: {error}") from error
 
 
-def get_property(
-    connection: DBusConnection, address: DBusAddress, name: str, *, timeout: float
-) -> tuple[str, Any]:
+def get_property(connection: DBusConnection, address: DBusAddress, name: str, *, timeout: float) -> tuple[str, Any]:
     """A property as (signature, value)."""
     properties = DBusAddress(
         address.object_path, bus_name=address.bus_name, interface="org.freedesktop.DBus.Properties"

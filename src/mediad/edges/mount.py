@@ -140,9 +140,7 @@ class Udisks:
                     if failure.name == _NOT_MOUNTED or (gone or not self._exists(devnode)):
                         break
                     raise self._error("unmount", devnode, failure) from failure
-        if not mountinfo.wait_for(
-            lambda table: not self._find(devnode, table), wait_seconds, path=self._table
-        ):
+        if not mountinfo.wait_for(lambda table: not self._find(devnode, table), wait_seconds, path=self._table):
             raise DeviceError(f"{devnode} is still mounted at {self.mounted(devnode)}")
 
     def power_off(self, devnode: str) -> None:
@@ -183,9 +181,7 @@ class Udisks:
             status = os.stat(devnode)
         except OSError:
             return [mount for mount in table if mount.source == devnode]
-        number = (
-            f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" if stat.S_ISBLK(status.st_mode) else ""
-        )
+        number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" if stat.S_ISBLK(status.st_mode) else ""
         # btrfs mounts carry an invented number, so the name must do there
         return [m for m in table if m.device == number or (m.source == devnode and m.device.startswith("0:"))]
 
@@ -209,8 +205,7 @@ class Udisks:
             )
         if fstype in NO_REPLAY and not mount.super_options & SHOWN:
             raise Refused(
-                f"{devnode} is mounted at {mount.point} without {NO_REPLAY[fstype]}; "
-                "its journal may have been replayed"
+                f"{devnode} is mounted at {mount.point} without {NO_REPLAY[fstype]}; its journal may have been replayed"
             )
         if ours and not set(ALWAYS) <= mount.options:
             missing = ", ".join(sorted(set(ALWAYS) - mount.options))

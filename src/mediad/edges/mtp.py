@@ -101,9 +101,7 @@ class Mtp:
         """
         unit = _unit(device)
         removed: deque[Message] = deque(maxlen=256)
-        rule = MatchRule(
-            type="signal", interface=f"{_BUS}.Manager", member="JobRemoved", path=_MANAGER.object_path
-        )
+        rule = MatchRule(type="signal", interface=f"{_BUS}.Manager", member="JobRemoved", path=_MANAGER.object_path)
         with system_bus(self._address) as bus:
             try:
                 bus.send_and_get_reply(message_bus.AddMatch(rule), timeout=10.0)

@@ -175,7 +175,9 @@ def _pour(fd: int, done: int, feed: Callable[[memoryview], None]) -> int:
     left = os.fstat(fd).st_size
     with memoryview(_buffer()) as whole:
         while True:
-            pages = -(-max(left - done, 1) // mmap.PAGESIZE)  # no more than the file needs, so that a small one is cheap
+            pages = -(
+                -max(left - done, 1) // mmap.PAGESIZE
+            )  # no more than the file needs, so that a small one is cheap
             with whole[: min(_CHUNK, pages * mmap.PAGESIZE)] as view:
                 got = os.preadv(fd, [view], done)
                 if got == 0:

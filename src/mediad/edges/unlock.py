@@ -41,9 +41,7 @@ MAX_FIELD = 200
 _KEYS = ("serial", "officer", "officer_name", "unit", "unit_name", "clock")
 
 
-def unlock(
-    device: UsbDevice, command: Sequence[str], *, secret_file: str = "", timeout: float = 60.0
-) -> SlotIdentity:
+def unlock(device: UsbDevice, command: Sequence[str], *, secret_file: str = "", timeout: float = 60.0) -> SlotIdentity:
     """Run the helper for this device.  Raises ConfigError (helper or secrets file unusable) or DeviceError
     (not unlocked).
     """

@@ -239,11 +239,7 @@ class UsbWatcher:
             self._ports.settle(port)
         # a port shown as "<port>@usb<n>" settles with the port whose path it shares
         current = self._ports.current()
-        told = [
-            change
-            for change in changes(self._told, current)
-            if change.port.split("@", 1)[0] not in self._restless
-        ]
+        told = [change for change in changes(self._told, current) if change.port.split("@", 1)[0] not in self._restless]
         for change in told:
             if change.device is None:
                 self._told.pop(change.port, None)

@@ -182,4 +182,3 @@ def settle_seconds(profiles: Iterable[Profile], facts: DeviceFacts) -> float:
     """The longest settling time of the profiles that may be this device's, as far as that shows before it is mounted."""
     outside = (replace(p, match=replace(p.match, root_files=())) for p in profiles if p.settle_seconds)
     return max((p.settle_seconds for p in outside if p.match.keys and fits(p, facts)), default=0.0)
-

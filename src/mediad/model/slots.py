@@ -173,18 +173,14 @@ def _volumes(blocks: Mapping[str, Mapping[str, str]]) -> tuple[UsbVolume, ...]:
     Left out: disks that only carry a partition table, extended partitions (containers), drives without a
     medium, optical drives without a disc.
     """
-    parents = {
-        path.rsplit("/", 1)[0] for path, props in blocks.items() if props.get("DEVTYPE") == "partition"
-    }
+    parents = {path.rsplit("/", 1)[0] for path, props in blocks.items() if props.get("DEVTYPE") == "partition"}
     found = []
     for path, properties in blocks.items():
         volume = _volume(properties)
         if not volume.devnode:
             continue
         if properties.get("DEVTYPE") == "disk":
-            if path in parents or (
-                not volume.fstype and (properties.get("ID_PART_TABLE_TYPE") or volume.size == 0)
-            ):
+            if path in parents or (not volume.fstype and (properties.get("ID_PART_TABLE_TYPE") or volume.size == 0)):
                 continue
         elif properties.get("ID_PART_ENTRY_TYPE") in {"0x5", "0xf", "0x85"}:
             continue
@@ -251,9 +247,7 @@ class Ports:
             self._shown.pop(path, None)
             return self._port(path, node.properties) if node else None
         node = self._nodes.get(path)
-        if node is None or (
-            node.properties and _enumeration(node.properties) != _enumeration(fact.properties)
-        ):
+        if node is None or (node.properties and _enumeration(node.properties) != _enumeration(fact.properties)):
             node = self._nodes[path] = _Node(fact.properties)
             self._shown.pop(path, None)
         else:
@@ -391,4 +385,6 @@ def with_serial(device: UsbDevice, serial: str) -> UsbDevice:
 def plausible_serial(serial: str) -> bool:
     """Whether a USB serial may name one device: many cheap ones give none, zeros, or a counting sequence to all of them."""
     text = serial.strip().lower()
-    return len(text) >= 4 and len(set(text)) > 1 and text not in "0123456789abcdef0123456789" and text not in "1234567890"
+    return (
+        len(text) >= 4 and len(set(text)) > 1 and text not in "0123456789abcdef0123456789" and text not in "1234567890"
+    )
