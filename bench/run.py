@@ -105,7 +105,7 @@ class Bench:
             ],
         }  # fmt: skip
         if ocopy:
-            found["ocopy (no durability)"] = lambda: [[ocopy, src, dst]]
+            found["ocopy (no durability)"] = lambda: [["mkdir", dst], [ocopy, src, dst]]
         return found
 
 
