@@ -283,6 +283,11 @@ class Window:
         except OSError:  # the other side is closed
             return ""
 
+    def rest(self) -> None:
+        """Read what is left until the program lets go of its terminal."""
+        while got := self.read():
+            self.seen += got
+
     def close(self) -> None:
         if self.child.poll() is None:
             self.child.kill()
@@ -302,6 +307,7 @@ def test_the_screen_follows_the_board_and_gives_the_terminal_back(site: Site, nu
         window.until("safe to take")
         window.child.send_signal(number)
         window.until("\x1b[?1049l")
+        window.rest()
         assert "\x1b[?25h" in window.seen[window.seen.rindex("safe to take") :], "the cursor is shown again"
         assert window.child.wait(10) == 0
         assert "Traceback" not in window.seen
