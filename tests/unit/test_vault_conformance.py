@@ -336,6 +336,17 @@ def test_a_marker_is_never_replaced(vault: LocalVault) -> None:
     assert vault.read_marker() == "vault-1"
 
 
+def test_nothing_is_made_in_the_mount_point_that_a_vault_leaves_behind(vault: LocalVault) -> None:
+    """Unmounted while it is open: what is under the mount point is another disk."""
+    vault.root.rename(vault.root.with_name("elsewhere"))
+    vault.root.mkdir()
+    with pytest.raises(StorageError):
+        vault.put("handovers/x/record.json", b"x")
+    with pytest.raises(StorageError):
+        vault.begin("dck-1", "bat-1")
+    assert list(vault.root.iterdir()) == []
+
+
 def test_a_vault_that_goes_away_is_noticed(vault: LocalVault) -> None:
     vault.check()
     vault.root.rename(vault.root.with_name("elsewhere"))

@@ -273,7 +273,10 @@ class LocalVault:
     def _folder(self, path: Path) -> None:
         """Create a folder of the vault, durably up to the root. One that is there already may be the work of a process that
         ended before it was durable; so the first use by this process makes sure."""
-        if path == self.root or path in self._sure:
+        if path in self._sure:
+            return
+        if path == self.root:
+            self.check()  # an unmounted vault leaves an empty mount point: nothing is made in it
             return
         self._folder(path.parent)
         with suppress(FileExistsError):
