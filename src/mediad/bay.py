@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from mediad.errors import DeviceGone, MediadError, Stopping
+from mediad.errors import DeviceGone, MediadError
 from mediad.model.board import SlotState, SlotView
 from mediad.model.evidence import Outcome, SourceIdentity
 from mediad.model.profile import Profile
@@ -212,15 +212,29 @@ class Bays:
         self._show(port, "detecting", recorder=identity.label)
         if gone.wait(world.settle_seconds(device)):
             return
-        while True:
-            result = self._dock(device, identity, carried.officer if carried else "")
-            if not self._again(result, device, gone):
-                break
-            self._show(port, "attention", result.error.message if result.error else "")
+        officer = carried.officer if carried else ""
+        result, error = self._try(device, identity, officer)
+        while error is not None and self._again(error, device, gone):
+            self._show(port, "attention", error.message)
             if not self._patience(gone):
                 return
-            world.finish_open_work()
+            result, error = self._try(device, identity, officer, once_more=True)
+        if result is None:
+            raise error or MediadError("the docking left no record")
         self._conclude(device, result, gone, log)
+
+    def _try(
+        self, device: UsbDevice, identity: SourceIdentity, officer: str, *, once_more: bool = False
+    ) -> tuple[Result | None, MediadError | None]:
+        """One docking, after what an earlier try left open was finished. A vault that is gone cannot even take its record:
+        then there is an error and no result."""
+        try:
+            if once_more:
+                self._world.finish_open_work()
+            result = self._dock(device, identity, officer)
+        except MediadError as e:
+            return None, e
+        return result, result.error
 
     def _patience(self, gone: threading.Event) -> bool:
         """Wait before another try; False at once if the recorder leaves or mediad stops: others wait for this bay."""
@@ -272,16 +286,9 @@ class Bays:
                 broken[key] = e.message
         return mounts, broken
 
-    def _again(self, result: Result, device: UsbDevice, gone: threading.Event) -> bool:
+    def _again(self, error: MediadError, device: UsbDevice, gone: threading.Event) -> bool:
         """Whether a docking is to be repeated by itself: the vault had trouble, and the recorder is still here."""
-        error = result.error
-        return (
-            error is not None
-            and error.retry == "later"
-            and not isinstance(error, Stopping)
-            and not gone.is_set()
-            and self._world.present(device)
-        )
+        return error.retry == "later" and not gone.is_set() and self._world.present(device)
 
     def _conclude(
         self, device: UsbDevice, result: Result, gone: threading.Event, log: structlog.typing.FilteringBoundLogger

@@ -437,6 +437,21 @@ def test_a_docking_that_the_vault_broke_off_is_tried_again_by_itself(station: St
     assert station.world.calls.count("unmount 1") == 3
 
 
+@pytest.mark.usefixtures("impatient")
+def test_a_vault_that_cannot_even_take_the_record_is_waited_for(station: Station) -> None:
+    """Closing the docking fails as well, so that it stays open; it is finished before the next try."""
+
+    def away() -> Result:
+        raise VaultOffline("the vault is away")
+
+    station.world.results = [away, result()]
+    station.plug(device())
+    station.settle()
+    assert station.went()[-2:] == ["copying", "safe"]
+    assert "attention" in station.went()
+    assert station.world.calls.count("finish open work") == 1
+
+
 def test_a_recorder_taken_while_it_waits_for_the_vault_does_not_keep_the_next_one_waiting(station: Station) -> None:
     told = threading.Event()
     station.board.show = watched(station.board, "attention", told)  # type: ignore[method-assign]
