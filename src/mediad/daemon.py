@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import FrameType
 from typing import Protocol
 
@@ -17,6 +18,9 @@ DUE_SECONDS = 60.0
 """How often what is due without an event is looked for: abandoned dockings, events that no mirror has."""
 
 STOP_SECONDS = 90.0
+
+EXTEND_SECONDS = 60.0
+"""By how much the start is extended at a time while interrupted work is finished."""
 
 
 class Part(Protocol):
@@ -51,8 +55,8 @@ def run(station: Station, parts: Sequence[Part], notify: Callable[..., None], wa
         signal.signal(number, handler)
     started: list[Part] = []
     try:
-        notify("STATUS=finishing what was interrupted", "EXTEND_TIMEOUT_USEC=600000000")
-        station.finish_open_work()
+        notify("STATUS=finishing what was interrupted")
+        _finish_first(station, notify)
         for part in parts:
             part.start()
             started.append(part)
@@ -69,17 +73,38 @@ def run(station: Station, parts: Sequence[Part], notify: Callable[..., None], wa
         _log.info("stopped")
 
 
+def _finish_first(station: Station, notify: Callable[..., None]) -> None:
+    """Finish what was interrupted, asking the manager for more time as long as it takes: large files are read back whole."""
+    with ThreadPoolExecutor(1, thread_name_prefix="finish") as pool:
+        work = pool.submit(station.finish_open_work)
+        while not wait([work], EXTEND_SECONDS / 2).done:
+            notify(f"EXTEND_TIMEOUT_USEC={int(EXTEND_SECONDS * 1e6)}")
+        work.result()
+
+
 def _work(
     station: Station, stopping: threading.Event, notify: Callable[..., None], watchdog_seconds: float | None
 ) -> None:
     beat = watchdog_seconds / 3 if watchdog_seconds else DUE_SECONDS
     due = time.monotonic() + DUE_SECONDS
-    while not stopping.wait(beat):
-        try:
-            station.healthy()
-            notify("WATCHDOG=1")
-            if time.monotonic() >= due:
+    # What is due runs beside the heart beat: reading a large file back takes longer than the watchdog waits.
+    with ThreadPoolExecutor(1, thread_name_prefix="finish") as pool:
+        work: Future[None] | None = None
+        while not stopping.wait(beat):
+            try:
+                station.healthy()
+                notify("WATCHDOG=1")
+            except MediadError as e:
+                _log.error("not healthy", code=e.code, why=e.message)
+            if time.monotonic() >= due and (work is None or work.done()):
                 due = time.monotonic() + DUE_SECONDS
-                station.finish_open_work()
-        except MediadError as e:
-            _log.error("not healthy", code=e.code, why=e.message)
+                work = pool.submit(_finish, station)
+
+
+def _finish(station: Station) -> None:
+    try:
+        station.finish_open_work()
+    except MediadError as e:
+        _log.error("what was interrupted cannot be finished now", code=e.code, why=e.message)
+    except Exception:
+        _log.exception("finishing what was interrupted failed")

@@ -289,7 +289,7 @@ class Session:
         p, batch, copied = self.parts, job.batch, job.copied
         try:
             placed = store.store_batch(p.ledger, self.docking, copied.plan, copied.copied, batch, p.vault)
-        except MediadError:
+        except BaseException:
             batch.close()  # its folder stays for ``recover``, which knows what was promised
             raise
         if placed.full is not None:
@@ -397,6 +397,7 @@ class Finished:
 def finish_open_work(parts: Parts, abandoned: Callable[[str], bool], *, zone: ZoneInfo) -> Finished:
     """After a crash, and at every start: finish open placements, close broken dockings, clear staging, mirror the log."""
     ledger, vault = parts.ledger, parts.vault
+    vault.check()  # an unmounted vault looks empty, and what it was promised would seem never to have arrived
     originals = 0
     for batch in recover.open_batches(ledger, vault, abandoned):
         originals += sum(1 for outcome, _ in verify.verify_batch(ledger, vault, batch, ()) if outcome is Outcome.STORED)

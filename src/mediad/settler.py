@@ -6,6 +6,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, TypeVar
 
+import structlog
+
+_log = structlog.get_logger()
+
 T = TypeVar("T")
 
 
@@ -28,6 +32,9 @@ class Settler(Generic[T]):
         self._thread.join()
         if kind is None:
             self.check()
+        elif self._error is not None:
+            # The reader has an error of its own, which is raised; this one must not get lost beside it.
+            _log.error("settling failed as well", why=str(self._error), error=type(self._error).__name__)
 
     def put(self, job: T) -> None:
         self._jobs.put(job)
@@ -44,11 +51,12 @@ class Settler(Generic[T]):
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if self._error is None:
-                try:
+            try:
+                if self._error is None:
                     self._settle(job)
-                except BaseException as e:  # raised in the reader's thread
-                    self._error = e
-            else:
-                self._abandon(job)
-            self._jobs.task_done()
+                else:
+                    self._abandon(job)
+            except BaseException as e:  # raised in the reader's thread
+                self._error = self._error or e
+            finally:
+                self._jobs.task_done()  # whatever happens: the reader may be waiting for it

@@ -123,13 +123,20 @@ def test_a_running_docking_is_no_finding(busy_site: Site, tmp_path: Path) -> Non
 def test_an_open_placement_is_pending(busy_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The vault went offline between the rename and the read-back: the next start finishes it, so it is no finding."""
 
+    looks: list[object] = []
+
     def gone(*_: object) -> None:
+        looks.append(None)
         raise VaultOffline("the vault went offline")
+
+    def away_once() -> None:
+        if len(looks) == 1:
+            gone()
 
     card = make_card(tmp_path / "card", {"late.mp4": noise(4_000, 33)})
     with closing(busy_site.open()) as station, monkeypatch.context() as patch:
         patch.setattr(station.vault, "read_back", gone)
-        patch.setattr(station.vault, "check", gone)
+        patch.setattr(station.vault, "check", away_once)
         result = dock_path(station, card, _Plain("test"), recorder="R-8")
     assert result.error is not None
     assert busy_site.rows("SELECT count(*) FROM placement") == [(1,)]

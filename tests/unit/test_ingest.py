@@ -16,8 +16,9 @@ import pytest
 from mediad.cli.progress import _Plain
 from mediad.edges.source import OpenFile, SourceTree
 from mediad.edges.vault import StagedBatch
+from mediad.errors import Stopping, StorageError, VaultOffline
 from mediad.model.evidence import DockingState
-from mediad.session import Result, Stopping
+from mediad.session import Result
 from mediad.wiring.docking import dock_path
 from tests.support import MIB, OCTOBER, Site, complaints, make_card, make_site, noise, sha256
 
@@ -495,3 +496,27 @@ def test_bytes_that_come_back_wrong_are_set_aside_and_never_an_asset(
         "log.txt": "known",
     }
     assert [c for c in complaints(site, FILES.values()) if "set-aside" not in c] == []
+
+
+def test_an_unmounted_vault_keeps_what_it_was_promised(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unmounted between the reservation and the rename: an empty mount point is no proof that the bytes never arrived."""
+    card = make_card(tmp_path / "card", {"a.mp4": noise(MIB, 1)})
+    with closing(site.open()) as station, monkeypatch.context() as patch:
+
+        def fails(*_: object) -> None:
+            raise StorageError("the disk went away")
+
+        patch.setattr(station.vault, "admit", fails)
+        assert dock_path(station, card, _Plain("x"), recorder="R1").error is not None
+    with closing(site.open()) as station:
+        away = station.vault.root.with_name("unmounted")
+        station.vault.root.rename(away)
+        station.vault.root.mkdir()
+        with pytest.raises(VaultOffline):
+            station.finish_open_work()
+        station.vault.root.rmdir()
+        away.rename(station.vault.root)
+        assert station.finish_open_work().originals == 1
+    assert complaints(site, [noise(MIB, 1)]) == []

@@ -162,6 +162,7 @@ _OUTCOME = (
     .values(
         outcome=bindparam("_outcome"), asset=bindparam("_asset"), why=bindparam("_why"),
         size=func.coalesce(bindparam("_size"), t.source_file.c.size),
+        mtime_ns=func.coalesce(bindparam("_mtime_ns"), t.source_file.c.mtime_ns),
     )
 )  # fmt: skip
 
@@ -172,7 +173,8 @@ def _outcomes(conn: Connection, rows: list[Row]) -> None:
 
 def _outcome(detail: Mapping[str, Any], docking: str, outcome: Outcome, asset: str | None, why: str = "") -> Row:
     return {
-        "_docking": docking, "_volume": detail["volume"], "_path": _bytes(detail["path_b64"]), "_size": detail["size"],
+        "_docking": docking, "_mtime_ns": detail.get("mtime_ns"),
+        "_volume": detail["volume"], "_path": _bytes(detail["path_b64"]), "_size": detail["size"],
         "_outcome": outcome.value, "_asset": asset, "_why": why,
     }  # fmt: skip
 

@@ -46,6 +46,11 @@ def placements(conn: Connection, vault: str) -> list[Row[Any]]:
     return list(conn.execute(select(t.placement).where(p.vault == vault).order_by(p.batch, p.key)))
 
 
+def dockings_with_placements(conn: Connection) -> set[str]:
+    """Dockings whose bytes are on their way into some vault."""
+    return set(conn.execute(select(t.placement.c.docking).distinct()).scalars())
+
+
 def mirrored(conn: Connection, vault: str) -> tuple[int, str] | None:
     """Up to which event the vault's mirror is known to reach, and that event's hash; None if never looked at."""
     row = conn.execute(select(t.mirrored).where(t.mirrored.c.vault == vault)).first()

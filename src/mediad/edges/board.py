@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ class Board:
         self._written = time.monotonic()
         slots = [self._views[port].as_json() for port in sorted(self._views)]
         body = {"message": self._message, "daemon": _process(os.getpid()), "slots": slots}
-        replace_atomic(self._path, (json.dumps(body, ensure_ascii=False) + "\n").encode("utf-8"))
+        with suppress(OSError):  # a screen that cannot be drawn must not stop a docking; the next change tries again
+            replace_atomic(self._path, (json.dumps(body, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 def read_board(folder: Path) -> dict[str, Any] | None:

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyudev
+
 from mediad.edges import mountinfo
 
 _NETWORK_OR_NONE = {"nfs", "nfs4", "cifs", "smb3", "tmpfs", "overlay", "proc", "sysfs", "ramfs"}
@@ -49,10 +51,8 @@ def origin(path: Path) -> Origin:
     if mounted is None or mounted.fstype in _NETWORK_OR_NONE or real == Path("/"):
         return Origin(real)
     try:
-        import pyudev
-
         device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.stat(real).st_dev)
-    except (ImportError, OSError, LookupError, pyudev.DeviceNotFoundError):
+    except (OSError, LookupError, pyudev.DeviceNotFoundError):
         return Origin(real, wall_clock=_keeps_wall_clock(mounted))
     properties = device.properties
     return Origin(

@@ -18,6 +18,8 @@ class Vault(Protocol):
     @property
     def name(self) -> str: ...
 
+    def check(self) -> None: ...
+
     def exists(self, key: str) -> bool: ...
 
     def staged(self, owner: str, batch_id: str) -> bool: ...
@@ -62,6 +64,7 @@ def open_batches(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool])
             vault.confirm(folder)
             batches.append([_placement(m) for m in members])
         else:
+            vault.check()  # "not there" is only believed of a vault that is
             digests = [m.sha256 for m in members]
             ledger.catalog.write(lambda conn, d=digests: work.settle(conn, vault.name, d))  # type: ignore[misc]
     return batches
@@ -73,13 +76,15 @@ def _placement(row: Any) -> OpenPlacement:
 
 
 def abandoned_dockings(ledger: Ledger, abandoned: Callable[[str], bool]) -> list[str]:
-    """Open dockings that nobody works on: each is to be closed as interrupted."""
+    """Open dockings that nobody works on: each is to be closed as interrupted. One whose bytes are still on their way into a
+    vault is left for the next pass: its record must not say of a file that is about to count that it was not reached."""
     with ledger.catalog.read() as conn:
         rows = evidence.open_dockings(conn)
     dead = [row.id for row in rows if abandoned(row.id)]
     with ledger.catalog.read() as conn:
         still_open = {row.id for row in evidence.open_dockings(conn)}  # one closed meanwhile gave its lock back as well
-    return [docking for docking in dead if docking in still_open]
+        waiting = work.dockings_with_placements(conn)
+    return [docking for docking in dead if docking in still_open - waiting]
 
 
 def clear_staging(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]) -> int:
@@ -89,5 +94,6 @@ def clear_staging(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]
         needed = {row.docking for row in work.placements(conn, vault.name)}
     gone = [owner for owner in dead if owner not in needed]
     for owner in gone:
+        vault.check()
         vault.clear_staging(owner)
     return len(gone)

@@ -99,6 +99,10 @@ def rebuild(config: Config, vault_name: str, told: Callable[[int], None], *, rep
         try:
             suffix = f"replaced-{now():%Y%m%dT%H%M%SZ}"
             result = _build(config, section, building, told, replaced=suffix if _anything_left(url) else None)
+            if audit.in_use(url):  # asked again: building takes its time, and mediad may have been started meanwhile
+                raise Busy(
+                    "the catalogue came into use while it was rebuilt", hint="stop mediad first, then rebuild again"
+                )
             aside = swap.set_aside(url, suffix)
             swap.install(building, url)
         except BaseException:

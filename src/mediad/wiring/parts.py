@@ -97,6 +97,8 @@ class FolderPart:
         try:
             result = dock_folder(self._station, self._folder, ready.accepts, progress)
             error = result.error if result else None
+            if result and error is None and result.counts.failed:
+                error = MediadError(f"{result.counts.failed} files could not be taken", code="files-failed")
         except MediadError as e:
             error = e
         except Exception:
