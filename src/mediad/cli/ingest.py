@@ -1,5 +1,6 @@
 """`mediad ingest`: dock any mounted card or folder once, and see it through to stored."""
 
+import gc
 import signal
 import sys
 import threading
@@ -34,6 +35,9 @@ def ingest(
 
     if channel and channel not in CHANNELS:
         raise UsageError(f"{channel} is no channel", hint=f"one of {', '.join(CHANNELS)}")
+    # What was imported stays for good; without this the collector walks through it again and again while lists are made.
+    gc.freeze()
+    gc.set_threshold(50_000)
     config = common.load_config()
     telemetry.set_up_logs("warning")
     station = Station(config, wait_for_space=False)

@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyudev
-
 from mediad.edges import mountinfo
 
 _NETWORK_OR_NONE = {"nfs", "nfs4", "cifs", "smb3", "tmpfs", "overlay", "proc", "sysfs", "ramfs"}
@@ -50,6 +48,8 @@ def origin(path: Path) -> Origin:
     mounted = _mount_at(real, mountinfo.mounts())
     if mounted is None or mounted.fstype in _NETWORK_OR_NONE or real == Path("/"):
         return Origin(real)
+    import pyudev  # only where a device is asked about: a folder's docking starts faster without
+
     try:
         device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.stat(real).st_dev)
     except (OSError, LookupError, pyudev.DeviceNotFoundError):
