@@ -14,7 +14,7 @@ import structlog
 
 from mediad.errors import DeviceGone, MediadError
 from mediad.model.board import SlotState, SlotView
-from mediad.model.evidence import Outcome, SourceIdentity
+from mediad.model.evidence import DockingState, Outcome, SourceIdentity
 from mediad.model.profile import Profile
 from mediad.model.slots import Carried, SlotChange, SlotIdentity, UsbDevice, UsbVolume
 from mediad.session import Result
@@ -300,8 +300,11 @@ class Bays:
             else:
                 self._show(port, "attention", "it was taken out too early: dock it again 拔出过早，请重新插入")
             return
-        if result.error is not None or result.counts.failed:
-            why = result.error.message if result.error else f"{result.counts.failed} files could not be taken"
+        if result.error is not None or result.counts.failed or result.state is not DockingState.COMPLETE:
+            failed = f"{result.counts.failed} files could not be taken"
+            why = (
+                result.error.message if result.error else failed if result.counts.failed else f"it ended {result.state}"
+            )
             self._end(port, gone, "attention", why, result.docking)
             return
         with self._lock:

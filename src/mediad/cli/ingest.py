@@ -54,7 +54,7 @@ def ingest(
         _print(result.record)
     if result.error is not None:
         raise result.error
-    if result.counts.failed:
+    if result.state != "complete":
         sys.exit(1)
 
 
