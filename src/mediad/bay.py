@@ -143,11 +143,6 @@ class Bays:
             self._threads[port] = thread
         thread.start()
 
-    def busy(self) -> bool:
-        """Whether any bay is at work."""
-        with self._lock:
-            return any(t.is_alive() for t in self._threads.values())
-
     def finish(self, timeout: float) -> bool:
         """Wait for every bay to end; False if one did not within ``timeout`` seconds."""
         end = time.monotonic() + timeout

@@ -54,51 +54,55 @@ def run(station: Station, parts: Sequence[Part], notify: Callable[..., None], wa
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handler)
     started: list[Part] = []
+    # What is due runs beside the heart beat: reading a large file back takes longer than the watchdog waits.
+    pool = ThreadPoolExecutor(1, thread_name_prefix="finish")
     try:
         notify("STATUS=finishing what was interrupted")
-        _finish_first(station, notify)
+        _finish_first(station, pool, notify)
         for part in parts:
             part.start()
             started.append(part)
         notify("READY=1", "STATUS=running")
         _log.info("running", parts=[p.name for p in parts])
-        _work(station, stopping, notify, watchdog_seconds)
+        _work(station, pool, stopping, notify, watchdog_seconds)
     finally:
         # In order: no new dockings, then the running ones end at a file's border, are handed over and mirrored, then the rest.
         notify("STOPPING=1", "STATUS=ending what is under way")
         station.stop.set()
         for part in reversed(started):
             part.stop()
+        pool.shutdown()  # last: dockings must not wait until a large file has been read back
         station.close()
         _log.info("stopped")
 
 
-def _finish_first(station: Station, notify: Callable[..., None]) -> None:
+def _finish_first(station: Station, pool: ThreadPoolExecutor, notify: Callable[..., None]) -> None:
     """Finish what was interrupted, asking the manager for more time as long as it takes: large files are read back whole."""
-    with ThreadPoolExecutor(1, thread_name_prefix="finish") as pool:
-        work = pool.submit(station.finish_open_work)
-        while not wait([work], EXTEND_SECONDS / 2).done:
-            notify(f"EXTEND_TIMEOUT_USEC={int(EXTEND_SECONDS * 1e6)}")
-        work.result()
+    work = pool.submit(station.finish_open_work)
+    while not wait([work], EXTEND_SECONDS / 2).done:
+        notify(f"EXTEND_TIMEOUT_USEC={int(EXTEND_SECONDS * 1e6)}")
+    work.result()
 
 
 def _work(
-    station: Station, stopping: threading.Event, notify: Callable[..., None], watchdog_seconds: float | None
+    station: Station,
+    pool: ThreadPoolExecutor,
+    stopping: threading.Event,
+    notify: Callable[..., None],
+    watchdog_seconds: float | None,
 ) -> None:
     beat = watchdog_seconds / 3 if watchdog_seconds else DUE_SECONDS
     due = time.monotonic() + DUE_SECONDS
-    # What is due runs beside the heart beat: reading a large file back takes longer than the watchdog waits.
-    with ThreadPoolExecutor(1, thread_name_prefix="finish") as pool:
-        work: Future[None] | None = None
-        while not stopping.wait(beat):
-            try:
-                station.healthy()
-                notify("WATCHDOG=1")
-            except MediadError as e:
-                _log.error("not healthy", code=e.code, why=e.message)
-            if time.monotonic() >= due and (work is None or work.done()):
-                due = time.monotonic() + DUE_SECONDS
-                work = pool.submit(_finish, station)
+    work: Future[None] | None = None
+    while not stopping.wait(beat):
+        try:
+            station.healthy()
+            notify("WATCHDOG=1")
+        except MediadError as e:
+            _log.error("not healthy", code=e.code, why=e.message)
+        if time.monotonic() >= due and (work is None or work.done()):
+            due = time.monotonic() + DUE_SECONDS
+            work = pool.submit(_finish, station)
 
 
 def _finish(station: Station) -> None:

@@ -43,9 +43,14 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Site:
         def gone(*_: Any) -> Any:
             raise StorageError("the power is gone")
 
-        patch.setattr(LocalVault, "read_back", gone)
-        patch.setattr(LocalVault, "check", gone)
-        patch.setattr(LocalVault, "put", gone)
+        admit = LocalVault.admit
+
+        def admit_the_last(vault: LocalVault, owner: str, batch_id: str, key: str) -> None:
+            admit(vault, owner, batch_id, key)
+            for name in ("read_back", "check", "put"):
+                patch.setattr(LocalVault, name, gone)
+
+        patch.setattr(LocalVault, "admit", admit_the_last)
         site.ingest(make_card(root / "two", {"b.jpg": _WANTED[1], "c.jpg": _WANTED[2]}), recorder="R-2")
     assert site.rows("SELECT count(*) FROM placement") == [(2,)]
     return site

@@ -14,6 +14,7 @@ from mediad.errors import Busy, KeyConflict, MediadError, StorageError, VaultFul
 
 def test_an_object_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the disk fails while it is written or synced, there is neither an object nor anything left beside it."""
+    (tmp_path / "to").mkdir()
     for name in ("write", "fsync"):
         with monkeypatch.context() as patched:
 

@@ -16,7 +16,7 @@ import pytest
 from mediad.cli.progress import _Plain
 from mediad.edges.source import OpenFile, SourceTree
 from mediad.edges.vault import StagedBatch
-from mediad.errors import Stopping, StorageError, VaultOffline
+from mediad.errors import KeyConflict, Stopping, StorageError, VaultOffline
 from mediad.model.evidence import DockingState
 from mediad.session import Result
 from mediad.wiring.docking import dock_path
@@ -520,3 +520,33 @@ def test_an_unmounted_vault_keeps_what_it_was_promised(
         away.rename(station.vault.root)
         assert station.finish_open_work().originals == 1
     assert complaints(site, [noise(MIB, 1)]) == []
+
+
+def test_a_file_that_is_longer_than_it_says_is_never_called_whole(site: Site) -> None:
+    """The kernel's own files claim no bytes and have some; an MTP object beyond 4 GiB does the same."""
+    result = site.ingest(Path("/proc/sys/kernel/random"))
+    of = {f["path"]: f for f in result.record["files"]}
+    assert result.state is DockingState.INCOMPLETE
+    assert (of["boot_id"]["outcome"], of["boot_id"]["why"]) == ("failed", "it is longer than it says")
+    assert complaints(site) == []
+
+
+def test_a_damaged_record_in_the_way_is_one_sentence(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody cut the hand-over record of a docking that was never closed: an alarm for a person, no traceback."""
+    card = make_card(tmp_path / "card", {"a.mp4": noise(1_000, 1)})
+    with closing(site.open()) as station, monkeypatch.context() as patch:
+        real = station.vault.put
+
+        def cut(key: str, data: bytes) -> bool:
+            if not key.startswith("handovers/"):
+                return real(key, data)
+            real(key, data[:50])
+            raise StorageError("the power went")
+
+        patch.setattr(station.vault, "put", cut)
+        with pytest.raises(StorageError):
+            dock_path(station, card, _Plain("x"), recorder="R1")
+    with closing(site.open()) as station, pytest.raises(KeyConflict):
+        station.finish_open_work()

@@ -74,10 +74,11 @@ def test_two_digests_come_of_one_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("size", [1000, 3 * BUFFER])
 def test_no_more_is_read_than_was_asked_for(tmp_path: Path, size: int) -> None:
-    """A file that grows is taken up to the size of its listing; the growth is noticed by whoever looks at it after."""
-    data = noise(size + 5_000, 3)
-    taken, written = _copy(tmp_path, data, size=size)
-    assert (taken.size, written) == (size, data[:size])
+    """A file that has more than its listing says is a part, and a part is never called whole."""
+    with pytest.raises(SourceError, match="longer") as caught:
+        _copy(tmp_path, noise(size + 5_000, 3), size=size)
+    assert caught.value.code == "source-changed"
+    assert (tmp_path / "target").stat().st_size <= size
 
 
 @pytest.mark.parametrize("size", [1000, 3 * BUFFER])

@@ -428,7 +428,7 @@ def test_only_one_rebuild_at_a_time(busy_site: Site) -> None:
     from mediad.edges import files
 
     lose(busy_site)
-    with files.locked(busy_site.config.state / "locks/rebuild.lock", busy="held by the test"), pytest.raises(Busy):
+    with files.locked(busy_site.config.state / "locks/open.lock", busy="held by the test"), pytest.raises(Busy):
         rebuild(busy_site)
 
 

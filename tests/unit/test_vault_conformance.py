@@ -337,7 +337,8 @@ def test_a_marker_is_never_replaced(vault: LocalVault) -> None:
 
 
 def test_nothing_is_made_in_the_mount_point_that_a_vault_leaves_behind(vault: LocalVault) -> None:
-    """Unmounted while it is open: what is under the mount point is another disk."""
+    """Unmounted while it is open and in use: what is under the mount point is another disk."""
+    assert vault.put("handovers/x/first.json", b"x")
     vault.root.rename(vault.root.with_name("elsewhere"))
     vault.root.mkdir()
     with pytest.raises(StorageError):

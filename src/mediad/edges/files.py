@@ -71,7 +71,6 @@ def put_exclusive(directory: Path, name: str, data: bytes, scratch: Path, mode: 
     Returns True if it was created, False if it was there with the same bytes. Raises KeyConflict for different bytes.
     ``scratch`` is a directory of the same file system.
     """
-    make_dirs(directory)
     with _nameless(scratch, mode) as (fd, source), _directory(directory) as target:
         write_all(fd, data)
         os.fsync(fd)

@@ -157,6 +157,20 @@ class _Source:
         self.progress(got)
         return got
 
+    def check_end(self) -> None:
+        """Raise SourceError if there is more than was claimed: a part must never be called whole (a file that grew, an MTP
+        object beyond 4 GiB, a file system that tells wrong sizes)."""
+        try:
+            more = self.done == self.size and os.preadv(self.fd, [bytearray(1)], self.size) > 0
+        except OSError as e:
+            raise SourceError(
+                f"{os.strerror(e.errno or errno.EIO)} at its end", code="source-read", hint="dock it again"
+            ) from e
+        if more:
+            raise SourceError(
+                "it is longer than it says", code="source-changed", hint="dock it again when it is finished"
+            )
+
 
 class _Target:
     """A staged file written front to back. Large ones go past the page cache, so that they cannot push out anything else."""
@@ -209,6 +223,7 @@ def copy(
     else:
         writer = _Target(target, direct=size >= _DIRECT_FROM)
         _flow(reader.read, [*(h.update for h in hashers), writer.write], pool)
+    reader.check_end()
     digests = tuple(Digest(a, h.digest()) for a, h in zip(algorithms, hashers, strict=True))
     return Taken(reader.done, digests, reader.head)
 

@@ -323,6 +323,7 @@ class LocalVault:
     def put(self, key: str, data: bytes) -> bool:
         """Create a small object durably; True if new, False if the same bytes were there. Raises KeyConflict for other bytes."""
         path = self.root / check_key(key)
+        self.check()
         try:
             self._folder(path.parent)
             return files.put_exclusive(path.parent, path.name, data, self._staging)

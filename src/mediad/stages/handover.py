@@ -107,7 +107,10 @@ def _put(vault: Vault, key: str, body: dict[str, Any], docking_id: str) -> tuple
     except KeyConflict:
         # The power went between writing the record and closing the docking. That record stands; it is not written again.
         data = vault.get(key)
-        found = json.loads(data)
+        try:
+            found = json.loads(data)
+        except ValueError:
+            found = None  # somebody damaged it: the conflict stands
         if not isinstance(found, dict) or found.get("format") != FORMAT or found.get("docking") != docking_id:
             raise
         body = found

@@ -13,7 +13,7 @@ from mediad.edges import files
 from mediad.edges.pump import BufferPool
 from mediad.edges.reader import VaultReader
 from mediad.errors import Busy, CatalogError, IntegrityError, NotFound, Refused, VaultOffline
-from mediad.wiring.station import Station, now, open_vault
+from mediad.wiring.station import OPEN_LOCK, Station, now, open_vault
 
 if TYPE_CHECKING:
     from mediad.catalog.audit import AuditCatalog
@@ -90,7 +90,8 @@ def rebuild(config: Config, vault_name: str, told: Callable[[int], None], *, rep
     building = swap.beside(url, "rebuilding")  # refuses what is no SQLite
     locks = config.state / "locks"
     files.make_dirs(locks)
-    with files.locked(locks / "rebuild.lock", busy="another process is rebuilding the catalogue"):
+    with files.locked(locks / OPEN_LOCK, busy="another process is opening or rebuilding the catalogue"):
+        # Held to the end: whoever wants to write opens the station first, and waits or is turned away.
         if audit.in_use(url):
             raise Busy("the catalogue is in use", hint="stop mediad first: systemctl stop mediad")
         if not replace and _is_there(url):
@@ -99,10 +100,6 @@ def rebuild(config: Config, vault_name: str, told: Callable[[int], None], *, rep
         try:
             suffix = f"replaced-{now():%Y%m%dT%H%M%SZ}"
             result = _build(config, section, building, told, replaced=suffix if _anything_left(url) else None)
-            if audit.in_use(url):  # asked again: building takes its time, and mediad may have been started meanwhile
-                raise Busy(
-                    "the catalogue came into use while it was rebuilt", hint="stop mediad first, then rebuild again"
-                )
             aside = swap.set_aside(url, suffix)
             swap.install(building, url)
         except BaseException:
@@ -194,7 +191,7 @@ def _take_in(config: Config, section: VaultSection, log: Any, result: Rebuilt) -
     from mediad.stages import rebuild
 
     try:
-        station = Station(config, wait_for_space=False)
+        station = Station(config, wait_for_space=False, opening_held=True)
     except VaultOffline as e:
         if section.name == config.vault[0].name:
             raise

@@ -20,6 +20,8 @@ from mediad.wiring.usb import UsbWorld
 _log = structlog.get_logger()
 
 FOLDER_RETRY_SECONDS = 30.0
+FOLDER_RETRY_MOST_SECONDS = 6 * 3600.0
+_REMEMBERED = 1_000
 
 
 class UsbPart:
@@ -68,6 +70,7 @@ class FolderPart:
             rescan_seconds=folder.rescan_seconds,
             on_problem=lambda text: _log.warning("folder problem", folder=folder.name, why=text),
         )
+        self._delays: dict[frozenset[bytes], float] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
@@ -109,8 +112,20 @@ class FolderPart:
         if error is not None and not self._stopping:
             _log.error("folder needs a person", folder=self._folder.name, code=error.code, why=error.message)
             view = view.but(state="attention", why=error.message)
-            self._watcher.again(ready, FOLDER_RETRY_SECONDS)
+            self._watcher.again(ready, self._next_delay(ready, error))
         self._board.show(view)
+
+    def _next_delay(self, ready: FolderReady, error: MediadError) -> float:
+        """Trouble of the vault passes by itself; files that cannot be taken rarely do, and every try is a docking with its
+        record: they are tried less and less often."""
+        if error.code != "files-failed":
+            return FOLDER_RETRY_SECONDS
+        files = frozenset(ready.files)
+        delay = self._delays.get(files, FOLDER_RETRY_SECONDS)
+        if len(self._delays) >= _REMEMBERED:
+            self._delays.clear()
+        self._delays[files] = min(2 * delay, FOLDER_RETRY_MOST_SECONDS)
+        return delay
 
 
 class HttpPart:

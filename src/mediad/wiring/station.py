@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +27,12 @@ from mediad.model.profile import DeviceFacts, Profile, choose
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
-    from mediad.session import Finished, Progress, Session
+    from mediad.finish import Finished
+    from mediad.session import Progress, Session
 
+
+OPEN_LOCK = "open.lock"
+"""Held while a station is opened, and by a rebuild from its first look to its last."""
 
 OPEN_SECONDS = 60.0
 """How long a process waits for others that open the station at the same moment."""
@@ -60,7 +64,10 @@ def open_ledger(config: Config, actor: str | None = None) -> Ledger:
 class Station:
     """Everything that docking needs, opened and checked: catalogue, first vault, profiles, locks."""
 
-    def __init__(self, config: Config, *, wait_for_space: bool, actor: str | None = None) -> None:
+    def __init__(
+        self, config: Config, *, wait_for_space: bool, actor: str | None = None, opening_held: bool = False
+    ) -> None:
+        """``opening_held``: the caller (a rebuild) holds the opening lock already."""
         from mediad.session import Parts
 
         self.config = config
@@ -78,7 +85,8 @@ class Station:
         self.vault = open_vault(section, config, self.pool)
         # One at a time: the first creates the catalogue, founds the station and registers the vault; the others find them.
         opening = "another process is opening the station, and takes long"
-        with files.locked(self.locks / "open.lock", busy=opening, wait_seconds=OPEN_SECONDS):
+        lock = files.locked(self.locks / OPEN_LOCK, busy=opening, wait_seconds=OPEN_SECONDS)
+        with nullcontext() if opening_held else lock:
             self.ledger = self._open_catalogue(actor)
             try:
                 self._open_vault(section)
@@ -157,7 +165,7 @@ class Station:
     def finish_open_work(self) -> Finished:
         """Finish what killed processes left. One at a time; whoever finds another at it leaves it to that one."""
         from mediad.errors import Busy
-        from mediad.session import Finished, finish_open_work
+        from mediad.finish import Finished, finish_open_work
 
         try:
             with files.locked(self.locks / "recover.lock", busy="another process is recovering"):
