@@ -174,6 +174,7 @@ def _originals(site: Site, kept: Mapping[str, Path], wanted: list[bytes]) -> lis
         key: (digest, size, asset, method)
         for key, digest, size, asset, method in site.rows(
             "SELECT r.key, a.sha256, a.size, a.id, r.method FROM replica r JOIN asset a ON a.id = r.asset"
+            " WHERE r.state = 'healthy'"
         )
     }
     promised = {r[0] for r in site.rows("SELECT key FROM placement")}

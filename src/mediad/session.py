@@ -15,6 +15,7 @@ import structlog
 from mediad.catalog.ledger import Ledger
 from mediad.config import Ingest
 from mediad.errors import DeviceGone, MediadError, SourceError, Stopping, VaultFull
+from mediad.model import facts
 from mediad.model.custody import Draft
 from mediad.model.evidence import (
     BatchPlan,
@@ -118,6 +119,9 @@ class Result:
 
 _SPACE_POLL_SECONDS = 2.0
 
+_LOOK_SECONDS, _LOOK_MOST_SECONDS = 0.2, 5.0
+"""How long to wait before looking again at bytes that somebody else is storing: at first, and at most."""
+
 
 class Session:
     """The work on one docking. Use it once."""
@@ -137,6 +141,7 @@ class Session:
         self.log = _log.bind(docking=docking.id, recorder=docking.source.label, slot=docking.slot)
         self.waiting: list[tuple[Planned, Copied]] = []
         self.unsealed: list[tuple[Planned, VaultFull]] = []
+        self.patience = _LOOK_SECONDS
 
     def run(self) -> Result:
         """1 open · 2 look · 3 read and store, batch by batch · 4 hand over · 5 mirror.
@@ -167,7 +172,7 @@ class Session:
     def _look(self) -> Listing:
         p = self.parts
         listing = dock.look(
-            p.ledger, self.docking, self.source.volumes(), self.profile, p.vault.name, p.limits.max_files
+            p.ledger, self.docking, self.source.volumes(), self.profile, p.vault, p.limits.max_files
         )  # fmt: skip
         if not self.source.present():
             # A pulled card looks empty: a listing counts only if the device is still there afterwards.
@@ -182,6 +187,11 @@ class Session:
             findings.append(Finding("recorder-unregistered", self.docking.source.key, "not a registered recorder"))
         if error is not None:
             findings.append(Finding(error.code, self.docking.id, error.message))
+        if error is not None:
+            try:
+                self._finish_own()
+            except MediadError as e:
+                raise error from e
         self._with_room(self._mirror)  # before the record, which names the newest event that the mirror holds
         body, counts = self._with_room(lambda: handover.close_docking(
             p.ledger, p.vault, self.docking.id, state, findings, unit=p.unit, zone=self.docking.unit_zone,
@@ -190,6 +200,14 @@ class Session:
         self._with_room(self._mirror)
         self.log.info("handed over", state=body["state"], **handover.vars_of(counts))
         return Result(self.docking.id, DockingState(body["state"]), counts, body, findings, error)
+
+    def _finish_own(self) -> None:
+        """Bytes that were promised a place when the settler stopped: they are verified and recorded now, or the docking stays
+        open. Its record is written once and must not say of them that they were not reached."""
+        p = self.parts
+        for batch in recover.open_batches(p.ledger, p.vault, lambda docking: docking == self.docking.id):
+            for outcome, size in verify.verify_batch(p.ledger, p.vault, batch, ()):
+                self.progress.settled(outcome, size)
 
     def _mirror(self) -> None:
         with self.parts.mirroring:
@@ -241,11 +259,15 @@ class Session:
         )  # fmt: skip
         changed: list[Planned] = []
         with Settler(self._settle, lambda job: job.batch.close()) as settler:
-            for plan in plans:
-                rest: BatchPlan | None = plan
+            while plans:
+                rest: BatchPlan | None = plans.pop(self._next_that_fits(plans))
                 while rest is not None:
                     rest = self._one(rest, settler, changed, last_try=last_try)
         return changed
+
+    def _next_that_fits(self, plans: Sequence[BatchPlan]) -> int:
+        """The first batch for which there is room, else the first: one that claims more than is free must not hold back others."""
+        return next((n for n, plan in enumerate(plans) if self._full(plan.bytes) is None), 0)
 
     def _one(
         self, plan: BatchPlan, settler: "Settler[Job]", changed: list[Planned], *, last_try: bool
@@ -303,7 +325,7 @@ class Session:
 
     def _failure(self, file: SourceFile, why: str) -> Draft:
         self.log.warning("file failed", why=why)
-        return store.failure(self.docking, file, why)
+        return facts.failed(self.docking.id, facts.claim(file), why)
 
     def _record_failures(self, drafts: Sequence[Draft]) -> None:
         if drafts:
@@ -363,7 +385,7 @@ class Session:
     def _resolve_waiting(self) -> None:
         """Files whose bytes another docking was storing at the same moment: a sighting now, or to be read again."""
         waiting, self.waiting = self.waiting, []
-        sighted, unsettled, again = store.resolve(self.parts.ledger, self.docking, waiting, self.parts.vault.name)
+        sighted, unsettled, again = store.resolve(self.parts.ledger, self.docking, waiting, self.parts.vault)
         for outcome, size in verify.verify_batch(self.parts.ledger, self.parts.vault, (), sighted):
             self.progress.settled(outcome, size)
         self.waiting.extend(unsettled)
@@ -371,8 +393,9 @@ class Session:
             self._batches(again, last_try=True)
         if self.waiting:
             self.parts.finish_others()
-            if self.parts.stop.wait(0.2):
+            if self.parts.stop.wait(self.patience):
                 self._check_stop()
+            self.patience = min(2 * self.patience, _LOOK_MOST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

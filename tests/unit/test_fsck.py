@@ -123,24 +123,20 @@ def test_a_running_docking_is_no_finding(busy_site: Site, tmp_path: Path) -> Non
 def test_an_open_placement_is_pending(busy_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The vault went offline between the rename and the read-back: the next start finishes it, so it is no finding."""
 
-    looks: list[object] = []
-
-    def gone(*_: object) -> None:
-        looks.append(None)
+    def offline(*_: object) -> None:
         raise VaultOffline("the vault went offline")
 
-    def away_once() -> None:
-        if len(looks) == 1:
-            gone()
+    def goes_offline(*_: object) -> None:
+        patch.setattr(station.vault, "check", offline)
+        offline()
 
     card = make_card(tmp_path / "card", {"late.mp4": noise(4_000, 33)})
     with closing(busy_site.open()) as station, monkeypatch.context() as patch:
-        patch.setattr(station.vault, "read_back", gone)
-        patch.setattr(station.vault, "check", away_once)
-        result = dock_path(station, card, _Plain("test"), recorder="R-8")
-    assert result.error is not None
+        patch.setattr(station.vault, "read_back", goes_offline)
+        with pytest.raises(VaultOffline):
+            dock_path(station, card, _Plain("test"), recorder="R-8")
     assert busy_site.rows("SELECT count(*) FROM placement") == [(1,)]
-    assert fsck(busy_site).findings == []
+    assert found(fsck(busy_site)) == {"docking-abandoned", "mirror-behind"}, "and nothing about the bytes"
     with closing(busy_site.open()) as station:
         assert station.finish_open_work().originals == 1
     assert fsck(busy_site).findings == []
@@ -230,6 +226,15 @@ def _a_table_is_changed_behind_the_log(site: Site) -> None:
 @_case("asset-without-replica", "facts-differ")
 def _a_replica_row_is_deleted(site: Site) -> None:
     sql(site, "DELETE FROM replica WHERE asset = (SELECT min(asset) FROM replica)")
+
+
+@_case("asset-lost")
+def _an_original_is_lost_and_the_log_says_so(site: Site) -> None:
+    asset, key = site.rows("SELECT asset, key FROM replica ORDER BY asset")[0]
+    with closing(site.open()) as station:
+        station.ledger.record([Draft("replica.lost", asset, {"vault": "local", "key": key, "why": "it is gone"})])
+        station.finish_open_work()
+    remove(site.vault / key)
 
 
 @_case("asset-without-recording", "facts-differ")

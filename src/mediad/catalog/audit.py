@@ -127,12 +127,12 @@ class Snapshot:
         yield from self._conn.execute(select(p.key, p.docking).where(p.vault == vault))
 
     def originals(self, vault: str) -> Iterator[Any]:
-        """Every replica of a vault with its asset."""
+        """Every replica that a vault is believed to hold, with its asset."""
         a, r = t.asset.c, t.replica.c
         query = (
             select(r.key, a.id, a.sha256, a.sm3, a.size, a.kind, a.docking, a.volume, a.path, a.mtime_ns, a.captured_at)
             .join(t.asset, a.id == r.asset)
-            .where(r.vault == vault)
+            .where(r.vault == vault, r.state == "healthy")
             .order_by(r.key)
         )
         yield from self._conn.execute(query.execution_options(yield_per=_CHUNK))
@@ -146,6 +146,13 @@ class Snapshot:
         a, r = t.asset.c, t.replica.c
         query = select(a.id).join(t.replica, r.asset == a.id, isouter=True).where(r.asset.is_(None))
         return list(self._conn.execute(query).scalars())
+
+    def assets_lost(self) -> list[Any]:
+        """Replicas that are lost, of assets of which no vault is believed to hold one."""
+        r, other = t.replica.c, t.replica.alias()
+        healthy = select(other.c.asset).where(other.c.asset == r.asset, other.c.state == "healthy").exists()
+        query = select(r.asset, r.vault, r.key).where(r.state == "lost", ~healthy).order_by(r.asset)
+        return list(self._conn.execute(query))
 
     def assets_without_recording(self) -> list[str]:
         a, m, r = t.asset.c, t.recording_asset.c, t.recording.c

@@ -1,31 +1,42 @@
 """What the catalogue knows of evidence: questions only. Answers are model values or plain rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, and_, func, select
 
 from mediad.catalog import tables as t
 from mediad.model.custody import Event
 
+T = TypeVar("T")
+
 _CHUNK = 500  # SQLite allows 32,766 variables in one statement; smaller chunks plan as well and stay portable
 
 
-def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]
 
 
-def claims(conn: Connection, source: str, vault: str) -> dict[tuple[str, bytes], Any]:
-    """What is known of a source: (volume, path) to the newest claim whose asset has a replica in the vault."""
-    c, a, r = t.claim.c, t.asset.c, t.replica.c
-    rows = conn.execute(
-        select(c.volume, c.path, c.size, c.mtime_ns, c.birth_ns, c.device, c.inode, c.asset, a.sha256, a.sm3, r.key)
+def claims(conn: Connection, source: str, vault: str, paths: Iterable[bytes]) -> dict[tuple[str, bytes], Any]:
+    """What is known of a source's paths: (volume, path) to the newest claim whose asset has a healthy replica in the vault,
+    with the time at which the claim's docking began."""
+    c, a, r, d = t.claim.c, t.asset.c, t.replica.c, t.docking.c
+    query = (
+        select(
+            c.volume, c.path, c.size, c.mtime_ns, c.birth_ns, c.device, c.inode, c.asset, a.sha256, r.key,
+            a.size.label("original_size"), d.opened_at.label("seen_at"),
+        )
         .join(t.asset, a.id == c.asset)
-        .join(t.replica, and_(r.asset == c.asset, r.vault == vault))
+        .join(t.replica, and_(r.asset == c.asset, r.vault == vault, r.state == "healthy"))
+        .join(t.docking, d.id == c.docking)
         .where(c.source == source)
-    )
-    return {(row.volume, row.path): row for row in rows}
+    )  # fmt: skip
+    found = {}
+    for chunk in _chunks(list(paths)):
+        for row in conn.execute(query.where(c.path.in_(chunk))):
+            found[row.volume, row.path] = row
+    return found
 
 
 def assets_by_digest(conn: Connection, sha256: Iterable[str]) -> dict[str, Any]:
@@ -36,6 +47,17 @@ def assets_by_digest(conn: Connection, sha256: Iterable[str]) -> dict[str, Any]:
         for row in conn.execute(select(a.sha256, a.id, a.size, a.sm3).where(a.sha256.in_(chunk))):
             found[row.sha256] = row
     return found
+
+
+def held(conn: Connection, vault: str, sha256: Iterable[str]) -> dict[str, Any]:
+    """SHA-256 (hex) to asset id, size and key, for those of which this vault has a healthy replica."""
+    a, r = t.asset.c, t.replica.c
+    query = select(a.sha256, a.id, a.size, r.key).join(
+        t.replica, and_(r.asset == a.id, r.vault == vault, r.state == "healthy")
+    )
+    return {
+        row.sha256: row for chunk in _chunks(list(sha256)) for row in conn.execute(query.where(a.sha256.in_(chunk)))
+    }
 
 
 def replicas_of(conn: Connection, vault: str, assets: Iterable[str]) -> dict[str, Any]:

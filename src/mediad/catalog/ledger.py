@@ -22,10 +22,18 @@ class Ledger:
     actor: str
     clock: Clock
 
-    def record(self, drafts: Sequence[Draft], also: Callable[[Connection], None] | None = None) -> list[Event]:
-        """Record facts, and whatever ``also`` changes, in one transaction. Durable when it returns."""
+    def record(
+        self,
+        drafts: Sequence[Draft],
+        also: Callable[[Connection], None] | None = None,
+        given: Callable[[Connection], None] | None = None,
+    ) -> list[Event]:
+        """Record facts, and whatever ``also`` changes, in one transaction; ``given`` looks first, and raises if they may not
+        be recorded any more. Durable when it returns."""
 
         def work(conn: Connection) -> list[Event]:
+            if given is not None:
+                given(conn)
             events = record(conn, drafts, at=self.clock(), station=self.station, actor=self.actor)
             if also is not None:
                 also(conn)

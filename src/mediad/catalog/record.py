@@ -183,7 +183,7 @@ def _claim(detail: Mapping[str, Any], asset: str) -> Row:
     return {
         "source": detail["source"], "volume": detail["volume"], "path": _bytes(detail["path_b64"]),
         "size": detail["size"], "mtime_ns": detail["mtime_ns"], "birth_ns": detail.get("birth_ns"),
-        "device": detail.get("device", 0), "inode": detail.get("inode", 0), "asset": asset,
+        "device": detail.get("device", 0), "inode": detail.get("inode", 0), "docking": detail["docking"], "asset": asset,
     }  # fmt: skip
 
 
@@ -197,14 +197,11 @@ def _asset_stored(conn: Connection, batch: Batch) -> None:
              "captured_at": captured["value"], "captured_source": captured["source"],
              "captured_confidence": captured["confidence"], "stored_at": e.at}
         )  # fmt: skip
-        replicas.append(
-            {"vault": d["vault"], "asset": e.subject, "key": d["key"], "version": d.get("version"),
-             "method": d["method"], "verified_at": d["verified_at"]}
-        )  # fmt: skip
+        replicas.append(_replica(e, d))
         recordings.append(
             {"id": d["recording"], "kind": d["kind"], "started_at": captured["value"], "ended_at": captured["value"],
-             "provisional": True, "recorder": d["recorder"], "officer": d["officer"], "channel": d["channel"],
-             "important": d["important"]}
+             "provisional": True, "source": d["source"], "recorder": d["recorder"], "officer": d["officer"],
+             "channel": d["channel"], "important": d["important"]}
         )  # fmt: skip
         members.append({"recording": d["recording"], "position": 0, "asset": e.subject})
     conn.execute(insert(t.asset), assets)
@@ -213,6 +210,26 @@ def _asset_stored(conn: Connection, batch: Batch) -> None:
     conn.execute(insert(t.recording_asset), members)
     upsert(conn, t.claim, [_claim(d, e.subject) for e, d in batch])
     _outcomes(conn, [_outcome(d, d["docking"], Outcome.STORED, e.subject) for e, d in batch])
+
+
+def _replica(event: Event, detail: Mapping[str, Any]) -> Row:
+    return {
+        "vault": detail["vault"], "asset": event.subject, "key": detail["key"], "version": detail.get("version"),
+        "method": detail["method"], "verified_at": detail["verified_at"], "state": "healthy",
+    }  # fmt: skip
+
+
+def _replica_stored(conn: Connection, batch: Batch) -> None:
+    """An asset's bytes lie in a vault (again): this replica stands for whatever the vault had of it before."""
+    upsert(conn, t.replica, [_replica(e, d) for e, d in batch])
+
+
+def _replica_lost(conn: Connection, batch: Batch) -> None:
+    r = t.replica.c
+    for e, d in batch:
+        conn.execute(
+            update(t.replica).where(r.vault == d["vault"], r.asset == e.subject, r.key == d["key"]).values(state="lost")
+        )
 
 
 def _asset_sighted(conn: Connection, batch: Batch) -> None:
@@ -241,6 +258,8 @@ _APPLY: Mapping[str, Callable[[Connection, Batch], None]] = {
     "docking.closed": _docking_closed,
     "asset.stored": _asset_stored,
     "asset.sighted": _asset_sighted,
+    "replica.stored": _replica_stored,
+    "replica.lost": _replica_lost,
     "file.failed": _file_failed,
     "alarm.raised": _alarm_raised,
     "catalogue.rebuilt": lambda _conn, _batch: None,  # a fact about the catalogue, in none of its tables

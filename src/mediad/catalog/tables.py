@@ -144,6 +144,7 @@ replica = Table(
     Column("version", String),
     Column("method", String, nullable=False),
     Column("verified_at", String, nullable=False),
+    Column("state", String, nullable=False),  # healthy | lost; only a healthy one counts
     UniqueConstraint("vault", "key"),
 )
 
@@ -155,6 +156,7 @@ recording = Table(
     Column("started_at", String, nullable=False),
     Column("ended_at", String, nullable=False),
     Column("provisional", Boolean, nullable=False),
+    Column("source", String, nullable=False),
     Column("recorder", String, nullable=False),
     Column("officer", String, nullable=False),
     Column("channel", String, nullable=False),
@@ -181,6 +183,7 @@ claim = Table(
     Column("birth_ns", BigInteger),
     Column("device", BigInteger, nullable=False),
     Column("inode", BigInteger, nullable=False),
+    Column("docking", String, ForeignKey("docking.id"), nullable=False),
     Column("asset", String, ForeignKey("asset.id"), nullable=False),
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from mediad.catalog import tables as t
+from mediad.catalog.evidence import held
 from mediad.catalog.record import stamp, upsert
 from mediad.model.custody import GENESIS, Event
 
@@ -17,12 +18,12 @@ from mediad.model.custody import GENESIS, Event
 def reserve(conn: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> set[str]:
     """Reserve places for digests in a vault: all of them, or none and the digests that stand in the way.
 
-    In the way is a digest that is an asset already, or that another batch has reserved: its bytes are somebody else's to place.
+    In the way is a digest of which the vault has a healthy replica already, or that another batch has reserved: its bytes are
+    somebody else's to place.
     """
-    taken: set[str] = set()
+    taken = set(held(conn, rows[0]["vault"], [r["sha256"] for r in rows])) if rows else set()
     for start in range(0, len(rows), 500):
         chunk = [r["sha256"] for r in rows[start : start + 500]]
-        taken.update(conn.execute(select(t.asset.c.sha256).where(t.asset.c.sha256.in_(chunk))).scalars())
         p = t.placement.c
         reserved = select(p.sha256).where(p.vault == rows[0]["vault"], p.sha256.in_(chunk))
         taken.update(conn.execute(reserved).scalars())

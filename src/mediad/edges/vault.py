@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -341,6 +342,17 @@ class LocalVault:
 
     def exists(self, key: str) -> bool:
         return (self.root / check_key(key)).exists()
+
+    def size_of(self, key: str) -> int | None:
+        """Size in bytes of the file at a key, None if there is no file. Raises StorageError if the vault does not answer."""
+        try:
+            found = os.lstat(self.root / check_key(key))
+        except (FileNotFoundError, NotADirectoryError):
+            self.check()  # "not there" is only believed of a vault that is
+            return None
+        except OSError as e:
+            raise storage_error(e, f"looking at {key}") from e
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def read_back(self, key: str, algorithm: str = "sha256") -> ReadBack:
         """Hash an object from the medium. Raises NotFound or StorageError."""

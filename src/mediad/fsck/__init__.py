@@ -28,6 +28,7 @@ CODES: Final = {
     "log-unplayable": "the custody log holds an event that cannot be applied",
     "facts-differ": "a table is not what the custody log says",
     "asset-without-replica": "an asset lies in no vault",
+    "asset-lost": "the only vaults that held an asset have lost it",
     "asset-without-recording": "an asset belongs to no recording",
     "replica-without-asset": "a replica of no asset",
     "docking-abandoned": "a docking is open, but no process works on it",
@@ -227,7 +228,8 @@ def _check_vault(vault: Look, facts: _Facts, report: Report, *, quick: bool, pro
     recorded = facts.originals[vault.name]
     named = {key for name, key in facts.chain.stored if name == vault.name} | set(recorded) | facts.placed[vault.name]
     vault.report_strays(report.add)
-    foreign = check_sidecars(vault, recorded, named | facts.chain.explained, report)
+    first = {key for name, key in facts.chain.first if name == vault.name}
+    foreign = check_sidecars(vault, recorded, named | facts.chain.explained, first, report)
     for key in vault.originals:
         if key not in named and key.rpartition("/")[0] not in foreign and vault.reader.stat(key) is not None:
             if vault.is_half(key):

@@ -37,6 +37,8 @@ class Chain:
     """Docking to the ``handover`` of its last ``docking.closed``."""
     stored: set[tuple[str, str]] = field(default_factory=set)
     """Vault and key of every original that was ever stored."""
+    first: set[tuple[str, str]] = field(default_factory=set)
+    """Those of them under which bytes became an asset, rather than a replica of one."""
     explained: set[str] = field(default_factory=set)
     """Keys that an alarm speaks of."""
     subjects: dict[int, str] = field(default_factory=dict)
@@ -96,8 +98,11 @@ class Chain:
         self.subjects.pop(seq - 1000, None)
         if kind == "docking.closed" and isinstance(detail.get("handover"), dict):
             self.closed[subject] = detail["handover"]
-        elif kind == "asset.stored":
-            self.stored.add((str(detail.get("vault")), str(detail.get("key"))))
+        elif kind in ("asset.stored", "replica.stored"):
+            place = str(detail.get("vault")), str(detail.get("key"))
+            self.stored.add(place)
+            if kind == "asset.stored":
+                self.first.add(place)
         elif kind == "alarm.raised" and "key" in detail:
             self.explained.add(str(detail["key"]))
 

@@ -29,6 +29,8 @@ def check_structure(snap: Snapshot, report: Report) -> None:
         report.add("replica-without-asset", row.asset, f"{row.key} in vault {row.vault} is a replica of no asset")
     for asset in snap.assets_without_replica():
         report.add("asset-without-replica", asset, "no vault holds it")
+    for row in snap.assets_lost():
+        report.add("asset-lost", row.asset, f"vault {row.vault} has lost it, and no other vault holds it")
     for asset in snap.assets_without_recording():
         report.add("asset-without-recording", asset, "it belongs to no recording")
 
@@ -36,9 +38,15 @@ def check_structure(snap: Snapshot, report: Report) -> None:
 # --- sidecars -------------------------------------------------------------------------------------------------------
 
 
-def check_sidecars(vault: Look, recorded: Mapping[str, Any], explained: AbstractSet[str], report: Report) -> set[str]:
-    """Every batch's sidecar against the catalogue; ``explained`` keys are spoken of somewhere. Returns the folders that belong
-    to another station."""
+def check_sidecars(
+    vault: Look,
+    recorded: Mapping[str, Any],
+    explained: AbstractSet[str],
+    first: AbstractSet[str],
+    report: Report,
+) -> set[str]:
+    """Every batch's sidecar against the catalogue; ``explained`` keys are spoken of somewhere, ``first`` are those under which
+    bytes became assets. Returns the folders that belong to another station."""
     foreign: set[str] = set()
     by_folder: dict[str, set[str]] = {}
     for key in recorded:
@@ -59,7 +67,7 @@ def check_sidecars(vault: Look, recorded: Mapping[str, Any], explained: Abstract
             foreign.add(folder)
             continue
         report.count("sidecars")
-        for detail in _contradictions(body, by_folder.get(folder, set()), recorded, explained):
+        for detail in _contradictions(body, by_folder.get(folder, set()), recorded, explained, first):
             report.add("sidecar-differs", key, detail)
     return foreign
 
@@ -80,6 +88,7 @@ def _contradictions(
     ours: AbstractSet[str],
     recorded: Mapping[str, Any],
     explained: AbstractSet[str],
+    first: AbstractSet[str],
 ) -> list[str]:
     told = {f["key"]: f for f in body["files"]}
     wrong = [f"it does not name {key}" for key in sorted(ours - told.keys())]
@@ -89,14 +98,16 @@ def _contradictions(
             # Bytes that came back wrong leave the batch, and an alarm tells of them. Anything else was taken away.
             if key not in explained:
                 wrong.append(f"it names {key}, which the catalogue does not know")
-        elif fields := [name for name, value in _as_told(row).items() if _get(file, name) != value]:
+        elif fields := [name for name, value in _as_told(row, key in first).items() if _get(file, name) != value]:
             wrong.append(f"{row.id}: {', '.join(fields)} differ from the catalogue")
     return wrong
 
 
-def _as_told(row: Any) -> dict[str, Any]:
-    return {
-        "asset": row.id, "sha256": row.sha256, "sm3": row.sm3, "size": row.size, "kind": row.kind, "docking": row.docking,
+def _as_told(row: Any, first: bool) -> dict[str, Any]:
+    """What a sidecar must say. ``first``: the batch made it an asset; a later replica came from another docking and path."""
+    bytes_alone = {"asset": row.id, "sha256": row.sha256, "size": row.size, "kind": row.kind}
+    return bytes_alone if not first else {
+        **bytes_alone, "sm3": row.sm3, "docking": row.docking,
         "volume": row.volume, "path_b64": base64.b64encode(row.path).decode("ascii"), "mtime_ns": row.mtime_ns,
         "captured.value": row.captured_at,
     }  # fmt: skip

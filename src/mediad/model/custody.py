@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+FORMAT: Final = "mediad-custody/1"
+"""How events are written and hashed; the first event of a chain names it."""
+
 GENESIS: Final = "0" * 64
 """``prev`` of the first event of a station."""
 

@@ -190,6 +190,15 @@ def trusted_time(value: datetime, now: datetime) -> bool:
     return CLOCK_FLOOR <= value <= now + _AHEAD
 
 
+_BEHIND: Final = timedelta(days=366)
+"""Footage is docked within days. A time that lies further back may be one that a reset clock gives again and again."""
+
+
+def recognisable_time(value: datetime, seen: datetime, now: datetime) -> bool:
+    """Whether a file's time says enough to know the file by it; ``seen`` is when the file was docked."""
+    return trusted_time(value, now) and value >= seen - _BEHIND
+
+
 def from_ns(ns: int, zone: ZoneInfo | None = None) -> datetime:
     """A file time as an instant in UTC. ``zone`` is given where the file system keeps wall clock time (FAT mounted with tz=UTC).
 

@@ -1,8 +1,9 @@
 """Dock: open a docking, look at what is on the source, and say which files must be read."""
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from sqlalchemy import Row
 
 from mediad.catalog import evidence
 from mediad.catalog.ledger import Ledger
+from mediad.model import facts
 from mediad.model.custody import Draft
 from mediad.model.evidence import (
     Docking,
@@ -21,18 +23,26 @@ from mediad.model.evidence import (
     Rejected,
     SourceFile,
     captured_at,
-    trusted_time,
+    recognisable_time,
 )
-from mediad.model.layout import printable
 from mediad.model.profile import Profile
 
 _PER_EVENT = 1_000
+_EVENT_BYTES = 256 * 1024
+"""An event names so many files, or so many bytes of paths: some cards have names of 4,000 bytes."""
 
 
 class Walk(Protocol):
     """One volume of the source."""
 
     def walk(self) -> Iterator[SourceFile | Rejected]: ...
+
+
+class Vault(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def size_of(self, key: str) -> int | None: ...
 
 
 def open_docking(ledger: Ledger, docking: Docking) -> None:
@@ -56,15 +66,17 @@ def open_docking(ledger: Ledger, docking: Docking) -> None:
 
 
 def look(
-    ledger: Ledger, docking: Docking, volumes: Iterable[Walk], profile: Profile, vault: str, max_files: int
+    ledger: Ledger, docking: Docking, volumes: Iterable[Walk], profile: Profile, vault: Vault, max_files: int
 ) -> Listing:
-    """List a source and tell what is new from what is known without reading. Writes nothing."""
-    with ledger.catalog.read() as conn:
-        known = evidence.claims(conn, docking.source.key, vault)
+    """List a source and tell what is new from what is known without reading. Writes nothing.
+
+    Known is only what the vault still holds, in its size. What it has lost is read again, and then stored again.
+    """
     new: list[SourceFile] = []
     recognised: list[FileResult] = []
     rejected: list[Rejected] = []
     findings: list[Finding] = []
+    wanted: list[SourceFile] = []
     entries = (entry for volume in volumes for entry in volume.walk())
     for entry in islice(entries, max_files):
         if isinstance(entry, Rejected):
@@ -75,12 +87,16 @@ def look(
             )
         elif not profile.takes_all and not profile.wants(entry.path):
             rejected.append(Rejected(entry.volume, entry.path, "excluded by the profile", size=entry.size))
-        elif (claim := known.get((entry.volume, entry.path))) is not None and _is_known(docking, entry, claim):
-            recognised.append(
-                FileResult(entry, Outcome.KNOWN, claim.asset, claim.sha256, claim.sm3, claim.key)
-            )  # fmt: skip
         else:
-            new.append(entry)
+            wanted.append(entry)
+    with ledger.catalog.read() as conn:
+        known = evidence.claims(conn, docking.source.key, vault.name, {f.path for f in wanted})
+    for file in wanted:
+        claim = known.get((file.volume, file.path))
+        if claim is not None and _is_known(docking, file, claim) and vault.size_of(claim.key) == claim.original_size:
+            recognised.append(FileResult(file, Outcome.KNOWN, claim.asset))
+        else:
+            new.append(file)
     if next(entries, None) is not None:
         detail = f"more than {max_files} entries: the rest was not looked at"
         findings.append(Finding("too-many-files", docking.id, detail))
@@ -89,45 +105,49 @@ def look(
 
 
 def _is_known(docking: Docking, file: SourceFile, claim: Row[Any]) -> bool:
-    """Known without reading: same path, size, time and birth time, a time that can be true, and a verified replica (the
-    claim has one). A source without identity must also show the same file by device and inode."""
+    """Known without reading: same path, size, time and birth time, a time that says enough, and a healthy replica (the claim
+    has one). A source without identity must also show the same file by device and inode."""
     if (claim.size, claim.mtime_ns, claim.birth_ns) != (file.size, file.mtime_ns, file.birth_ns):
         return False
     if not docking.source.identified and (claim.device, claim.inode) != (file.device, file.inode):
         return False
-    return trusted_time(docking.file_time(file), docking.opened_at)
+    return recognisable_time(docking.file_time(file), datetime.fromisoformat(claim.seen_at), docking.opened_at)
 
 
 def record_listing(ledger: Ledger, docking: Docking, listing: Listing, *, name_known: bool) -> None:
     """Record what the source claims to hold, before anything is read. ``name_known`` also names the files known already
     (a folder that is looked at every few minutes does without)."""
-    files = [_claim(f) for f in listing.new]
+    files = [facts.claim(f) for f in listing.new]
     for r in listing.rejected:
-        claim = _claim(SourceFile(r.volume, r.path, r.size, 0))
+        claim = facts.claim(SourceFile(r.volume, r.path, r.size, 0))
         files.append({**claim, "outcome": r.outcome.value, "why": r.why})
     known = [[r.file.volume, _b64(r.file.path), r.file.size, r.file.mtime_ns, r.asset] for r in listing.known]
     if not name_known:
         known = []
-    drafts = [Draft("docking.listed", docking.id, {"files": list(part), "known": []}) for part in _parts(files)]
-    drafts += [Draft("docking.listed", docking.id, {"files": [], "known": list(part)}) for part in _parts(known)]
-    for part in _parts(drafts, 10):
-        ledger.record(part)
+    parts = _parts(files, lambda f: len(f["path_b64"]))
+    drafts = [Draft("docking.listed", docking.id, {"files": part, "known": []}) for part in parts]
+    parts = _parts(known, lambda k: len(k[1]))
+    drafts += [Draft("docking.listed", docking.id, {"files": [], "known": part}) for part in parts]
+    for n in range(0, len(drafts), 10):
+        ledger.record(drafts[n : n + 10])
 
 
-def _parts(items: Sequence[Any], size: int = _PER_EVENT) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _parts(items: Iterable[Any], weight: Callable[[Any], int]) -> Iterator[list[Any]]:
+    """Cut into lists of at most ``_PER_EVENT`` items and about ``_EVENT_BYTES``."""
+    part: list[Any] = []
+    size = 0
+    for item in items:
+        if part and (len(part) >= _PER_EVENT or size + weight(item) > _EVENT_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += weight(item)
+    if part:
+        yield part
 
 
 def _b64(raw: bytes) -> str:
     return base64.b64encode(raw).decode("ascii")
-
-
-def _claim(file: SourceFile) -> Mapping[str, Any]:
-    return {
-        "volume": file.volume, "path": printable(file.path), "path_b64": _b64(file.path), "size": file.size,
-        "mtime_ns": file.mtime_ns, "birth_ns": file.birth_ns,
-    }  # fmt: skip
 
 
 def plan(docking: Docking, profile: Profile, files: Iterable[SourceFile]) -> list[Planned]:

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection
+
 from mediad.catalog import evidence, record, work
 from mediad.catalog.ledger import Ledger
 from mediad.errors import IntegrityError, KeyConflict
@@ -88,8 +90,17 @@ def close_docking(
         "findings": body["findings"],
         "handover": {"vault": vault.name, "key": key, "sha256": Digest.sha256(data).hex},
     }
-    ledger.record([Draft("docking.closed", docking_id, detail)])
+    ledger.record([Draft("docking.closed", docking_id, detail)], given=lambda conn: _is_open(conn, docking_id))
     return body, counts
+
+
+def _is_open(conn: Connection, docking_id: str) -> None:
+    """A docking is closed once, and not while any of its bytes are on their way: its record would tell of them too early."""
+    row = evidence.docking(conn, docking_id)
+    if row is None or row.state != DockingState.OPEN:
+        raise IntegrityError(f"docking {docking_id} is closed already", hint="run `mediad fsck`")
+    if docking_id in work.dockings_with_placements(conn):
+        raise IntegrityError(f"docking {docking_id} has originals that are not verified yet", hint="run `mediad fsck`")
 
 
 def vars_of(counts: Counts) -> dict[str, int]:

@@ -20,6 +20,7 @@ from mediad.catalog.db import Catalog
 from mediad.catalog.ledger import Ledger
 from mediad.catalog.record import stamp
 from mediad.errors import IntegrityError, NotFound, StorageError
+from mediad.model import facts
 from mediad.model.custody import GENESIS, Draft, Event, check_chain, parse_segment
 from mediad.model.evidence import Finding, ReadBack
 from mediad.model.ids import asset_id
@@ -47,6 +48,8 @@ class Vault(Log, Protocol):
     def confirm(self, key: str) -> None: ...
 
     def set_aside(self, key: str) -> str: ...
+
+    def size_of(self, key: str) -> int | None: ...
 
     def check(self) -> None: ...
 
@@ -219,7 +222,8 @@ def _adopt_batch(
     """Read back what a sidecar names, and record what matches: the docking first, if the log lost it, then its listing."""
     with ledger.catalog.read() as conn:
         docking = evidence.docking(conn, body["docking"])
-        twins = evidence.assets_by_digest(conn, [f["sha256"] for f in files])
+        assets = evidence.assets_by_digest(conn, [f["sha256"] for f in files])
+        held = evidence.held(conn, vault.name, [f["sha256"] for f in files])
         listed = set(evidence.outcomes(conn, body["docking"], vault.name))
     drafts: list[Draft] = [] if docking is not None else [_opened(body, files[0])]
     missing = [f for f in files if (f["volume"], base64.b64decode(f["path_b64"])) not in listed]
@@ -229,12 +233,22 @@ def _adopt_batch(
         ]
         drafts.append(Draft("docking.listed", body["docking"], {"files": claims, "known": []}))
     for file in files:
-        if file["sha256"] in twins:
-            drafts += _aside(vault, file, f"{twins[file['sha256']].id} holds these bytes already", result)
-        elif isinstance(answer := _read_back(vault, file), ReadBack):
+        believed = held.get(file["sha256"])
+        if believed is not None and vault.size_of(believed.key) == believed.size:
+            drafts += _aside(vault, file, f"{believed.key} holds these bytes already", result)
+            continue
+        if believed is not None:
+            drafts += facts.lost(vault.name, believed.id, believed.key, file["sha256"], "it is gone")
+        if isinstance(answer := _read_back(vault, file), ReadBack):
             detail = {k: v for k, v in file.items() if k != "asset"} | {"vault": vault.name}
             verified = {"method": answer.method, "verified_at": stamp(ledger.clock())}
-            drafts.append(Draft("asset.stored", file["asset"], detail | verified))
+            if file["sha256"] in assets:
+                drafts += [
+                    Draft("replica.stored", file["asset"], detail | verified),
+                    facts.sighted(file["asset"], {"birth_ns": None, "device": 0, "inode": 0, **file}),
+                ]
+            else:
+                drafts.append(Draft("asset.stored", file["asset"], detail | verified))
             result.originals += 1
         else:
             drafts += _aside(vault, file, answer, result)
@@ -243,7 +257,10 @@ def _adopt_batch(
     result.batches += 1
 
 
-_ORDER = ("docking.opened", "docking.listed", "asset.stored", "file.failed", "alarm.raised")
+_ORDER = (
+    "docking.opened", "docking.listed", "replica.lost", "asset.stored", "replica.stored", "asset.sighted", "file.failed",
+    "alarm.raised",
+)  # fmt: skip
 
 
 def _opened(body: Mapping[str, Any], file: Mapping[str, Any]) -> Draft:

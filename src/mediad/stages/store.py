@@ -4,8 +4,8 @@ The order is the point (DESIGN, section 5): everything in the batch is durable b
 durable before the batch gets its key. Whatever is interrupted in between is finished by ``recover``.
 """
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,10 +13,11 @@ from mediad.catalog import evidence, work
 from mediad.catalog.ledger import Ledger
 from mediad.catalog.record import stamp
 from mediad.errors import VaultFull
-from mediad.model.custody import Draft, canonical
-from mediad.model.evidence import BatchPlan, Copied, Docking, Planned, SourceFile, kind_of
+from mediad.model import facts
+from mediad.model.custody import canonical
+from mediad.model.evidence import BatchPlan, Copied, Docking, Planned, kind_of
 from mediad.model.ids import asset_id, recording_id
-from mediad.model.layout import SIDECAR, batch_key, printable
+from mediad.model.layout import SIDECAR, batch_key
 
 
 class Batch(Protocol):
@@ -35,6 +36,10 @@ class Batch(Protocol):
 class Vault(Protocol):
     @property
     def name(self) -> str: ...
+
+    def size_of(self, key: str) -> int | None: ...
+
+    def set_aside(self, key: str) -> str: ...
 
     def admit(self, owner: str, batch_id: str, key: str) -> None: ...
 
@@ -63,23 +68,10 @@ class PlacedBatch:
     """Set if the vault filled up before anything was promised: nothing of the batch stands, all of it is to be read again."""
 
 
-def claim_of(docking: Docking, copied: Copied) -> dict[str, Any]:
-    """What the source claimed of a copied file, as events hold it."""
-    return _claim(docking, copied.file)
-
-
-def _claim(docking: Docking, f: SourceFile) -> dict[str, Any]:
-    return {
-        "docking": docking.id, "source": docking.source.key, "volume": f.volume, "path": printable(f.path),
-        "path_b64": base64.b64encode(f.path).decode("ascii"), "size": f.size, "mtime_ns": f.mtime_ns,
-        "birth_ns": f.birth_ns, "device": f.device, "inode": f.inode,
-    }  # fmt: skip
-
-
 def _detail(docking: Docking, planned: Planned, copied: Copied, vault: str, key: str) -> dict[str, Any]:
     digests = {d.algorithm: d.hex for d in copied.digests}
     return {
-        **claim_of(docking, copied),
+        **facts.seen(docking, copied.file),
         **digests,
         "kind": kind_of(copied.head, copied.file.path).value,
         "captured": {
@@ -108,15 +100,14 @@ def store_batch(
     """Take known bytes out of the batch, make the rest durable, reserve it, and admit it to the vault."""
     result = PlacedBatch()
     key = batch_key(plan.shelf, docking.source.label, batch.id)
-    with ledger.catalog.read() as conn:
-        known = evidence.assets_by_digest(conn, {item.sha256.hex for _, item in copied})
+    known = _held(ledger, vault, {item.sha256.hex for _, item in copied})
     new: dict[str, Placed] = {}
     twins: list[tuple[Planned, Copied]] = []
     for planned, item in copied:
         digest = item.sha256.hex
         if digest in known:
             batch.drop(item.staged)
-            result.sighted.append((known[digest].id, claim_of(docking, item)))
+            result.sighted.append((known[digest].id, facts.seen(docking, item.file)))
         elif digest in new:
             twins.append((planned, item))
         else:
@@ -134,7 +125,7 @@ def store_batch(
         if digest not in known and digest not in new:
             result.waiting.append((planned, item))
     result.sighted += [
-        (new[item.sha256.hex].asset, claim_of(docking, item)) for _, item in twins if item.sha256.hex in new
+        (new[item.sha256.hex].asset, facts.seen(docking, item.file)) for _, item in twins if item.sha256.hex in new
     ]
     if new:
         vault.admit(docking.id, batch.id, key)
@@ -142,6 +133,21 @@ def store_batch(
     else:
         batch.discard()
     return result
+
+
+def _held(ledger: Ledger, vault: Vault, sha256: AbstractSet[str]) -> dict[str, Any]:
+    """Digests of which the vault has a replica: not only by the catalogue's word, the file must be there in its size. One that is
+    not is recorded as lost, and its bytes are stored again like new ones."""
+    with ledger.catalog.read() as conn:
+        believed = evidence.held(conn, vault.name, sha256)
+    held = {}
+    for digest, row in believed.items():
+        if (found := vault.size_of(row.key)) == row.size:
+            held[digest] = row
+            continue
+        why = "it is gone" if found is None else f"{found} bytes are there; set aside as {vault.set_aside(row.key)}"
+        ledger.record(facts.lost(vault.name, row.id, row.key, digest, why))
+    return held
 
 
 def _seal_and_reserve(ledger: Ledger, docking: Docking, batch: Batch, vault: str, new: dict[str, Placed]) -> None:
@@ -176,29 +182,21 @@ def _sidecar(station: str, docking: Docking, batch_id: str, placed: Iterable[Pla
     return f'{head[:-1]},"files":[{files}]}}\n'.encode()
 
 
-def failure(docking: Docking, file: SourceFile, why: str) -> Draft:
-    """The fact that a file could not be taken."""
-    claim = _claim(docking, file)
-    return Draft(
-        "file.failed", docking.id, {k: claim[k] for k in ("volume", "path", "path_b64", "size")} | {"why": why}
-    )
-
-
 def resolve(
-    ledger: Ledger, docking: Docking, waiting: Sequence[tuple[Planned, Copied]], vault: str
+    ledger: Ledger, docking: Docking, waiting: Sequence[tuple[Planned, Copied]], vault: Vault
 ) -> tuple[list[tuple[str, Mapping[str, Any]]], list[tuple[Planned, Copied]], list[Planned]]:
     """Look at files again whose bytes somebody else was storing: sightings by now, still under way, or to be read again
     (the other's docking broke off before its bytes counted)."""
+    known = _held(ledger, vault, {item.sha256.hex for _, item in waiting})
     with ledger.catalog.read() as conn:
-        known = evidence.assets_by_digest(conn, {item.sha256.hex for _, item in waiting})
-        under_way = {row.sha256 for row in work.placements(conn, vault)}
+        under_way = {row.sha256 for row in work.placements(conn, vault.name)}
     sighted: list[tuple[str, Mapping[str, Any]]] = []
     unsettled: list[tuple[Planned, Copied]] = []
     again: list[Planned] = []
     for planned, item in waiting:
         digest = item.sha256.hex
         if digest in known:
-            sighted.append((known[digest].id, claim_of(docking, item)))
+            sighted.append((known[digest].id, facts.seen(docking, item.file)))
         elif digest in under_way:
             unsettled.append((planned, item))
         else:

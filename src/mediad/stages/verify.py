@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from mediad.catalog import work
+from mediad.catalog import evidence, work
 from mediad.catalog.ledger import Ledger
 from mediad.catalog.record import stamp
 from mediad.errors import NotFound, StorageError
+from mediad.model import facts
 from mediad.model.custody import Draft
 from mediad.model.evidence import Outcome, ReadBack
 
@@ -63,23 +64,30 @@ def verify_batch(
     outcomes: list[tuple[Outcome, int]] = []
     bad: set[str] = set()
     answers = _read_back(vault, placed)
+    with ledger.catalog.read() as conn:
+        assets = evidence.assets_by_digest(conn, [p.sha256 for p in placed])
     verified_at = stamp(ledger.clock())
     for item, answer in zip(placed, answers, strict=True):
         size = int(item.detail["size"])
         if isinstance(answer, ReadBack) and answer.digest.hex == item.sha256 and answer.size == size:
             detail = {**item.detail, "method": answer.method, "verified_at": verified_at}
-            drafts.append(Draft("asset.stored", item.asset, detail))
-            outcomes.append((Outcome.STORED, size))
+            if item.sha256 in assets:  # an asset already, of which this vault had no replica (any more)
+                drafts.append(Draft("replica.stored", item.asset, detail))
+                drafts.append(facts.sighted(item.asset, item.detail))
+                outcomes.append((Outcome.SIGHTING, size))
+            else:
+                drafts.append(Draft("asset.stored", item.asset, detail))
+                outcomes.append((Outcome.STORED, size))
         else:
             bad.add(item.asset)
             drafts += _mismatch(vault, item, answer)
             outcomes.append((Outcome.FAILED, size))
     for asset, claim in sighted:
         if asset in bad:
-            drafts.append(_failure(claim, "its twin could not be verified"))
+            drafts.append(facts.failed(claim["docking"], claim, "its twin could not be verified"))
             outcomes.append((Outcome.FAILED, int(claim["size"])))
         else:
-            drafts.append(Draft("asset.sighted", asset, dict(claim)))
+            drafts.append(facts.sighted(asset, claim))
             outcomes.append((Outcome.SIGHTING, int(claim["size"])))
     drafts.extend(failed)
     outcomes += [(Outcome.FAILED, int(d.detail["size"])) for d in failed]
@@ -95,15 +103,22 @@ def verify_batch(
     return outcomes
 
 
-_ORDER = {"asset.stored": 0, "asset.sighted": 1, "file.failed": 2, "alarm.raised": 3}
+_ORDER = {"asset.stored": 0, "replica.stored": 1, "asset.sighted": 2, "file.failed": 3, "alarm.raised": 4}
 
 
 def _read_back(vault: Vault, placed: Sequence[Placed]) -> Iterable[ReadBack | StorageError | NotFound]:
     def one(item: Placed) -> ReadBack | StorageError | NotFound:
         try:
             return vault.read_back(item.key)
-        except (StorageError, NotFound) as e:
+        except NotFound as e:
             vault.check()  # a vault that is gone altogether says nothing about single files
+            return e
+        except StorageError:
+            vault.check()
+        try:
+            return vault.read_back(item.key)  # a hiccup of the disk or network must not condemn good bytes
+        except (StorageError, NotFound) as e:
+            vault.check()
             return e
 
     if len(placed) > 1 and all(p.detail["size"] <= _SMALL for p in placed):
@@ -114,20 +129,8 @@ def _read_back(vault: Vault, placed: Sequence[Placed]) -> Iterable[ReadBack | St
     return [one(p) for p in placed]
 
 
-def _failure(claim: Mapping[str, Any], why: str) -> Draft:
-    return Draft(
-        "file.failed", claim["docking"], {k: claim[k] for k in ("volume", "path", "path_b64", "size")} | {"why": why}
-    )
-
-
 def _mismatch(vault: Vault, item: Placed, answer: ReadBack | StorageError | NotFound) -> list[Draft]:
     why = "other bytes came back than were written" if isinstance(answer, ReadBack) else str(answer)
     # Not found: a process that was killed between moving it and recording that has set it aside already.
     then = "" if isinstance(answer, NotFound) else f"; set aside as {vault.set_aside(item.key)}"
-    detail = {
-        "code": "verify-mismatch",
-        "detail": f"{why}{then}",
-        "key": item.key,
-        "sha256": item.sha256,
-    }
-    return [_failure(item.detail, f"not verified: {why}"), Draft("alarm.raised", item.asset, detail)]
+    return facts.unlike(item.key, item.asset, item.detail, item.sha256, why, then)

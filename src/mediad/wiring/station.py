@@ -19,7 +19,7 @@ from mediad.edges.pump import BufferPool
 from mediad.edges.source import SourceSet
 from mediad.edges.vault import LocalVault
 from mediad.errors import CatalogError, Refused
-from mediad.model.custody import Draft
+from mediad.model.custody import FORMAT, Draft
 from mediad.model.evidence import Docking, DockingState, SourceIdentity
 from mediad.model.ids import short_digest, stamped_id
 from mediad.model.layout import safe_name, segment_prefix
@@ -128,7 +128,8 @@ class Station:
         with ledger.catalog.read() as conn:
             station = evidence.station(conn)
         if station is None:
-            ledger.record([Draft("station.founded", self.config.station.id, {"unit": self.config.unit.name})])
+            founded = {"unit": self.config.unit.name, "format": FORMAT}
+            ledger.record([Draft("station.founded", self.config.station.id, founded)])
         elif station.id != self.config.station.id:
             ledger.catalog.close()
             raise Refused(

@@ -96,6 +96,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.String(), nullable=False),
         sa.Column("ended_at", sa.String(), nullable=False),
         sa.Column("provisional", sa.Boolean(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
         sa.Column("recorder", sa.String(), nullable=False),
         sa.Column("officer", sa.String(), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
@@ -177,10 +178,15 @@ def upgrade() -> None:
         sa.Column("birth_ns", sa.BigInteger(), nullable=True),
         sa.Column("device", sa.BigInteger(), nullable=False),
         sa.Column("inode", sa.BigInteger(), nullable=False),
+        sa.Column("docking", sa.String(), nullable=False),
         sa.Column("asset", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
             ["asset"],
             ["asset.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["docking"],
+            ["docking.id"],
         ),
         sa.PrimaryKeyConstraint("source", "volume", "path"),
     )
@@ -208,6 +214,7 @@ def upgrade() -> None:
         sa.Column("version", sa.String(), nullable=True),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("verified_at", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
             ["asset"],
             ["asset.id"],

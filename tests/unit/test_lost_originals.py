@@ -1,0 +1,175 @@
+"""Known means: this vault holds it. What a vault has lost is read and stored again as soon as a recorder still has it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mediad.edges.vault import LocalVault
+from mediad.errors import StorageError
+from mediad.model.evidence import DockingState
+from tests.audit_support import fsck
+from tests.support import MIB, OCTOBER, Site, complaints, make_card, noise
+from tests.unit.test_ingest import FILES, opened_files, outcomes
+
+VIDEO = "DCIM/a.mp4"
+
+
+def original_of(site: Site, name: str) -> Path:
+    """Where the vault keeps the newest replica of a file of the card."""
+    (row,) = site.rows(
+        "SELECT r.key FROM replica r JOIN asset a ON a.id = r.asset WHERE a.path = ? AND r.state = 'healthy'",
+        name.encode(),
+    )
+    return site.vault / row[0]
+
+
+def alarms(site: Site) -> list[str]:
+    return [row[0] for row in site.rows("SELECT code FROM alarm ORDER BY seq")]
+
+
+def remove(path: Path) -> None:
+    path.parent.chmod(0o750)
+    path.unlink()
+    path.parent.chmod(0o550)
+
+
+def cut(path: Path) -> None:
+    path.chmod(0o640)
+    os.truncate(path, 1_000)
+    path.chmod(0o440)
+
+
+@pytest.mark.parametrize("harm", [remove, cut])
+def test_an_original_that_the_vault_has_lost_is_stored_again_from_a_recorder_that_still_has_it(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: object
+) -> None:
+    """Docked again, the same card is read where the vault has lost bytes, and there alone; an alarm tells of the loss."""
+    card = make_card(tmp_path / "card", FILES)
+    site.ingest(card, recorder="R1")
+    lost = original_of(site, VIDEO)
+    harm(lost)  # type: ignore[operator]
+    assert [f.code for f in fsck(site).findings] != []
+    with opened_files(monkeypatch) as seen:
+        again = site.ingest(card, recorder="R1")
+    assert seen == [VIDEO.encode()]
+    assert outcomes(again) == {VIDEO: "sighting", "DCIM/b.jpg": "known", "log.txt": "known"}
+    assert again.state is DockingState.COMPLETE
+    assert original_of(site, VIDEO).read_bytes() == FILES[VIDEO]
+    assert not lost.exists()
+    assert alarms(site) == ["original-lost"]
+    assert [c for c in complaints(site, FILES.values()) if "set-aside" not in c] == []
+    assert [f.code for f in fsck(site).findings] == (["set-aside"] if harm is cut else [])
+
+
+def test_another_recorder_with_the_same_bytes_brings_them_back_as_well(site: Site, tmp_path: Path) -> None:
+    """A sighting counts only of bytes that are there."""
+    site.ingest(make_card(tmp_path / "card", FILES), recorder="R1")
+    remove(original_of(site, VIDEO))
+    again = site.ingest(make_card(tmp_path / "other", {"copy.mp4": FILES[VIDEO]}), recorder="R2")
+    assert outcomes(again) == {"copy.mp4": "sighting"}
+    assert original_of(site, VIDEO).read_bytes() == FILES[VIDEO]
+    assert complaints(site, FILES.values()) == []
+    assert fsck(site).findings == []
+
+
+def test_what_brings_an_original_back_is_read_back_from_the_medium_first(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second copy must be proven like the first; until then the asset has no replica, and the auditor says so."""
+    card = make_card(tmp_path / "card", FILES)
+    site.ingest(card, recorder="R1")
+    remove(original_of(site, VIDEO))
+
+    def unreadable(*_: object) -> object:
+        raise StorageError("the disk does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalVault, "read_back", unreadable)
+        again = site.ingest(card, recorder="R1")
+    assert outcomes(again)[VIDEO] == "failed"
+    assert again.state is DockingState.INCOMPLETE
+    assert site.rows("SELECT state, count(*) FROM replica GROUP BY state ORDER BY state") == [
+        ("healthy", 2),
+        ("lost", 1),
+    ]
+    assert "asset-lost" in [f.code for f in fsck(site).findings]
+    assert outcomes(site.ingest(card, recorder="R1"))[VIDEO] == "sighting"
+    assert {f.code for f in fsck(site).findings} == {"set-aside"}
+
+
+def test_a_hiccup_of_the_disk_does_not_condemn_good_bytes(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that fails once is tried again before anything is set aside."""
+    real, hurt = LocalVault.read_back, set[str]()
+
+    def hiccup(vault: LocalVault, key: str, algorithm: str = "sha256") -> object:
+        if key not in hurt:
+            hurt.add(key)
+            raise StorageError("the disk does not answer")
+        return real(vault, key, algorithm)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalVault, "read_back", hiccup)
+        result = site.ingest(make_card(tmp_path / "card", FILES), recorder="R1")
+    assert result.state is DockingState.COMPLETE
+    assert len(hurt) == len(FILES)
+    assert complaints(site, FILES.values()) == []
+
+
+def test_a_vault_that_becomes_the_first_gets_the_bytes(site: Site, tmp_path: Path) -> None:
+    """Another vault's replica says nothing about this one."""
+    card = make_card(tmp_path / "card", FILES)
+    site.ingest(card, recorder="R1")
+    text = site.config_file.read_text(encoding="utf-8")
+    site.config_file.write_text(text.replace('name = "local"', 'name = "second"').replace("var/vault", "var/second"))
+    again = site.ingest(card, recorder="R1")
+    assert set(outcomes(again).values()) == {"sighting"}
+    stored = {p.read_bytes() for p in (site.root / "var/second/originals").rglob("ast-*")}
+    assert stored == set(FILES.values())
+    assert outcomes(site.ingest(card, recorder="R1")) == dict.fromkeys(FILES, "known")
+
+
+def test_a_catalogue_rebuilt_after_a_loss_is_the_same(site: Site, tmp_path: Path) -> None:
+    """Loss and return are facts: they are in the log, so a rebuild knows them."""
+    card = make_card(tmp_path / "card", FILES)
+    site.ingest(card, recorder="R1")
+    remove(original_of(site, VIDEO))
+    site.ingest(card, recorder="R1")
+    before = site.rows("SELECT * FROM replica ORDER BY asset")
+    assert site.run("rebuild", "--replace").returncode == 0
+    assert site.rows("SELECT * FROM replica ORDER BY asset") == before
+    assert fsck(site).findings == []
+
+
+def test_a_time_far_before_its_docking_does_not_vouch_for_a_file(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that starts anew in 2018 gives the same path, size and time to other footage: such files are read each time."""
+    old = OCTOBER - 8 * 365 * 86_400 * 10**9
+    card = make_card(tmp_path / "card", {"a.mp4": noise(MIB, 1)}, mtime_ns=old)
+    site.ingest(card, recorder="R1")
+    path = card / "a.mp4"
+    with open(path, "r+b") as f:
+        f.write(noise(MIB, 2))
+    os.utime(path, ns=(old, old))
+    with opened_files(monkeypatch) as seen:
+        again = site.ingest(card, recorder="R1")
+    assert seen == [b"a.mp4"]
+    assert outcomes(again) == {"a.mp4": "stored"}
+    assert complaints(site, [noise(MIB, 1), noise(MIB, 2)]) == []
+
+
+def test_a_batch_that_does_not_fit_does_not_hold_back_the_others(site: Site, tmp_path: Path) -> None:
+    """A sparse file claims more than is free, but less than the vault has: what fits is stored, then the docking ends."""
+    free, total = os.statvfs(tmp_path), shutil.disk_usage(tmp_path).total
+    claimed = (free.f_bavail * free.f_frsize + total) // 2
+    card = make_card(tmp_path / "card", {"a.bin": b"", "b.mp4": noise(MIB, 1), "c.jpg": noise(5_000, 2)})
+    os.truncate(card / "a.bin", claimed)
+    result = site.ingest(card, recorder="R1")
+    assert outcomes(result) == {"a.bin": "failed", "b.mp4": "stored", "c.jpg": "stored"}
+    assert result.error is not None
+    assert result.error.code == "vault-full"
+    assert complaints(site, [noise(MIB, 1), noise(5_000, 2)]) == []
