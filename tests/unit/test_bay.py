@@ -4,13 +4,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from mediad import bay
 from mediad.bay import Bays, BoardProgress
 from mediad.edges.board import Board
-from mediad.errors import DeviceError, DeviceGone, MediadError, Stopping, VaultOffline
+from mediad.errors import Busy, DeviceError, DeviceGone, MediadError, Stopping, VaultFull, VaultOffline
+from mediad.model.board import NOT_BACK, NOT_LET_GO, SENTENCES, TOO_EARLY
 from mediad.model.evidence import Counts, DockingState, Outcome, SourceIdentity
 from mediad.model.profile import Profile
 from mediad.model.slots import SlotChange, SlotIdentity, UsbDevice, UsbVolume
@@ -45,6 +47,8 @@ class World:
         self.calls: list[str] = []
         self.results: list[Result | Callable[[], Result]] = []
         self.mount_errors: dict[str, MediadError] = {}
+        self.vault_troubles: list[MediadError] = []
+        self.unmount_errors: list[MediadError] = []
         self.wanted_unknown = True
         self.registered = True
         self.profile: Profile | None = Profile("locked", attach="unlock")
@@ -88,6 +92,8 @@ class World:
 
     def unmount(self, device: UsbDevice) -> None:
         self.calls.append(f"unmount {device.stay}")
+        if self.unmount_errors:
+            raise self.unmount_errors.pop(0)
 
     def power_off(self, device: UsbDevice) -> bool:
         self.calls.append("power off?")
@@ -115,6 +121,10 @@ class World:
         answer = self.results.pop(0) if self.results else result()
         return answer() if callable(answer) else answer
 
+    def vault_trouble(self) -> MediadError | None:
+        self.calls.append("vault?")
+        return self.vault_troubles.pop(0) if self.vault_troubles else None
+
     def finish_open_work(self) -> object:
         self.calls.append("finish open work")
         return None
@@ -126,11 +136,13 @@ class Station:
     def __init__(self, folder: Path) -> None:
         self.world = World()
         self.states: list[tuple[str, str, tuple[str, ...]]] = []
+        self.reached: dict[str, threading.Event] = defaultdict(threading.Event)
         self.board = Board(folder, self._state)
         self.bays = Bays(self.world, self.board)
 
     def _state(self, slot: str, state: str) -> None:
         self.states.append((slot, state, tuple(self.world.calls)))
+        self.reached[state].set()
 
     def plug(self, device: UsbDevice) -> None:
         self.bays.change(SlotChange(device.port, device))
@@ -161,10 +173,31 @@ def station(tmp_path: Path) -> Iterator[Station]:
     made.bays.finish(PATIENCE)
 
 
+class Timer:
+    """A timer that rings when the test says so."""
+
+    made: ClassVar[list["Timer"]] = []
+
+    def __init__(self, _seconds: float, act: Callable[..., None], args: tuple[object, ...]) -> None:
+        self.daemon = False
+        self.ring = lambda: act(*args)
+        self.made.append(self)
+
+    def start(self) -> None: ...
+
+
+@pytest.fixture
+def timers(monkeypatch: pytest.MonkeyPatch) -> list[Timer]:
+    monkeypatch.setattr(Timer, "made", [])
+    monkeypatch.setattr(bay.threading, "Timer", Timer)
+    return Timer.made
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once."""
     monkeypatch.setattr(bay, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(bay, "UNMOUNT_SECONDS", 0.0)
 
 
 def held(gate: threading.Event, answer: Result | None = None) -> Callable[[], Result]:
@@ -274,15 +307,100 @@ def test_a_recorder_pulled_between_the_last_file_and_the_word_leaves_a_free_slot
     assert "safe" not in station.went()
 
 
-def test_a_pull_during_power_off_never_leaves_safe_on_an_empty_slot(station: Station) -> None:
+def test_a_pull_during_a_power_off_that_fails_leaves_a_free_slot(station: Station) -> None:
     def pulled(_device: UsbDevice) -> bool:
         station.pull()
-        return True
+        raise DeviceGone("it left")
 
     station.world.power_off = pulled  # type: ignore[method-assign]
     station.plug(device())
     station.settle()
-    assert station.state != "safe"
+    assert station.state == "idle"
+    assert "attention" not in station.went(), "nothing was lost by it"
+
+
+def test_a_recorder_that_is_gone_before_the_watcher_has_seen_it_is_told_until_the_next_one_comes(
+    station: Station,
+) -> None:
+    """Reading fails at once, the port needs a moment to settle: the second news must not wipe out the first."""
+    station.world.results = [result(DeviceGone("the recorder was taken away"))]
+    station.plug(device("1"))
+    station.settle()
+    station.pull()
+    assert (station.state, station.why) == ("attention", TOO_EARLY)
+    station.plug(device("2"))
+    station.settle()
+    assert station.state == "safe"
+
+
+def test_a_recorder_that_vanishes_while_it_is_mounted_was_taken_too_early(station: Station) -> None:
+    station.world.mount_errors = {"/dev/sdb1": DeviceGone("it left the bus")}
+    station.plug(device())
+    station.settle()
+    assert (station.state, station.why) == ("attention", TOO_EARLY)
+
+
+def test_nothing_is_shown_of_a_docking_whose_recorder_has_left(station: Station) -> None:
+    """The session notices it later than the port: what it goes on to say must not put the slot back to copying."""
+    gate, progress = threading.Event(), []
+
+    def dock(device: UsbDevice, *args: object) -> Result:
+        progress.append(args[2])
+        station.world.docked[device.stay].set()
+        assert gate.wait(PATIENCE)
+        args[2].begin(9, 9)  # type: ignore[attr-defined]
+        args[2].paused(VaultFull("full"))  # type: ignore[attr-defined]
+        args[2].paused(None)  # type: ignore[attr-defined]
+        return result(DeviceGone("gone"))
+
+    station.world.dock = dock  # type: ignore[method-assign, assignment]
+    station.plug(device())
+    assert station.world.docked["1"].wait(PATIENCE)
+    station.pull()
+    gate.set()
+    station.settle()
+    assert station.went()[-1] in ("attention", "idle")
+    assert "copying" not in station.went()
+
+
+def test_another_device_in_the_place_of_a_safe_recorder_is_not_called_safe_for_a_moment(station: Station) -> None:
+    """Swapped within the time that a port takes to settle, so that its leaving is never told; a mouse says nothing of itself."""
+    station.plug(device("1"))
+    station.settle()
+    station.world.profile = None
+    station.plug(device("2", kind="control"))
+    assert station.state == "idle"
+    assert station.board.view(PORT).recorder == ""
+    gate = threading.Event()
+    station.world.results = [held(gate)]
+    station.plug(device("3"))
+    assert station.state in ("detecting", "copying")
+    gate.set()
+    station.settle()
+
+
+def test_a_late_partition_takes_back_the_word_at_once(station: Station) -> None:
+    station.plug(device("1", volume("/dev/sdb1")))
+    station.settle()
+    assert station.state == "safe"
+    gate = threading.Event()
+    station.world.results = [held(gate)]
+    station.plug(device("1", volume("/dev/sdb1"), volume("/dev/sdb2")))
+    assert station.state in ("detecting", "copying")
+    gate.set()
+    station.settle()
+    assert station.state == "safe"
+
+
+def test_a_card_pulled_out_of_its_reader_in_the_middle_calls_for_attention(station: Station) -> None:
+    gate = threading.Event()
+    station.world.results = [held(gate, result(DeviceGone("no medium")))]
+    station.plug(device("1"))
+    assert station.world.docked["1"].wait(PATIENCE)
+    station.plug(UsbDevice(PORT, "storage", "X", "v", "m", "1", "2", 1, 5, (), "1.1"))
+    gate.set()
+    station.settle()
+    assert (station.state, station.why) == ("attention", TOO_EARLY)
 
 
 def test_a_second_stay_waits_until_the_first_has_unmounted(station: Station) -> None:
@@ -380,30 +498,41 @@ def test_a_recorder_that_cannot_be_unlocked_calls_for_attention(station: Station
     station.world.unlock_error = DeviceError("the password is wrong")
     station.plug(device(kind="control"))
     station.settle()
-    assert (station.state, station.why) == ("attention", "the password is wrong")
+    assert (station.state, station.why) == ("attention", f"{SENTENCES['device']} the password is wrong")
 
 
 def test_an_unlocked_recorder_that_does_not_come_back_calls_for_attention(
-    station: Station, monkeypatch: pytest.MonkeyPatch
+    station: Station, timers: list[Timer]
 ) -> None:
-    told = threading.Event()
-    station.board.show = watched(station.board, "attention", told)  # type: ignore[method-assign]
-    monkeypatch.setattr(bay, "DISK_SECONDS", 0.0)
     station.plug(device(kind="control"))
-    assert told.wait(PATIENCE)
-    assert "did not come back" in station.why
+    station.settle()
+    station.pull()
+    timers[0].ring()
+    assert (station.state, station.why) == ("attention", NOT_BACK)
 
 
-def watched(board: Board, state: str, told: threading.Event) -> Callable[..., None]:
-    """The board's ``show``, which also tells when a state is shown."""
-    show = board.show
+def test_the_patience_for_one_recorder_is_not_that_for_the_next(station: Station, timers: list[Timer]) -> None:
+    """The first was unlocked and taken away; the second has only just been unlocked when the first one's time is over."""
+    for stay in ("1", "2"):
+        station.plug(device(stay, kind="control"))
+        station.settle()
+    timers[0].ring()
+    assert station.state == "unlocking"
+    timers[1].ring()
+    assert station.state == "attention"
 
-    def showing(view: object) -> None:
-        show(view)  # type: ignore[arg-type]
-        if view.state == state:  # type: ignore[attr-defined]
-            told.set()
 
-    return showing
+def test_a_recorder_taken_away_while_it_cannot_be_unlocked_does_not_stay_unlocking(station: Station) -> None:
+    """Leaving the bus is what an unlocked recorder does; this one was not."""
+
+    def pulled(_device: UsbDevice, _profile: Profile) -> SlotIdentity:
+        station.pull()
+        raise DeviceError("it does not answer")
+
+    station.world.unlock = pulled  # type: ignore[method-assign]
+    station.plug(device(kind="control"))
+    station.settle()
+    assert (station.state, station.why) == ("attention", "记录仪或存储卡出错，请重新插入 it does not answer")
 
 
 # --- who is not known -------------------------------------------------------------------------------------------------
@@ -452,15 +581,59 @@ def test_a_vault_that_cannot_even_take_the_record_is_waited_for(station: Station
     assert station.world.calls.count("finish open work") == 1
 
 
+@pytest.mark.usefixtures("impatient")
+def test_the_recorder_is_not_listed_again_before_the_vault_is_back(station: Station) -> None:
+    station.world.results = [result(VaultOffline("away"))]
+    station.world.vault_troubles = [VaultOffline("still away"), VaultOffline("and still")]
+    station.plug(device())
+    station.settle()
+    calls = [c for c in station.world.calls if c in ("vault?", "dock REC-1 ['1']")]
+    assert calls == ["dock REC-1 ['1']", "vault?", "vault?", "vault?", "dock REC-1 ['1']"]
+    assert station.state == "safe"
+
+
+def test_each_try_is_waited_for_twice_as_long_as_the_one_before_up_to_five_minutes(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def hurried(_run: object, seconds: float) -> bool:
+        waits.append(seconds)
+        return False
+
+    monkeypatch.setattr(station.bays, "_hurried", hurried)
+    station.world.results = [result(VaultOffline("away"))] * 7
+    station.world.vault_troubles = [VaultOffline("still")]  # looking at the vault costs nothing
+    station.plug(device())
+    station.settle()
+    assert waits == [15, 15, 30, 60, 120, 240, 300, 300]
+
+
 def test_a_recorder_taken_while_it_waits_for_the_vault_does_not_keep_the_next_one_waiting(station: Station) -> None:
-    told = threading.Event()
-    station.board.show = watched(station.board, "attention", told)  # type: ignore[method-assign]
     station.world.results = [result(VaultOffline("the vault is away"))]
     station.plug(device("1"))
-    assert told.wait(PATIENCE)
+    assert station.reached["attention"].wait(PATIENCE)
     station.plug(device("2"))
     assert station.bays.finish(bay.RETRY_SECONDS / 2)
     assert station.state == "safe"
+
+
+def test_a_late_partition_does_not_wait_for_the_vault_with_the_first(station: Station) -> None:
+    station.world.results = [result(VaultOffline("the vault is away"))]
+    station.plug(device("1", volume("/dev/sdb1")))
+    assert station.reached["attention"].wait(PATIENCE)
+    station.plug(device("1", volume("/dev/sdb1"), volume("/dev/sdb2")))
+    assert station.bays.finish(bay.RETRY_SECONDS / 2)
+    assert station.state == "safe"
+
+
+def test_stopping_does_not_wait_for_the_vault(station: Station) -> None:
+    station.world.results = [result(VaultOffline("the vault is away"))]
+    station.plug(device("1"))
+    assert station.reached["attention"].wait(PATIENCE)
+    station.world.stop.set()
+    assert station.bays.finish(bay.RETRY_SECONDS / 2)
+    assert station.state == "attention"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -485,18 +658,60 @@ def test_files_that_failed_call_for_attention_though_the_docking_ended(station: 
     station.world.results = [result(failed=3)]
     station.plug(device())
     station.settle()
-    assert (station.state, station.why) == ("attention", "3 files could not be taken")
+    assert (station.state, station.why) == ("attention", "有文件未能采集 3 files could not be taken")
     assert "power off?" not in station.world.calls
 
 
-def test_a_recorder_that_stays_mounted_is_not_called_safe(station: Station) -> None:
-    def stuck(_device: UsbDevice) -> None:
-        raise DeviceError("/dev/sdb1 is still mounted")
-
-    station.world.unmount = stuck  # type: ignore[method-assign]
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("trouble", [Busy("target is busy"), DeviceError("/dev/sdb1 is still mounted")])
+def test_a_recorder_that_stays_mounted_is_not_called_safe_until_it_is_let_go(
+    station: Station, trouble: MediadError
+) -> None:
+    """Only unmounting is tried again, not the docking."""
+    station.world.unmount_errors = [trouble] * 3
     station.plug(device())
     station.settle()
-    assert (station.state, station.why) == ("attention", "/dev/sdb1 is still mounted")
+    assert station.went() == ["detecting", "copying", "attention", "safe"]
+    assert station.world.calls == ["mount /dev/sdb1", "dock REC-1 ['1']", *["unmount 1"] * 4, "power off?"]
+
+
+def test_while_something_holds_a_recorder_the_slot_says_so_and_stopping_ends_that(station: Station) -> None:
+    station.world.unmount_errors = [Busy("target is busy")] * 9
+    station.plug(device())
+    assert station.reached["attention"].wait(PATIENCE)
+    assert station.why == "正被占用，稍后自动重试 target is busy"
+    station.world.stop.set()
+    station.settle()
+    assert station.state == "attention"
+    assert "safe" not in station.went()
+
+
+def test_a_recorder_held_by_something_may_be_taken_all_the_same_and_frees_its_slot(station: Station) -> None:
+    station.world.unmount_errors = [Busy("target is busy")] * 2
+    station.plug(device())
+    assert station.reached["attention"].wait(PATIENCE)
+    station.pull()
+    station.settle()
+    assert station.state == "idle"
+    assert station.world.calls[-1] == "unmount 1", "its dead mount is taken away"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_recorder_waits_for_the_one_before_it_but_not_without_a_word(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an MTP recorder whose file system hangs until its unit is killed."""
+    monkeypatch.setattr(bay, "LET_GO_SECONDS", 0.0)
+    gate = threading.Event()
+    station.world.results = [held(gate)]
+    station.plug(device("1"))
+    assert station.world.docked["1"].wait(PATIENCE)
+    station.plug(device("2"))
+    assert station.reached["attention"].wait(PATIENCE)
+    assert station.why == NOT_LET_GO
+    gate.set()
+    station.settle()
+    assert station.state == "safe"
 
 
 def test_a_fault_of_the_program_calls_for_attention_and_the_slot_goes_on(station: Station) -> None:
@@ -515,10 +730,10 @@ def test_a_fault_of_the_program_calls_for_attention_and_the_slot_goes_on(station
 
 def test_a_full_vault_shows_pause_and_then_goes_on(tmp_path: Path) -> None:
     board = Board(tmp_path)
-    progress = BoardProgress(board, PORT)
+    progress = BoardProgress(lambda make: board.change(PORT, make))
     progress.begin(1, 10)
-    progress.paused(VaultOffline("full"))
-    assert (board.view(PORT).state, board.view(PORT).why) == ("paused", "full")
+    progress.paused(VaultFull("full"))
+    assert (board.view(PORT).state, board.view(PORT).why) == ("paused", f"{SENTENCES['vault-full']} full")
     progress.paused(None)
     assert (board.view(PORT).state, board.view(PORT).why) == ("copying", "")
 
@@ -542,3 +757,44 @@ def test_a_recorder_that_cannot_be_powered_off_is_safe_all_the_same(station: Sta
     station.plug(device())
     station.settle()
     assert station.state == "safe"
+
+
+def test_a_recorder_without_power_is_safe_to_take_until_the_next_one_comes(station: Station) -> None:
+    """Powered off, it leaves the bus, but not its slot."""
+
+    def off(_device: UsbDevice) -> bool:
+        station.pull()
+        return True
+
+    station.world.power_off = off  # type: ignore[method-assign]
+    station.plug(device("1"))
+    station.settle()
+    station.pull()
+    assert (station.state, station.board.view(PORT).recorder) == ("safe", "REC-1")
+    assert "attention" not in station.went()
+    gate = threading.Event()
+    station.world.results = [held(gate)]
+    station.plug(device("2", serial="REC-2"))
+    assert station.state != "safe"
+    gate.set()
+    station.settle()
+    assert station.board.view(PORT).recorder == "REC-2"
+
+
+@pytest.mark.parametrize("powered_off", [True, False])
+def test_a_partition_that_shows_up_while_power_is_cut_is_docked_before_the_slot_says_safe(
+    station: Station, powered_off: bool
+) -> None:
+    late = [device("1", volume("/dev/sdb1"), volume("/dev/sdb2"))]
+
+    def off(_device: UsbDevice) -> bool:
+        if late:
+            station.plug(late.pop())
+        return powered_off
+
+    station.world.power_off = off  # type: ignore[method-assign]
+    station.plug(device("1", volume("/dev/sdb1")))
+    station.settle()
+    station.settle()
+    assert station.went().count("safe") == 1
+    assert "dock REC-1 ['1', '2']" in next(calls for _, state, calls in station.states if state == "safe")

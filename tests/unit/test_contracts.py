@@ -74,6 +74,7 @@ TAKES_AWAY = {"unlink", "rmtree", "rmdir", "remove", "removedirs", "ftruncate", 
 MAY_TAKE_AWAY = {
     "catalog/db.py:migrate": "what a killed creation of a catalogue left",
     "catalog/swap.py:discard": "a catalogue that a rebuild did not finish",
+    "edges/board.py:Board._write": "the slot board, when it cannot be replaced",
     "edges/files.py:_nameless": "its own temporary file",
     "edges/vault.py:StagedBatch.drop": "a file of a batch in staging",
     "edges/vault.py:StagedBatch.seal": "an earlier sidecar in staging",

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,14 +24,14 @@ from mediad.cli.paint import SCHEMES, Row, Terminal, cut, wrap
 from mediad.cli.screen import Page, grid
 from mediad.cli.tile import BREAKS, SHORT, Tile
 from mediad.edges import glyphs
-from mediad.edges.board import Board
-from mediad.model.board import WORDS, SlotState, SlotView
+from mediad.edges.board import Board, read_board
+from mediad.model.board import TOO_EARLY, WORDS, SlotState, SlotView
 from tests.support import Site
 
 STATES: list[SlotState] = ["safe", "copying", "attention", "idle", "detecting", "unlocking", "paused"]
 FULL = Terminal(shades=True, chinese=True)
 CONSOLE = Terminal(shades=False, chinese=False)
-WHY = "it was taken out too early: dock it again 拔出过早，请重新插入"
+WHY = TOO_EARLY
 
 
 def slot(n: int, state: SlotState, **more: Any) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def test_a_safe_slot_says_how_many_files_were_taken(no_font: None) -> None:
 
 
 def test_the_stations_message_is_a_red_banner() -> None:
-    rows = page(board(4, "vault local is offline 储存器故障")).rows(120, 40)
+    rows = page(board(4, "储存器故障 vault local is offline")).rows(120, 40)
     red = [row for row in rows if "储存器故障" in "".join(s.text for s in row)]
     assert red
     assert all(s.style and s.style.bgcolor and s.style.bgcolor.triplet == SCHEMES["attention"].ground for s in red[0])
@@ -165,6 +166,54 @@ def test_without_a_running_daemon_the_whole_screen_says_so(shown: dict[str, Any]
     assert "not run" in said
     assert "1号" not in said, "an old board is no answer"
     assert (shown or {}).get("message", "") in said
+
+
+def test_a_board_that_is_old_is_not_shown(no_font: None) -> None:
+    """Its daemon runs, but cannot write it: what it says of a slot may have been true once."""
+    shown = Page("大连金普新区卫生健康局", "hq-01", board(3), "14:05", FULL, silent=True)
+    said = text(shown.rows(80, 24))
+    assert "接口情况不明" in said
+    assert "no news" in said
+    assert "可取走" not in said and "1号" not in said
+
+
+def test_a_screen_asks_again_and_again_whether_its_board_is_young(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    Board(site.config.runtime).show(SlotView("usb:1", state="safe"))
+    drawings: list[bool] = []
+    looks = itertools.count()
+
+    def young(_board: object) -> bool:
+        if (look := next(looks)) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return look < 2
+
+    monkeypatch.setattr(screen, "Console", console(lambda shown: drawings.append(shown.silent)))
+    monkeypatch.setattr(screen, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(screen, "datetime", Noon)
+    screen.watch_board("u", "s", lambda: read_board(site.config.runtime), stamp=lambda: 1, young=young)
+    assert drawings == [False, True]
+
+
+def console(drawn: Callable[[Page], None]) -> type:
+    """A terminal that only notes what is drawn on it."""
+
+    class Screen:
+        def __enter__(self) -> "Screen":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return
+
+        def update(self, page: Page) -> None:
+            drawn(page)
+
+    class Console:
+        is_terminal, is_dumb_terminal, color_system, size = True, False, "truecolor", (80, 24)
+
+        def screen(self, **_: object) -> Screen:
+            return Screen()
+
+    return Console
 
 
 def test_without_slots_it_asks_for_a_recorder(no_font: None) -> None:
@@ -316,45 +365,30 @@ def test_the_screen_follows_the_board_and_gives_the_terminal_back(site: Site, nu
 
 
 def test_an_unchanged_board_is_not_drawn_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten looks at an unchanged board, and one at a changed one: two pictures, two reads."""
+    """Looks at an unchanged board, one that was only written again, and one that says something else: two pictures."""
     shown = Board(site.config.runtime)
     shown.show(SlotView("usb:1", state="safe"))
     drawings: list[str] = []
     looks = itertools.count()
     reads: list[int] = []
 
-    class Screen:
-        def __enter__(self) -> "Screen":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            return
-
-        def update(self, page: Page) -> None:
-            drawings.append(page.board["slots"][0]["state"] if page.board else "none")
-
-    class Console:
-        is_terminal, is_dumb_terminal, color_system, size = True, False, "truecolor", (80, 24)
-
-        def screen(self, **_: object) -> Screen:
-            return Screen()
-
     def stamp() -> object:
         look = next(looks)
-        if look == 20:
+        if look == 30:
             os.kill(os.getpid(), signal.SIGTERM)
-        return "before" if look < 10 else "after"
+        return look // 10
 
     def read() -> dict[str, Any]:
+        body = json.loads((site.config.runtime / "slots.json").read_bytes())
         reads.append(1)
-        return json.loads((site.config.runtime / "slots.json").read_bytes())  # type: ignore[no-any-return]
+        return {**body, "beat": len(reads), "message": "" if len(reads) < 3 else "changed"}
 
-    monkeypatch.setattr(screen, "Console", Console)
+    monkeypatch.setattr(screen, "Console", console(lambda page: drawings.append((page.board or {})["message"])))
     monkeypatch.setattr(screen, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(screen, "datetime", Noon)
     screen.watch_board("u", "s", read, stamp=stamp)
-    assert drawings == ["safe", "safe"]
-    assert len(reads) == 2
+    assert drawings == ["", "changed"]
+    assert len(reads) == 4
 
 
 class Noon:

@@ -43,9 +43,11 @@ def watch_board(
     *,
     stamp: Callable[[], object] = object,
     runs: Callable[[Mapping[str, Any]], bool] = lambda _board: True,
+    young: Callable[[Mapping[str, Any]], bool] = lambda _board: True,
     zone: tzinfo | None = None,
 ) -> None:
-    """Show the board until Ctrl-C or SIGTERM. ``stamp`` changes with the file, ``runs`` says whether the board's daemon runs.
+    """Show the board until Ctrl-C or SIGTERM. ``stamp`` changes with the file, ``runs`` says whether the board's daemon runs, and
+    ``young`` whether it has written it lately: an old board may call a slot safe that no longer is.
 
     Raises UsageError without a terminal.
     """
@@ -56,7 +58,7 @@ def watch_board(
     seen: object = None
     shown: object = None
     board: dict[str, Any] | None = None
-    running, polls = True, 0
+    running, silent, polls = True, False, 0
     with _asked_to_stop() as stop, console.screen(hide_cursor=True) as screen:
         while not stop.is_set():
             now = stamp()
@@ -65,12 +67,14 @@ def watch_board(
                 polls = 0
             if polls % ALIVE_EVERY == 0:
                 running = board is not None and runs(board)
+                silent = board is not None and not young(board)
             polls += 1
             clock = datetime.now(zone).strftime("%H:%M")
-            state = (seen if board is not None else None, running, clock, console.size)
+            news = None if board is None else {**board, "beat": 0}
+            state = (news, running, silent, clock, console.size)
             if state != shown:
                 shown = state
-                screen.update(Page(unit, station, board, clock, terminal, running=running))
+                screen.update(Page(unit, station, board, clock, terminal, running=running, silent=silent))
             stop.wait(POLL_SECONDS)
 
 
@@ -100,6 +104,7 @@ class Page:
     clock: str
     terminal: Terminal
     running: bool = True
+    silent: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or console.height
@@ -113,7 +118,7 @@ class Page:
         board = self.board or {"message": "", "slots": []}
         head = self._head(width, height)
         message = str(board.get("message") or "")
-        if self.board is None or not self.running:
+        if self.board is None or not self.running or self.silent:
             return head + self._notice(width, height - len(head), message)
         head += self._banner(message, width, height)
         slots = [s for s in board["slots"] if not s["port"].startswith(FOLDER)]
@@ -172,8 +177,10 @@ class Page:
         return rows
 
     def _notice(self, width: int, height: int, message: str) -> list[Row]:
-        """No board, or one that nobody writes any more."""
+        """No board, one that nobody writes any more, or one that is old."""
         why = message or self.terminal.words("请叫管理员", "call the administrator: systemctl status mediad")
+        if self.board is not None and self.running:
+            return self._large("attention", "接口情况不明", "no news of the slots", why, width, height)
         english = "the station's program is not running" if self.board else "the station's program has not run yet"
         return self._large("attention", "采集程序未运行", english, why, width, height)
 

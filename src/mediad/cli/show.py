@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def status(as_json: AsJson = False) -> None:
     """Show sums, open dockings, alarms, and the vault's space."""
     from mediad.catalog import evidence, work
-    from mediad.edges.board import read_board
+    from mediad.edges.board import known_board
     from mediad.wiring.look import vault_state
 
     config = common.load_config()
@@ -39,7 +39,7 @@ def status(as_json: AsJson = False) -> None:
             for r in evidence.open_dockings(conn)
         ]
         unmirrored = work.unmirrored(conn, config.vault[0].name)
-    board = read_board(config.runtime) or {"slots": [], "message": ""}
+    board = known_board(config.runtime)
     alarms += [
         {"at": None, "code": f"slot-{s['state']}", "subject": s["name"] or s["port"], "detail": s["why"]}
         for s in board["slots"] if s["state"] in ("attention", "paused")

@@ -24,7 +24,7 @@ def slots(
     """Show what is on each slot."""
     if context.invoked_subcommand is not None:
         return
-    from mediad.edges.board import daemon_runs, read_board, stamp
+    from mediad.edges.board import daemon_runs, is_young, known_board, read_board, stamp
 
     config = common.load_config()
     if watch:
@@ -36,18 +36,20 @@ def slots(
             lambda: read_board(config.runtime),
             stamp=lambda: stamp(config.runtime),
             runs=daemon_runs,
+            young=is_young,
             zone=config.unit.zone,
         )
         return
-    board = read_board(config.runtime) or {"message": "the daemon has not run yet", "slots": []}
+    board = known_board(config.runtime)
     if as_json:
         common.print_json(board)
         return
-    if board["message"]:
-        print(board["message"])
+    for said in (board["news"], board["message"]):
+        if said:
+            print(said)
     for slot in board["slots"]:
         print(line(slot))
-    if not board["slots"]:
+    if not board["slots"] and not board["news"]:
         print("没有接口 no slots yet: dock a recorder, or teach one with `mediad slots teach NAME`")
 
 

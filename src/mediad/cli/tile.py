@@ -23,6 +23,7 @@ BREAKS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "请叫管理员": (("请叫管理员",), ("请叫", "管理员")),
     "暂停 请叫管理员": (("暂停", "请叫管理员"), ("暂停", "请叫", "管理员"), ("暂停 请叫管理员",)),
     "采集程序未运行": (("采集程序未运行",), ("采集程序", "未运行")),
+    "接口情况不明": (("接口情况不明",), ("接口情况", "不明")),
     "请插入执法记录仪": (("请插入执法记录仪",), ("请插入", "执法记录仪")),
 }
 """How large words may be broken into lines."""
@@ -52,9 +53,9 @@ def _minutes(slot: Slot, t: Terminal) -> list[str]:
 
 
 def why_lines(text: str, width: int, most: int) -> list[str]:
-    """The sentence for the administrator, its Chinese part first."""
-    english, chinese = re.fullmatch(r"([^\u2e80-\uffff]*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    first = wrap(chinese.strip(), width, most)
+    """The sentence for the administrator: its Chinese part, then the English one on a line of its own."""
+    chinese, english = re.fullmatch(r"((?:[\u2e80-\uffff]\S*)?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    first = wrap(chinese, width, most)
     return first + (wrap(english.strip(), width, most - len(first)) if most > len(first) else [])
 
 

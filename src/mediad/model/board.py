@@ -1,7 +1,10 @@
 """What the station's screen says of each slot: Chinese first, for the person who stands before it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
+
+from mediad.errors import MediadError
 
 SlotState = Literal["idle", "detecting", "unlocking", "copying", "safe", "attention", "paused"]
 
@@ -15,6 +18,31 @@ WORDS: Final[dict[SlotState, tuple[str, str]]] = {
     "paused": ("暂停 请叫管理员", "paused, call the administrator"),
 }
 """The words of each state, Chinese and English."""
+
+SENTENCES: Final[Mapping[str, str]] = {
+    "usage": "命令用法有误", "config": "配置有误", "not-found": "找不到所要的内容", "refused": "设置或权限不允许",
+    "storage": "储存器或目录读写出错", "vault-full": "储存器已满，腾出空间后自动继续", "catalog-full": "目录所在磁盘已满",
+    "vault-offline": "储存器未接好，接好后自动继续", "integrity": "数据核对不符，请保持原样",
+    "key-conflict": "储存器中的文件被改动，请保持原样", "chain-forked": "流转记录不一致，请保持原样",
+    "catalogue-behind-mirror": "目录比储存器旧，请保持原样", "segment-broken": "流转记录损坏", "chain-gap": "流转记录有缺失",
+    "chain-link": "流转记录前后不接", "chain-hash": "流转记录被改动", "chain-station": "流转记录属于另一台采集站",
+    "vault-other": "接上的是另一个储存器", "catalog": "目录无法使用", "catalogue-missing": "目录丢失",
+    "device": "记录仪或存储卡出错，请重新插入", "device-gone": "拔出过早，请重新插入", "source": "有文件无法读取，请重新插入",
+    "source-open": "有文件无法打开，请重新插入", "source-read": "读取出错，存储卡可能损坏",
+    "source-changed": "文件仍在变化，请停止录像后重新插入", "source-not-folder": "这不是文件夹",
+    "busy": "正被占用，稍后自动重试", "stopping": "采集程序正在停止，请稍后重新插入", "files-failed": "有文件未能采集",
+    "part-stopped": "采集程序的一部分已停止", "unexpected": "采集程序出错", "error": "出错",
+}  # fmt: skip
+"""What an error says on the screen, by its code, without a space in it: behind the first one comes its English sentence."""
+
+TOO_EARLY: Final = SENTENCES["device-gone"] + " it was taken out too early: dock it again"
+NOT_BACK: Final = "已解锁，但没有作为磁盘出现，请拔下重新插入 it was unlocked but did not come back as a disk"
+NOT_LET_GO: Final = "上一台记录仪尚未放开，请稍候 the recorder before this one is still being let go of"
+
+
+def sentence(error: MediadError) -> str:
+    """What the screen says of an error: Chinese first, then the error's own words."""
+    return f"{SENTENCES.get(error.code, SENTENCES['error'])} {error.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +85,22 @@ class SlotView:
     def freed(self) -> "SlotView":
         """The same slot with nothing in it."""
         return SlotView(self.port, self.name)
+
+    def came(self) -> "SlotView":
+        """The same slot with something in it of which nothing is known yet."""
+        return SlotView(self.port, self.name, "detecting")
+
+    def attention(self, why: str, *, docking: str = "") -> "SlotView":
+        """The same slot, where a person is needed."""
+        return self.but(state="attention", why=why, docking=docking)
+
+    def left(self) -> "SlotView":
+        """The same slot after what was in it has left."""
+        if self.state == "unlocking" or self.why == TOO_EARLY:
+            return self  # an unlocked recorder comes back as a disk; what was told once must not vanish unread
+        if self.state in ("safe", "idle", "attention") or not self.recorder:
+            return self.freed()
+        return self.attention(TOO_EARLY)
 
     def but(self, **changes: object) -> "SlotView":
         """The same slot with some fields changed."""

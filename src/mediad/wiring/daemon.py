@@ -68,11 +68,12 @@ def run_daemon(config: Config) -> None:
 
     log = structlog.get_logger()
     hook = Hook(config.devices.hook, on_problem=lambda text: log.warning("hook failed", why=text))
-    board = Board(config.runtime, hook.tell)
+    board = Board(config.runtime, hook.tell, lambda text: log.error("no screen", why=text))
+    board.start()
     try:
         station = Station(config, wait_for_space=True)
     except StorageError as e:
-        board.say(f"{e.message} 储存器或目录故障，请叫管理员")
+        board.say(f"储存器或目录故障，请叫管理员 {e.message}")
         raise
     board.say("")
     with station.ledger.catalog.read() as conn:
@@ -99,4 +100,5 @@ def run_daemon(config: Config) -> None:
     log.info("http", address=address)
     http = parts.HttpPart(lambda: (run, stop))
     daemon.run(station, [http, *running], systemd.notify, systemd.watchdog_seconds())
+    board.stop()
     hook.flush(5.0)

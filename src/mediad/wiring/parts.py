@@ -12,7 +12,7 @@ from mediad.edges.board import Board
 from mediad.edges.folders import FolderReady, FolderWatcher
 from mediad.edges.usb import UsbWatcher
 from mediad.errors import MediadError
-from mediad.model.board import SlotView
+from mediad.model.board import SlotView, sentence
 from mediad.wiring.docking import dock_folder
 from mediad.wiring.station import Station
 from mediad.wiring.usb import UsbWorld
@@ -94,7 +94,7 @@ class FolderPart:
 
     def _dock(self, ready: FolderReady) -> None:
         port = f"folder:{self._folder.name}"
-        progress = BoardProgress(self._board, port)
+        progress = BoardProgress(lambda make: self._board.change(port, make))
         self._board.show(SlotView(port, self._folder.name, recorder=self._folder.name))
         error: MediadError | None = None
         try:
@@ -111,7 +111,7 @@ class FolderPart:
         view = SlotView(port, self._folder.name, recorder=self._folder.name)
         if error is not None and not self._stopping:
             _log.error("folder needs a person", folder=self._folder.name, code=error.code, why=error.message)
-            view = view.but(state="attention", why=error.message)
+            view = view.attention(sentence(error))
             self._watcher.again(ready, self._next_delay(ready, error))
         self._board.show(view)
 

@@ -79,6 +79,15 @@ class UsbWorld:
     def present(self, device: UsbDevice) -> bool:
         return self._watcher.present(device, _PULL_GRACE_SECONDS)
 
+    def vault_trouble(self) -> MediadError | None:
+        """Why nothing can be stored now, asked without looking at any recorder; None if it can."""
+        try:
+            self._station.vault.check()
+            self._station.vault.check_writable()
+        except MediadError as e:
+            return e
+        return None
+
     def dock(
         self,
         device: UsbDevice,
