@@ -91,8 +91,15 @@ class Truth:
         return Path("/media")
 
     def unmount(self, device: UsbDevice) -> None:
-        if self.present(device):
-            self.ask("unmount", device)
+        try:
+            if self.present(device):
+                self.ask("unmount", device)
+        except DeviceGone:
+            self._is_unmounted(device)
+            raise
+        self._is_unmounted(device)
+
+    def _is_unmounted(self, device: UsbDevice) -> None:
         if device in self.complete:
             self.whole.add(device)
 
