@@ -61,9 +61,7 @@ def _attack(forge: Forge, scene: Scene, root: Path, mode: str, at: int) -> list[
         answer = json.loads((root / "stdout").read_text())
         if again == 2 and {f["outcome"] for f in answer["files"]} != {"known"}:
             wrong.append(f"not known at the second clean run: {answer['files']}")
-        wrong += [
-            f"clean run {again}: {w}" for w in complaints(site, scene.wanted) if "set-aside/" not in w or mode == "kill"
-        ]
+        wrong += [f"clean run {again}: {w}" for w in complaints(site, scene.wanted)]
         after = _states(site)
         for docking in given:
             expected = handed.get(docking, "interrupted")
@@ -75,8 +73,6 @@ def _attack(forge: Forge, scene: Scene, root: Path, mode: str, at: int) -> list[
                     wrong.append(f"{docking} is continued by {follows}")
     status = forge.run(site, "fsck", "--json")
     found = json.loads((root / "stdout").read_text() or '{"findings": ["no answer"]}')["findings"]
-    if mode != "kill":  # bytes that could not be read back are kept aside, and fsck says so until a person has looked
-        found = [f for f in found if f["code"] != "set-aside"]
     wrong += [f"fsck ({status}): {f}" for f in found]
     shutil.rmtree(root)
     return [f"{mode} at {call}: {w}" for w in wrong]
