@@ -1,11 +1,13 @@
 """Known means: this vault holds it. What a vault has lost is read and stored again as soon as a recorder still has it."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from mediad.edges import pump
 from mediad.edges.vault import LocalVault
 from mediad.errors import StorageError
 from mediad.model.evidence import DockingState
@@ -103,16 +105,16 @@ def test_a_hiccup_of_the_disk_does_not_condemn_good_bytes(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read that fails once is tried again before anything is set aside."""
-    real, hurt = LocalVault.read_back, set[str]()
+    real, hurt = pump.read_back, set[Path]()
 
-    def hiccup(vault: LocalVault, key: str, algorithm: str = "sha256") -> object:
-        if key not in hurt:
-            hurt.add(key)
-            raise StorageError("the disk does not answer")
-        return real(vault, key, algorithm)
+    def hiccup(path: Path, algorithm: str, pool: pump.BufferPool) -> object:
+        if path not in hurt and "/originals/" in str(path):
+            hurt.add(path)
+            raise OSError(errno.EIO, "the disk does not answer")
+        return real(path, algorithm, pool)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LocalVault, "read_back", hiccup)
+        patch.setattr(pump, "read_back", hiccup)
         result = site.ingest(make_card(tmp_path / "card", FILES), recorder="R1")
     assert result.state is DockingState.COMPLETE
     assert len(hurt) == len(FILES)

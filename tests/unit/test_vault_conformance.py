@@ -131,8 +131,19 @@ def test_the_port_cannot_overwrite_or_delete(vault: LocalVault) -> None:
     public = {name for name in dir(vault) if not name.startswith("_")}
     assert public == {
         "name", "root", "read_marker", "register", "open", "check", "space", "begin", "admit", "confirm", "staged", "owners",
-        "clear_staging", "set_aside", "put", "get", "exists", "read_back", "list", "expect", "probe_medium", "check_writable",
+        "clear_staging", "set_aside", "put", "get", "exists", "size_of", "read_back", "list", "expect", "probe_medium", "check_writable",
     }  # fmt: skip
+
+
+def test_a_size_is_told_of_files_alone_and_only_by_a_vault_that_is_there(vault: LocalVault) -> None:
+    """Known files are judged by it: an unmounted vault must not seem to have lost everything."""
+    vault.put("handovers/x/record.json", b"12345")
+    assert vault.size_of("handovers/x/record.json") == 5
+    assert vault.size_of("handovers/x") is None
+    assert vault.size_of("handovers/y/record.json") is None
+    vault.root.rename(vault.root.with_name("elsewhere"))
+    with pytest.raises(VaultOffline):
+        vault.size_of("handovers/x/record.json")
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------

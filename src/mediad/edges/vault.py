@@ -355,9 +355,18 @@ class LocalVault:
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def read_back(self, key: str, algorithm: str = "sha256") -> ReadBack:
-        """Hash an object from the medium. Raises NotFound or StorageError."""
+        """Hash an object from the medium. Raises NotFound or StorageError.
+
+        A read that fails is tried once more: a hiccup of the disk or the network must not condemn good bytes.
+        """
+        path = self.root / check_key(key)
         try:
-            return pump.read_back(self.root / check_key(key), algorithm, self._pool)
+            try:
+                return pump.read_back(path, algorithm, self._pool)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                return pump.read_back(path, algorithm, self._pool)
         except FileNotFoundError:
             raise NotFound(f"{key} is not in vault {self.name}") from None
         except OSError as e:

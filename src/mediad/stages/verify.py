@@ -110,15 +110,8 @@ def _read_back(vault: Vault, placed: Sequence[Placed]) -> Iterable[ReadBack | St
     def one(item: Placed) -> ReadBack | StorageError | NotFound:
         try:
             return vault.read_back(item.key)
-        except NotFound as e:
-            vault.check()  # a vault that is gone altogether says nothing about single files
-            return e
-        except StorageError:
-            vault.check()
-        try:
-            return vault.read_back(item.key)  # a hiccup of the disk or network must not condemn good bytes
         except (StorageError, NotFound) as e:
-            vault.check()
+            vault.check()  # a vault that is gone altogether says nothing about single files
             return e
 
     if len(placed) > 1 and all(p.detail["size"] <= _SMALL for p in placed):
