@@ -66,7 +66,9 @@ class Station(_Section):
     """This docking station."""
 
     id: PlainName = Field(description="id of the station; it names the custody chain and never changes")
-    state: Path | None = Field(None, description="folder for locks; default: the folder of the SQLite catalogue")
+    state: Path | None = Field(
+        None, description="folder of the slot board, and of locks without SQLite; default: the folder of the catalogue"
+    )
     runtime: Path | None = Field(None, description="folder for the slot board; default: `run` below `state`")
 
 
@@ -157,7 +159,7 @@ class Config(_Section):
 
     @property
     def state(self) -> Path:
-        """Folder for locks."""
+        """Folder of the slot board by default, and of the locks of a catalogue that is no file."""
         if self.station.state is not None:
             return self.station.state
         raise ConfigError("station.state has no value", hint="set it where the catalogue is not SQLite")

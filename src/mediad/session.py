@@ -206,7 +206,8 @@ class Session:
         open. Its record is written once and must not say of them that they were not reached."""
         p = self.parts
         for batch in recover.open_batches(p.ledger, p.vault, lambda docking: docking == self.docking.id):
-            for outcome, size in verify.verify_batch(p.ledger, p.vault, batch, ()):
+            placed = recover.take_in(p.ledger, p.vault, batch)
+            for outcome, size in verify.verify_batch(p.ledger, p.vault, placed, ()):
                 self.progress.settled(outcome, size)
 
     def _mirror(self) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, create_engine, event, insert, select, text
 from mediad.catalog import db, record, tables
 from mediad.catalog.db import Catalog
 from mediad.catalog.ledger import Ledger
-from mediad.errors import Busy, CatalogError, Refused
+from mediad.errors import Busy, CatalogError, MediadError, Refused, Stopping
 from mediad.model import custody
 from mediad.model.custody import Draft, Event
 
@@ -234,8 +234,89 @@ def test_a_closed_catalogue_finishes_what_was_handed_in_and_takes_no_more(url: s
     catalog.write(_name("a"))  # type: ignore[arg-type]
     catalog.close()
     catalog.close()
-    with pytest.raises(CatalogError, match="closed"):
+    with pytest.raises(Stopping, match="closed"):
         catalog.write(_name("b"))  # type: ignore[arg-type]
+    with pytest.raises(Stopping, match="closed"), catalog.read():
+        pytest.fail("it was read")
+
+
+def test_a_write_that_races_the_close_is_done_or_refused_and_never_hangs(url: str) -> None:
+    """Many threads write while the catalogue is closed: each write is durable or raises, and every thread ends."""
+    db.migrate(url)
+    catalog = Catalog(url)
+    said: list[str] = []
+
+    def writer(n: int) -> None:
+        for m in range(1_000_000):
+            try:
+                catalog.write(_name(f"{n}-{m}"))  # type: ignore[arg-type]
+            except Stopping:
+                return
+            said.append(f"{n}-{m}")
+
+    threads = [threading.Thread(target=writer, args=(n,), daemon=True) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    while len(said) < 8:
+        threads[0].join(0.01)
+    catalog.close()
+    for thread in threads:
+        thread.join(30)
+    assert not any(t.is_alive() for t in threads)
+    again = Catalog(url)
+    with again.read() as conn:
+        assert {row[0] for row in conn.exec_driver_sql("SELECT port FROM slot")} == set(said)
+    again.close()
+
+
+def test_nothing_is_handed_in_behind_the_end(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that has looked, and is held up before it hands its work in, while the catalogue is closed beside it."""
+    db.migrate(url)
+    catalog = Catalog(url)
+    at_it, go_on = threading.Event(), threading.Event()
+    real = db._Job
+
+    def slow(work: object) -> object:
+        at_it.set()
+        go_on.wait(30)
+        return real(work)  # type: ignore[arg-type]
+
+    ends: list[object] = []
+
+    def write() -> None:
+        try:
+            ends.append(catalog.write(_name("late")))  # type: ignore[arg-type]
+        except MediadError as e:
+            ends.append(type(e))
+
+    monkeypatch.setattr(db, "_Job", slow)
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    assert at_it.wait(30)
+    catalog.close()
+    go_on.set()
+    thread.join(30)
+    assert ends == [Stopping]
+
+
+def test_a_catalogue_moved_away_while_it_is_open_is_not_healthy_and_takes_nothing(url: str, tmp_path: Path) -> None:
+    """What is written into a file that nobody finds again would be lost; put back, it goes on."""
+    db.migrate(url)
+    catalog = Catalog(url)
+    catalog.check()
+    path = db.sqlite_path(url)
+    assert path is not None
+    path.rename(tmp_path / "away.db")
+    for stands_there in (False, True):
+        if stands_there:
+            path.write_bytes(b"another file")
+        with pytest.raises(CatalogError, match="moved away"):
+            catalog.check()
+        with pytest.raises(CatalogError, match="moved away"):
+            catalog.write(_name("a"))  # type: ignore[arg-type]
+    (tmp_path / "away.db").rename(path)
+    catalog.check()
+    catalog.close()
 
 
 # --- facts --------------------------------------------------------------------------------------------------------------

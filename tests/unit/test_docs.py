@@ -184,6 +184,8 @@ def test_findings_of_hand_over_records_and_alarms_are_documented() -> None:
                 and isinstance(node.args[0], ast.Constant)
             ):
                 findings.add(node.args[0].value)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".raise_alarm"):
+                alarms.add(ast.literal_eval(node.args[0]))
             elif isinstance(node, ast.Dict) and ("stages" in file.parts or file.name == "facts.py"):
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):

@@ -20,7 +20,7 @@ from mediad.model.custody import Draft, Event, link
 from mediad.model.evidence import Outcome
 from mediad.stages import mirror
 from mediad.wiring.docking import dock_path
-from mediad.wiring.station import open_ledger
+from mediad.wiring.station import lock_folder, open_ledger
 from tests.audit_support import (
     SECOND,
     copy_site,
@@ -548,7 +548,7 @@ def test_a_catalogue_that_is_no_database_cannot_be_judged(busy_site: Site) -> No
 def test_a_mirror_behind_is_a_note_while_its_docking_is_at_work(busy_site: Site) -> None:
     """Between the record and the mirror of a live docking there is nothing to complain about."""
     _a_docking_is_left_open(busy_site)
-    lock = busy_site.config.state / "locks/dck-20260101t000000z-aaaaaaaaaaaaaaaa.lock"
+    lock = lock_folder(busy_site.config) / "dck-20260101t000000z-aaaaaaaaaaaaaaaa.lock"
     ledger = open_ledger(busy_site.config)
     with files.locked(lock, busy="held by the test"):
         ledger.record([Draft("alarm.raised", "x", {"code": "test", "detail": "unmirrored"})])

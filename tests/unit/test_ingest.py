@@ -16,7 +16,7 @@ import pytest
 from mediad.cli.progress import _Plain
 from mediad.edges.source import OpenFile, SourceTree
 from mediad.edges.vault import StagedBatch
-from mediad.errors import KeyConflict, Stopping, StorageError, VaultOffline
+from mediad.errors import Stopping, StorageError, VaultOffline
 from mediad.model.evidence import DockingState
 from mediad.session import Result
 from mediad.wiring.docking import dock_path
@@ -534,9 +534,7 @@ def test_a_file_that_is_longer_than_it_says_is_never_called_whole(site: Site) ->
     assert complaints(site) == []
 
 
-def test_a_damaged_record_in_the_way_is_one_sentence(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_record_in_the_way_is_one_alarm(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody cut the hand-over record of a docking that was never closed: an alarm for a person, no traceback."""
     card = make_card(tmp_path / "card", {"a.mp4": noise(1_000, 1)})
     with closing(site.open()) as station, monkeypatch.context() as patch:
@@ -551,5 +549,9 @@ def test_a_damaged_record_in_the_way_is_one_sentence(
         patch.setattr(station.vault, "put", cut)
         with pytest.raises(StorageError):
             dock_path(station, card, _Plain("x"), recorder="R1")
-    with closing(site.open()) as station, pytest.raises(KeyConflict):
-        station.finish_open_work()
+    with closing(site.open()) as station:
+        for _ in range(2):
+            (trouble,) = station.finish_open_work().trouble
+            assert trouble.code == "key-conflict"
+    assert [tuple(r) for r in site.rows("SELECT code, subject FROM alarm")] == [("unfinished", trouble.subject)]
+    assert site.run("ingest", card).returncode == 0, "others go on"

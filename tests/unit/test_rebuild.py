@@ -15,6 +15,7 @@ from mediad.errors import Busy, CatalogError, IntegrityError, MediadError, NotFo
 from mediad.stages import mirror as mirroring
 from mediad.wiring import audit as wiring_audit
 from mediad.wiring.docking import dock_path
+from mediad.wiring.station import OPEN_LOCK, lock_folder
 from tests.audit_support import (
     copy_site,
     facts,
@@ -428,7 +429,7 @@ def test_only_one_rebuild_at_a_time(busy_site: Site) -> None:
     from mediad.edges import files
 
     lose(busy_site)
-    with files.locked(busy_site.config.state / "locks/open.lock", busy="held by the test"), pytest.raises(Busy):
+    with files.locked(lock_folder(busy_site.config) / OPEN_LOCK, busy="held by the test"), pytest.raises(Busy):
         rebuild(busy_site)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mediad.errors import Busy, CatalogError, MediadError, StorageError
+from mediad.errors import Busy, CatalogError, MediadError, Stopping, StorageError
 
 SCHEMA = "0001"
 """The migration that this program needs; tests hold it equal to the newest file in migrations/versions."""
@@ -131,6 +131,20 @@ def _translated() -> Iterator[None]:
         ) from e
 
 
+def _file_of(url: str) -> tuple[int, int] | None:
+    """Device and inode of an SQLite catalogue's file; None for another database, or none at all."""
+    path = sqlite_path(url)
+    try:
+        info = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (info.st_dev, info.st_ino) if info else None
+
+
+def _closed() -> Stopping:
+    return Stopping("the catalogue is closed: mediad is stopping", hint="what is stored stays; start it again")
+
+
 class _Job:
     __slots__ = ("future", "work")
 
@@ -153,6 +167,8 @@ class Catalog:
         self._writer = _engine(url, write=True)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._handing_in = threading.Lock()  # nothing is handed in behind the mark that ends the writer
+        self._file = _file_of(url)
         self._thread = threading.Thread(target=self._run, name="catalog-writer", daemon=True)
         self._thread.start()
 
@@ -174,34 +190,41 @@ class Catalog:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A read-only snapshot."""
+        """A read-only snapshot. Raises Stopping once the catalogue is closed."""
+        if self._closed:
+            raise _closed()
         with _translated(), self._reader.connect() as conn, conn.begin():
             yield conn
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction and return its result once that is committed. Raises what it raises, or Busy/CatalogError.
+        """Run ``work`` in a transaction and return its result once that is committed. Raises what it raises, or Busy/CatalogError;
+        Stopping once the catalogue is closed.
 
         ``work`` does no I/O and no hashing of files: it holds the only write lock of the station.
         """
-        if self._closed:
-            raise CatalogError("the catalogue is closed")
         job = _Job(work)
-        self._jobs.put(job)
+        with self._handing_in:
+            if self._closed:
+                raise _closed()
+            self._jobs.put(job)
         result: T = job.future.result()
         return result
 
     def check(self) -> None:
-        """Raise unless a transaction can be opened and the writer thread answers: for health checks."""
+        """Raise unless a transaction can be opened, the writer thread answers, and the catalogue's file still is the one that was
+        opened: for health checks."""
         self.write(lambda _conn: None)
 
     def close(self) -> None:
         """Finish what was handed in, then close. Safe to call twice."""
-        if not self._closed:
+        with self._handing_in:
+            if self._closed:
+                return
             self._closed = True
             self._jobs.put(None)
-            self._thread.join()
-            self._reader.dispose()
-            self._writer.dispose()
+        self._thread.join()
+        self._reader.dispose()
+        self._writer.dispose()
 
     def _run(self) -> None:
         last = False
@@ -221,10 +244,19 @@ class Catalog:
                 group.append(more)
             self._commit(group)
 
+    def _check_file(self) -> None:
+        """A catalogue that was moved or deleted under us would take what nobody finds again."""
+        if self._file != _file_of(self.url):
+            raise CatalogError(
+                "the catalogue was moved away or replaced while it was open",
+                hint="put its file back where it was, or restart mediad on the one that is there",
+            )
+
     def _commit(self, group: list[_Job]) -> None:
         results: list[tuple[_Job, Any, BaseException | None]] = []
         try:
             with _translated(), self._writer.connect() as conn, conn.begin():
+                self._check_file()
                 for job in group:
                     try:
                         with conn.begin_nested():

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from mediad.catalog import tables as t
 from mediad.catalog.db import Catalog
 from mediad.catalog.record import record
 from mediad.model.custody import Draft, Event
@@ -40,3 +41,14 @@ class Ledger:
             return events
 
         return self.catalog.write(work)
+
+    def raise_alarm(self, code: str, subject: str, detail: str) -> None:
+        """Record an alarm, unless the same was raised of the same subject before: a trouble that stays is one alarm."""
+
+        def work(conn: Connection) -> None:
+            a = t.alarm.c
+            if conn.execute(select(a.seq).where(a.code == code, a.subject == subject).limit(1)).first() is None:
+                draft = Draft("alarm.raised", subject, {"code": code, "detail": detail})
+                record(conn, [draft], at=self.clock(), station=self.station, actor=self.actor)
+
+        self.catalog.write(work)

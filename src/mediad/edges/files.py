@@ -42,13 +42,16 @@ def fsync_dir(path: str | bytes | Path) -> None:
 
 
 def make_dirs(path: Path, mode: int = 0o750) -> None:
-    """Create a directory and its missing parents, each durable in its parent before the next is made."""
-    if path.is_dir():
-        return
-    make_dirs(path.parent, mode)
-    with suppress(FileExistsError):
-        path.mkdir(mode)
-    fsync_dir(path.parent)
+    """Create a directory and its missing parents, each durable in its parent before the next is made. Raises StorageError."""
+    try:
+        if path.is_dir():
+            return
+        make_dirs(path.parent, mode)
+        with suppress(FileExistsError):
+            path.mkdir(mode)
+        fsync_dir(path.parent)
+    except OSError as e:
+        raise storage_error(e, f"creating {path}") from e
 
 
 def syncfs(fd: int) -> None:
@@ -135,6 +138,7 @@ def replace_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 _LOCK_POLL_SECONDS = 0.02
+_LOCK_HINT = "check the folder and the owner of the file; mediad runs as its service user, not as root"
 
 
 @contextmanager
@@ -142,40 +146,91 @@ def locked(
     path: Path, *, busy: str, hint: str = "try again when it has finished", wait_seconds: float = 0.0
 ) -> Iterator[None]:
     """Hold an exclusive lock on a file for the time of the block. Raises Busy with the given sentence if it is held, and still
-    is after ``wait_seconds``."""
+    is after ``wait_seconds``; StorageError if the file cannot be made or opened."""
+    end = time.monotonic() + wait_seconds
+    while True:
+        fd = _open_lock(path)
+        try:
+            if _take(fd):
+                if _is_at(fd, path):
+                    yield
+                    return
+                continue  # whoever held it took its name away: this file locks nobody out any more
+        finally:
+            os.close(fd)
+        if time.monotonic() >= end:
+            raise Busy(busy, hint=hint)
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def lock_is_free(path: Path) -> bool:
+    """Whether nobody holds the lock (or there is no such file): its owner is gone. Raises StorageError if it cannot be asked."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
     except OSError as e:
-        raise storage_error(e, f"locking {path}") from e
+        raise _lock_error(e, path) from e
     try:
-        end = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise Busy(busy, hint=hint) from None
-                time.sleep(_LOCK_POLL_SECONDS)
-        yield
+        return _take(fd)
     finally:
         os.close(fd)
 
 
-def lock_is_free(path: Path) -> bool:
-    """Whether nobody holds the lock (or there is no such file): its owner is gone."""
+def _open_lock(path: Path) -> int:
+    """A descriptor of a lock file. Only for reading, and readable for all who may enter its folder: one that another user
+    left behind must not keep the service out."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
+        make_dirs(path.parent)
+        fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if os.fstat(fd).st_uid == os.geteuid():
+            os.fchmod(fd, 0o644)  # whatever the umask says
+    except OSError as e:
+        raise _lock_error(e, path) from e
+    return fd
+
+
+def _take(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    finally:
-        os.close(fd)
     return True
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _lock_error(error: OSError, path: Path) -> MediadError:
+    if isinstance(error, PermissionError):
+        return StorageError(f"{os.strerror(error.errno or 0)} while locking {path}", hint=_LOCK_HINT)
+    return storage_error(error, f"locking {path}")
+
+
+class Presence:
+    """That a process works in a folder: a shared lock on the folder itself, which nobody can delete while anything lies in it.
+
+    ``alone`` says whether nobody else did when it began. Whoever begins holds a lock that keeps others from beginning
+    at the same moment.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.alone = _take(self._fd)
+            fcntl.flock(self._fd, fcntl.LOCK_SH)
+        except OSError as e:
+            raise _lock_error(e, folder) from e
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class _Statfs(ctypes.Structure):

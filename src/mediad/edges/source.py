@@ -54,7 +54,9 @@ class SourceTree:
             raise DeviceError(
                 f"{root}: {os.strerror(e.errno or 0)}", hint="check that it is mounted and readable"
             ) from e
-        self.device = os.fstat(self._fd).st_dev
+        root_info = os.fstat(self._fd)
+        self.device = root_info.st_dev
+        self.place = (root_info.st_dev, root_info.st_ino)
         self._last: tuple[bytes, int] | None = None
 
     def close(self) -> None:
@@ -215,6 +217,8 @@ class SourceSet:
     ) -> None:
         """``seen`` is what a listing walks, where that is not simply the trees."""
         self.trees = {tree.volume: tree for tree in trees}
+        self.places = sorted({tree.place for tree in trees})
+        """What the trees really are, by whatever path or mount they were reached: device and inode of each root."""
         self.present = present
         self._seen = list(seen) or list(trees)
 

@@ -5,13 +5,14 @@ if that had not happened yet, then verified like any other. Staging that no plac
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
 from mediad.catalog import evidence, work
 from mediad.catalog.ledger import Ledger
+from mediad.errors import IntegrityError
 
 
 class Vault(Protocol):
@@ -43,10 +44,23 @@ class OpenPlacement:
     detail: Mapping[str, Any]
 
 
-def open_batches(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]) -> list[list[OpenPlacement]]:
-    """Batches of dead dockings that lie in the vault but are not recorded; those without bytes lose their reservation.
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """A batch of a dead docking that is not recorded: what it was promised, as it stands in the catalogue."""
 
-    ``abandoned`` says of a docking id whether no process holds its lock. Whoever calls this verifies the batches next.
+    id: str
+    docking: str
+    rows: Sequence[Any]
+
+    @property
+    def folder(self) -> str:
+        return str(self.rows[0].key).rpartition("/")[0]
+
+
+def open_batches(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]) -> list[OpenBatch]:
+    """Batches of dead dockings that are promised places and not recorded; each is to be taken in.
+
+    ``abandoned`` says of a docking id whether no process holds its lock.
     """
     with ledger.catalog.read() as conn:
         owners = {row.docking for row in work.placements(conn, vault.name)}
@@ -54,25 +68,34 @@ def open_batches(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool])
     with ledger.catalog.read() as conn:
         # Asked again after the locks: what a docking settled before it gave its lock back is not to be taken up.
         rows = [row for row in work.placements(conn, vault.name) if row.docking in dead]
-    batches = []
-    for (batch, docking), group in groupby(rows, key=lambda r: (r.batch, r.docking)):
-        members = list(group)
-        folder = members[0].key.rpartition("/")[0]
-        if not vault.exists(folder) and vault.staged(docking, batch):
-            vault.admit(docking, batch, folder)
-        if vault.exists(folder):
-            vault.confirm(folder)
-            batches.append([_placement(m) for m in members])
-        else:
-            vault.check()  # "not there" is only believed of a vault that is
-            digests = [m.sha256 for m in members]
-            ledger.catalog.write(lambda conn, d=digests: work.settle(conn, vault.name, d))  # type: ignore[misc]
-    return batches
+    return [OpenBatch(*key, list(group)) for key, group in groupby(rows, key=lambda r: (r.batch, r.docking))]
+
+
+def take_in(ledger: Ledger, vault: Vault, batch: OpenBatch) -> list[OpenPlacement]:
+    """See to it that a batch lies at its key, and return what is to be verified next. One whose bytes never arrived loses its
+    reservations. Raises IntegrityError if a reservation cannot be understood; nothing is moved then."""
+    arrived = vault.exists(batch.folder)
+    if not arrived and not vault.staged(batch.docking, batch.id):
+        vault.check()  # "not there" is only believed of a vault that is
+        digests = [row.sha256 for row in batch.rows]
+        ledger.catalog.write(lambda conn: work.settle(conn, vault.name, digests))
+        return []
+    placements = [_placement(row) for row in batch.rows]
+    if not arrived:
+        vault.admit(batch.docking, batch.id, batch.folder)
+    vault.confirm(batch.folder)
+    return placements
 
 
 def _placement(row: Any) -> OpenPlacement:
-    detail = json.loads(row.detail)
-    return OpenPlacement("ast-" + detail["recording"].removeprefix("rec-"), row.key, row.sha256, detail)
+    try:
+        detail = json.loads(row.detail)
+        asset = "ast-" + detail["recording"].removeprefix("rec-")
+    except (ValueError, LookupError, TypeError, AttributeError) as e:
+        raise IntegrityError(
+            f"what was promised {row.key} cannot be understood", hint="keep everything as it is and run `mediad fsck`"
+        ) from e
+    return OpenPlacement(asset, row.key, row.sha256, detail)
 
 
 def abandoned_dockings(ledger: Ledger, abandoned: Callable[[str], bool]) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediad.config import CatalogSection, Config, VaultSection
@@ -13,7 +14,7 @@ from mediad.edges import files
 from mediad.edges.pump import BufferPool
 from mediad.edges.reader import VaultReader
 from mediad.errors import Busy, CatalogError, IntegrityError, NotFound, Refused, VaultOffline
-from mediad.wiring.station import OPEN_LOCK, Station, now, open_vault
+from mediad.wiring.station import DAEMON_LOCK, OPEN_LOCK, Station, lock_folder, now, open_vault
 
 if TYPE_CHECKING:
     from mediad.catalog.audit import AuditCatalog
@@ -39,7 +40,8 @@ def _readers(config: Config) -> list[VaultReader]:
 
 def abandoned(config: Config) -> Callable[[str], bool]:
     """Whether no process holds a docking's lock."""
-    return lambda docking: files.lock_is_free(config.state / "locks" / f"{docking}.lock")
+    locks = lock_folder(config)
+    return lambda docking: files.lock_is_free(locks / f"{docking}.lock")
 
 
 def fsck(config: Config, progress: Progress, *, quick: bool) -> Report:
@@ -88,18 +90,18 @@ def rebuild(config: Config, vault_name: str, told: Callable[[int], None], *, rep
     url = config.catalog.url
     section = _section(config, vault_name)
     building = swap.beside(url, "rebuilding")  # refuses what is no SQLite
-    locks = config.state / "locks"
-    files.make_dirs(locks)
+    locks = lock_folder(config)
     with files.locked(locks / OPEN_LOCK, busy="another process is opening or rebuilding the catalogue"):
         # Held to the end: whoever wants to write opens the station first, and waits or is turned away.
-        if audit.in_use(url):
+        if audit.in_use(url) or not files.lock_is_free(locks / DAEMON_LOCK):  # also one whose catalogue was taken away
             raise Busy("the catalogue is in use", hint="stop mediad first: systemctl stop mediad")
         if not replace and _is_there(url):
             raise Refused("there is a catalogue", hint="`mediad fsck` checks it; --replace sets it aside and rebuilds")
         swap.discard(building)
         try:
             suffix = f"replaced-{now():%Y%m%dT%H%M%SZ}"
-            result = _build(config, section, building, told, replaced=suffix if _anything_left(url) else None)
+            replaced = suffix if _anything_left(url) else None
+            result = _build(config, section, building, told, replaced=replaced, locks=locks)
             aside = swap.set_aside(url, suffix)
             swap.install(building, url)
         except BaseException:
@@ -137,8 +139,9 @@ def _section(config: Config, name: str) -> VaultSection:
 
 
 def _build(
-    config: Config, section: VaultSection, building: str, told: Callable[[int], None], *, replaced: str | None
-) -> Rebuilt:
+    config: Config, section: VaultSection, building: str, told: Callable[[int], None], *,
+    replaced: str | None, locks: Path,
+) -> Rebuilt:  # fmt: skip
     from mediad.catalog import db
     from mediad.stages import rebuild
 
@@ -160,7 +163,7 @@ def _build(
         rebuild.play(catalog, vault, station, told)
     finally:
         catalog.close()
-    _take_in(config.model_copy(update={"catalog": CatalogSection(url=building)}), section, log, result)
+    _take_in(config.model_copy(update={"catalog": CatalogSection(url=building)}), section, log, result, locks)
     return result
 
 
@@ -186,12 +189,12 @@ def _lost(url: str, reached: int) -> list[str]:
     ]
 
 
-def _take_in(config: Config, section: VaultSection, log: Any, result: Rebuilt) -> None:
+def _take_in(config: Config, section: VaultSection, log: Any, result: Rebuilt, locks: Path) -> None:
     """Adopt what the log does not know, and close what was open: a station on the catalogue that is being built."""
     from mediad.stages import rebuild
 
     try:
-        station = Station(config, wait_for_space=False, opening_held=True)
+        station = Station(config, wait_for_space=False, held=locks)
     except VaultOffline as e:
         if section.name == config.vault[0].name:
             raise
@@ -201,6 +204,8 @@ def _take_in(config: Config, section: VaultSection, log: Any, result: Rebuilt) -
         adopted = rebuild.adopt(station.ledger, station.vault)
         rebuild.note_rebuilt(station.ledger, section.name, log, result.replaced)
         result.originals, result.findings = adopted.originals, adopted.findings
-        result.dockings_closed = len(station.finish_open_work().closed)
+        done = station.finish_open_work()
+        result.dockings_closed = len(done.closed)
+        result.findings += done.trouble
     finally:
         station.close()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 
 import structlog
 
 from mediad.config import Config
+from mediad.edges import files
 from mediad.errors import MediadError, StorageError
-from mediad.wiring.station import Station
+from mediad.wiring.station import DAEMON_LOCK, Station, lock_folder
 
 
 def reserve_bytes(config: Config, total: int) -> int:
@@ -58,7 +60,13 @@ def catalogue_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], 
 
 
 def run_daemon(config: Config) -> None:
-    """`mediad run`: open everything and run until asked to stop."""
+    """`mediad run`: open everything and run until asked to stop. Raises Busy if another one works on the catalogue: two would
+    dock the same ports and fight for the board."""
+    with ExitStack() as held:
+        _run(config, held)
+
+
+def _run(config: Config, held: ExitStack) -> None:
     from mediad import daemon, telemetry
     from mediad.catalog import evidence
     from mediad.edges import systemd
@@ -69,8 +77,10 @@ def run_daemon(config: Config) -> None:
     log = structlog.get_logger()
     hook = Hook(config.devices.hook, on_problem=lambda text: log.warning("hook failed", why=text))
     board = Board(config.runtime, hook.tell, lambda text: log.error("no screen", why=text))
-    board.start()
+    busy = "another `mediad run` works on this catalogue already"
     try:
+        held.enter_context(files.locked(lock_folder(config) / DAEMON_LOCK, busy=busy, hint="systemctl status mediad"))
+        board.start()
         station = Station(config, wait_for_space=True)
     except StorageError as e:
         board.say(f"储存器或目录故障，请叫管理员 {e.message}")

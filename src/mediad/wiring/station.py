@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,21 @@ OPEN_LOCK = "open.lock"
 OPEN_SECONDS = 60.0
 """How long a process waits for others that open the station at the same moment."""
 
+DAEMON_LOCK = "daemon.lock"
+"""Held by the daemon for all its life: there is one per catalogue."""
+
+
+def lock_folder(config: Config) -> Path:
+    """Where the locks are: beside the catalogue, so that whoever works on one catalogue meets at the same locks, whatever else
+    the configurations say. Only a catalogue that is no file has them in ``station.state``."""
+    from mediad.catalog.db import sqlite_path
+
+    catalogue = sqlite_path(config.catalog.url)
+    if catalogue is None:
+        return config.state / "locks"
+    real = catalogue.resolve()
+    return real.with_name(f"locks-{real.name}")
+
 
 def now() -> datetime:
     """The station's clock."""
@@ -65,9 +80,9 @@ class Station:
     """Everything that docking needs, opened and checked: catalogue, first vault, profiles, locks."""
 
     def __init__(
-        self, config: Config, *, wait_for_space: bool, actor: str | None = None, opening_held: bool = False
+        self, config: Config, *, wait_for_space: bool, actor: str | None = None, held: Path | None = None
     ) -> None:
-        """``opening_held``: the caller (a rebuild) holds the opening lock already."""
+        """``held``: the lock folder of the catalogue that this one is to replace; the caller holds its opening lock."""
         from mediad.session import Parts
 
         self.config = config
@@ -76,22 +91,25 @@ class Station:
         self.alive: Callable[[], None] = self.check_catalogue
         self.stop = threading.Event()
         self.profiles: list[Profile] = [*load_profiles(config.devices.profiles), GENERIC]
-        self.locks = config.state / "locks"
-        try:
-            files.make_dirs(self.locks)
-        except OSError as e:
-            raise files.storage_error(e, f"creating {self.locks}") from e
+        self.locks = held or lock_folder(config)
         section = config.vault[0]
         self.vault = open_vault(section, config, self.pool)
         # One at a time: the first creates the catalogue, founds the station and registers the vault; the others find them.
         opening = "another process is opening the station, and takes long"
         lock = files.locked(self.locks / OPEN_LOCK, busy=opening, wait_seconds=OPEN_SECONDS)
-        with nullcontext() if opening_held else lock:
-            self.ledger = self._open_catalogue(actor)
+        with nullcontext() if held else lock:
+            self._presence = files.Presence(self.locks.parent)
             try:
-                self._open_vault(section)
+                self.ledger = self._open_catalogue(actor)
+                try:
+                    self._open_vault(section)
+                    self._left_before = self._open_dockings() if self._presence.alone else set()
+                    self._only_one = self._presence.alone and held is not None  # a rebuild lets nobody else in
+                except BaseException:
+                    self.ledger.catalog.close()
+                    raise
             except BaseException:
-                self.ledger.catalog.close()
+                self._presence.close()
                 raise
         self.parts = Parts(
             self.ledger, self.vault, config.unit.name, config.ingest, new_id, self.stop, self.finish_open_work,
@@ -100,6 +118,7 @@ class Station:
 
     def close(self) -> None:
         self.ledger.catalog.close()
+        self._presence.close()
 
     def check_catalogue(self) -> None:
         """Raise MediadError unless a transaction can be opened."""
@@ -160,8 +179,21 @@ class Station:
         return self.locks / f"{docking_id}.lock"
 
     def abandoned(self, docking_id: str) -> bool:
-        """Whether no process works on a docking any more: nobody holds its lock."""
-        return files.lock_is_free(self._lock(docking_id))
+        """Whether no process works on a docking any more: nobody holds its lock.
+
+        A lock file that is not there says nothing of a docking that is open, for somebody may have deleted it: that one only
+        counts if nobody else can have begun it, because it was open before this process found itself alone.
+        """
+        lock = self._lock(docking_id)
+        if os.path.lexists(lock):
+            return files.lock_is_free(lock)
+        return self._only_one or docking_id in self._left_before or docking_id not in self._open_dockings()
+
+    def _open_dockings(self) -> set[str]:
+        from mediad.catalog import evidence
+
+        with self.ledger.catalog.read() as conn:
+            return {row.id for row in evidence.open_dockings(conn)}
 
     def finish_open_work(self) -> Finished:
         """Finish what killed processes left. One at a time; whoever finds another at it leaves it to that one."""
@@ -172,7 +204,8 @@ class Station:
             with files.locked(self.locks / "recover.lock", busy="another process is recovering"):
                 done = finish_open_work(self.parts, self.abandoned, zone=self.zone)
                 for docking_id in done.closed:
-                    self._lock(docking_id).unlink(missing_ok=True)  # an id is never used again, so nobody waits for it
+                    with suppress(OSError):  # a free lock that stays does no harm
+                        self._lock(docking_id).unlink()
                 return done
         except Busy:
             return Finished()
@@ -217,8 +250,7 @@ class Station:
         from mediad.catalog import evidence
         from mediad.session import Session
 
-        source_lock = self.locks / f"source-{short_digest((identity.key + where).encode())}.lock"
-        with files.locked(source_lock, busy=f"{where or identity.label} is being docked already"):
+        with self._source_locked(source, identity, busy=f"{where or identity.label} is being docked already"):
             with self.ledger.catalog.read() as conn:
                 last = evidence.last_docking(conn, identity.key)
             broken = last is not None and last.state == DockingState.INTERRUPTED
@@ -238,6 +270,17 @@ class Station:
             )
             with self._held(docking.id):
                 yield Session(self.parts, docking, source, profile, progress, name_known=name_known)
+
+    @contextmanager
+    def _source_locked(self, source: SourceSet, identity: SourceIdentity, *, busy: str) -> Iterator[None]:
+        """Hold a source by what it really is: the root of each tree, by whatever path or mount it was reached, and who it says
+        it is, if it is known by more than its place."""
+        names = [f"place:{device}:{inode}" for device, inode in source.places]
+        names += [identity.key] if identity.identified else []
+        with ExitStack() as held:
+            for lock in sorted(f"source-{short_digest(name.encode())}.lock" for name in names):
+                held.enter_context(files.locked(self.locks / lock, busy=busy))
+            yield
 
     @contextmanager
     def _held(self, docking_id: str) -> Iterator[None]:
