@@ -77,7 +77,7 @@ def test_four_recorders_behind_a_hub_run_side_by_side(station: Station) -> None:
 
 def test_mtp_recorder_is_copied(station: Station) -> None:
     digests = write_tree(
-        station.work / "mtp", {"DCIM/100ANDRO/VID_0001.mp4": 2 * MB, "DCIM/100ANDRO/IMG_0002.jpg": 30_000}
+        station.work / "mtp", {"DCIM/100ANDRO/VID_0001.mp4": 12 * MB + 5, "DCIM/100ANDRO/IMG_0002.jpg": 30_000}
     )
     station.resume()
     station.vm.plug_mtp("m1", station.work / "mtp", port=5)

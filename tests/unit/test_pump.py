@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mediad.edges import pump
+from mediad.edges.files import resident_pages
 from mediad.edges.pump import BUFFER, BufferPool
 from mediad.errors import SourceError
 from tests.support import MIB, noise
@@ -72,7 +73,7 @@ def test_two_digests_come_of_one_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sum(reads) == len(data)
 
 
-@pytest.mark.parametrize("size", [1000, 3 * BUFFER])
+@pytest.mark.parametrize("size", [1000, 3 * BUFFER, 5 * BUFFER, 5 * BUFFER + 4095])
 def test_no_more_is_read_than_was_asked_for(tmp_path: Path, size: int) -> None:
     """A file that has more than its listing says is a part, and a part is never called whole."""
     with pytest.raises(SourceError, match="longer") as caught:
@@ -81,7 +82,26 @@ def test_no_more_is_read_than_was_asked_for(tmp_path: Path, size: int) -> None:
     assert (tmp_path / "target").stat().st_size <= size
 
 
-@pytest.mark.parametrize("size", [1000, 3 * BUFFER])
+@pytest.mark.parametrize("size", [5 * BUFFER, 5 * BUFFER + 4095])
+def test_a_large_source_is_read_past_the_page_cache(tmp_path: Path, size: int) -> None:
+    """A card of 128 GB must not push everything else out of memory; and each byte is copied once less."""
+    path = tmp_path / "card"
+    path.write_bytes(noise(size, 8))
+    target = os.open(tmp_path / "target", os.O_WRONLY | os.O_CREAT)
+    source = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(source)
+        os.posix_fadvise(source, 0, 0, os.POSIX_FADV_DONTNEED)
+        assert resident_pages(source, size) == 0
+        taken = pump.copy(source, target, size, ("sha256",), BufferPool(), lambda _n: None)
+        assert resident_pages(source, size) <= 1, "its last, odd block at most"
+    finally:
+        os.close(source)
+        os.close(target)
+    assert taken.digests[0].value == hashlib.sha256(path.read_bytes()).digest()
+
+
+@pytest.mark.parametrize("size", [1000, 3 * BUFFER, 5 * BUFFER, 5 * BUFFER + 4095])
 def test_a_source_that_ends_early_says_how_far_it_came(tmp_path: Path, size: int) -> None:
     data = noise(size, 3)
     taken, written = _copy(tmp_path, data, size=size + 9_999)

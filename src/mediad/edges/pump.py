@@ -135,18 +135,23 @@ class Taken:
 
 
 class _Source:
-    """A source descriptor read once, front to back, at most ``size`` bytes; its errors are the card's."""
+    """A source descriptor read once, front to back, at most ``size`` bytes; its errors are the card's.
+
+    Large files are read past the page cache, unless they lie in it already: it costs a copy of every byte, and would keep
+    what nobody reads twice.
+    """
 
     def __init__(self, fd: int, size: int, progress: Callable[[int], None]) -> None:
         self.fd, self.size, self.progress = fd, size, progress
         self.done = 0
         self.head = b""
+        self.direct = size >= _DIRECT_FROM and not _cached(fd, size) and _set_direct(fd, on=True)
 
     def read(self, view: memoryview) -> int:
         want = min(len(view), self.size - self.done)
         got = 0
         try:
-            while got < want and (n := os.preadv(self.fd, [view[got:want]], self.done + got)):
+            while got < want and (n := self._some(view[got:], want - got, self.done + got)):
                 got += n
         except OSError as e:
             reason = os.strerror(e.errno or errno.EIO)
@@ -157,9 +162,26 @@ class _Source:
         self.progress(got)
         return got
 
+    def _some(self, view: memoryview, want: int, at: int) -> int:
+        if self.direct:
+            if at % _ALIGN == 0:
+                try:
+                    # Up to the end of a block, of which the file may hold less; what is more than was claimed is not taken.
+                    return min(want, os.preadv(self.fd, [view[: -(-want // _ALIGN) * _ALIGN]], at))
+                except OSError as e:
+                    if e.errno != errno.EINVAL:
+                        raise
+            self._through_the_cache()  # this file system takes the flag but not the read, or it ended inside a block
+        return os.preadv(self.fd, [view[:want]], at)
+
+    def _through_the_cache(self) -> None:
+        if self.direct:
+            self.direct = not _set_direct(self.fd, on=False)
+
     def check_end(self) -> None:
         """Raise SourceError if there is more than was claimed: a part must never be called whole (a file that grew, an MTP
         object beyond 4 GiB, a file system that tells wrong sizes)."""
+        self._through_the_cache()
         try:
             more = self.done == self.size and os.preadv(self.fd, [bytearray(1)], self.size) > 0
         except OSError as e:
@@ -170,6 +192,14 @@ class _Source:
             raise SourceError(
                 "it is longer than it says", code="source-changed", hint="dock it again when it is finished"
             )
+
+
+def _cached(fd: int, size: int) -> bool:
+    """Whether any of a source lies in the page cache; also if that cannot be told, as of a file that has shrunk."""
+    try:
+        return resident_pages(fd, size) > 0
+    except (OSError, ValueError):
+        return True
 
 
 class _Target:
