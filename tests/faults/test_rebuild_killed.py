@@ -1,8 +1,9 @@
 """Killed, or failed, at every step of a rebuild: the catalogue is the old one, none, or the whole new one; a second rebuild
-completes, and two judges find nothing. The vault holds a batch and a docking that its custody log does not know."""
+or the next start completes, and two judges find nothing. The vault holds a batch and a docking that its log does not know."""
 
 import os
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,13 @@ def _judge(site: Site) -> None:
     assert [p.name for p in site.catalogue.parent.glob("*rebuilding*")] == []
 
 
+def _log(site: Site) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in site.vault.glob("custody/*/*.jsonl")}
+
+
 def _once(forge: Forge, lost: Lost, site: Site, mode: str, at: int) -> None:
     before = site.catalogue.read_bytes() if lost.replace else b""
+    log = _log(site)
     status = forge.run(site, *lost.arguments, mode=mode, at=at)
     assert status in ((-9, 0) if mode == "kill" else (0, 5)), (mode, at, (site.root / "stderr").read_text())
     if status != 0:
@@ -91,9 +97,14 @@ def _once(forge: Forge, lost: Lost, site: Site, mode: str, at: int) -> None:
         ]
         if lost.replace and not replaced:
             assert site.catalogue.read_bytes() == before, (mode, at)
-        # What an operator does: the same command again. Where the new catalogue is in place already, there is nothing to do.
+        if not site.catalogue.exists() or (lost.replace and not replaced):
+            assert _log(site) == log, f"{mode} at {at}: there is no new catalogue, and the vault's log is another one"
+        # What an operator does: the same command again. Where the new catalogue is in place already, the next start goes on.
         again = forge.run(site, *lost.arguments)
         assert again == 0 or (again == 4 and site.catalogue.exists()), (mode, at, (site.root / "stderr").read_text())
+        if again == 4:
+            with closing(site.open()) as station:
+                station.finish_open_work()
     _judge(site)
 
 

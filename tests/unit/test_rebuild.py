@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from mediad.catalog import audit, swap
 from mediad.cli.progress import _Plain
 from mediad.edges.vault import LocalVault
 from mediad.errors import Busy, CatalogError, IntegrityError, MediadError, NotFound, Refused, StorageError, VaultOffline
+from mediad.model.ids import asset_id
 from mediad.stages import mirror as mirroring
 from mediad.wiring import audit as wiring_audit
 from mediad.wiring.docking import dock_path
@@ -25,10 +28,11 @@ from tests.audit_support import (
     key,
     originals,
     overwrite,
+    remove,
     segments,
     writable,
 )
-from tests.support import Site, complaints, make_card, make_site, noise
+from tests.support import OCTOBER, Site, complaints, make_card, make_site, noise
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +249,265 @@ def test_staging_of_the_lost_catalogue_is_cleared(busy_site: Site) -> None:
     lose(busy_site)
     rebuild(busy_site)
     assert complaints(busy_site) == []
+
+
+# --- sidecars that somebody planted -------------------------------------------------------------------------------------
+
+PLANTED = "originals/2026/01/02/R-9/bat-20260101t000000z-bbbbbbbbbbbbbbbb"
+
+
+def plant(
+    site: Site, data: bytes, change: Callable[[dict[str, Any]], Any] = lambda _: None, name: str = PLANTED
+) -> Path:
+    """A batch folder that no event names, with a sidecar as ingest writes them, changed."""
+    digest = sha256(data).digest()
+    folder = site.vault / name
+    key = f"{name}/{asset_id(digest)}-x.mp4"
+    docking = "dck-20260101t000000z-" + name[-16:]
+    file = {
+        "asset": asset_id(digest), "birth_ns": None, "captured": {"confidence": "low", "source": "mtime",
+        "value": "2026-01-02T03:04:05.000000Z"}, "channel": "body-camera", "device": 1, "docking": docking, "important": False,
+        "inode": 2, "key": key, "kind": "video", "mtime_ns": OCTOBER, "officer": "", "path": "x.mp4", "path_b64": "eC5tcDQ=",
+        "recorder": "R-9", "recording": "rec-" + asset_id(digest)[4:], "sha256": digest.hex(), "size": len(data),
+        "source": "serial:R-9", "vault": "local", "volume": "",
+    }  # fmt: skip
+    body = {"format": "mediad-batch/1", "station": "test-01", "batch": folder.name, "docking": docking,
+            "recorder": {"key": "serial:R-9", "label": "R-9"}, "files": [file]}  # fmt: skip
+    change(body)
+    folder.mkdir(parents=True)
+    (site.vault / key).write_bytes(data)
+    (folder / "record.json").write_bytes(body["raw"] if "raw" in body else json.dumps(body).encode())
+    for path in folder.iterdir():
+        path.chmod(0o440)
+    folder.chmod(0o550)
+    return folder
+
+
+def _first(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda body: body["files"][0].update(values)
+
+
+BAD: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a segment as its file": _first(key="custody/test-01/000000000001.jsonl"),
+    "another batch's file": _first(key="originals/2026/01/02/R-9/bat-x/ast-x"),
+    "a key that leads out": _first(key=f"{PLANTED}/../../../../../../custody/test-01/000000000001.jsonl"),
+    "a part of a key that leads out": _first(key=f"{PLANTED}/.."),
+    "a key below its file": _first(key=f"{PLANTED}/a/b"),
+    "an absolute key": _first(key="/etc/passwd"),
+    "itself as its file": _first(key=f"{PLANTED}/record.json"),
+    "a key that is no text": _first(key=7),
+    "captured is a number": _first(captured=7),
+    "captured says nothing": _first(captured={}),
+    "captured is no time": _first(captured={"value": "yesterday", "source": "mtime", "confidence": "low"}),
+    "captured has no zone": _first(
+        captured={"value": "2026-01-02T03:04:05.000000", "source": "mtime", "confidence": "low"}
+    ),
+    "a negative size": _first(size=-1),
+    "a size in words": _first(size="5"),
+    "a size that is a truth": _first(size=True),
+    "a size with a fraction": _first(size=1.5),
+    "a size beyond the catalogue": _first(size=2**64),
+    "a time beyond the catalogue": _first(mtime_ns=2**63),
+    "a birth in words": _first(birth_ns="x"),
+    "an inode that is none": _first(inode=None),
+    "a docking that leads out": lambda body: (body.update(docking="../../x"), _first(docking="../../x")(body)),
+    "a docking of its own": _first(docking="dck-other"),
+    "a digest of another file": _first(sha256="0" * 64),
+    "a digest that is none": _first(sha256="xyz"),
+    "a path that is none": _first(path_b64="!!"),
+    "importance in words": _first(important="yes"),
+    "a kind that is none": _first(kind="evil"),
+    "half a character": _first(path="\ud800"),
+    "no number": _first(size=float("nan")),
+    "a field too few": lambda body: body["files"][0].pop("officer"),
+    "the same file twice": lambda body: body["files"].append(body["files"][0]),
+    "no file": lambda body: body.update(files=[7]),
+    "no files": lambda body: body.update(files={}),
+    "no recorder": lambda body: body.update(recorder="R-9"),
+    "no batch": lambda body: body.update(batch="bat-other"),
+    "another format": lambda body: body.update(format="mediad-batch/2"),
+    "a list": lambda body: body.update(raw=b"[]"),
+    "nothing": lambda body: body.update(raw=b""),
+    "rubbish": lambda body: body.update(raw=b"\xff\x00"),
+    "a deep pit": lambda body: body.update(raw=b"[" * 100_000),
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    root = tmp_path_factory.mktemp("planted")
+    site = make_site(root / "station")
+    site.ingest(make_card(root / "card", {"a.mp4": noise(3_000, 90)}), recorder="R-1")
+    return site
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+@pytest.mark.parametrize("change", BAD.values(), ids=BAD)
+def test_a_sidecar_that_cannot_be_right_is_told_and_nothing_is_moved(
+    small: Site, tmp_path: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    """Whoever can write into the vault can plant one: it names a custody segment as its file, leads out, or is no sidecar."""
+    site = copy_site(small, tmp_path / "copy")
+    folder = plant(site, b"planted", change)
+    before = {top: tree(site.vault / top) for top in ("originals", "custody", "handovers")}
+    facts_before = facts(site)
+    lose(site)
+    result = rebuild(site)
+    assert [(f.code, f.subject) for f in result.findings] == [("sidecar-broken", f"{PLANTED}/{'record.json'}")]
+    assert result.originals == 0
+    assert {top: tree(site.vault / top) for top in ("originals", "handovers")} == {
+        top: before[top] for top in ("originals", "handovers")
+    }
+    assert tree(site.vault / "custody").items() >= before["custody"].items()
+    assert not (site.vault / "set-aside").exists()
+    assert (facts(site), folder.is_dir()) == (facts_before, True)
+
+
+def test_a_planted_sidecar_that_is_right_is_taken_in(small: Site, tmp_path: Path) -> None:
+    """So the tests above fail for the one thing that they change."""
+    site = copy_site(small, tmp_path / "copy")
+    plant(site, b"planted")
+    lose(site)
+    result = rebuild(site)
+    assert (result.originals, result.findings) == (1, [])
+    assert fsck(site).findings == []
+
+
+def test_bytes_that_lie_in_the_vault_twice_are_set_aside_and_seen_once_more(small: Site, tmp_path: Path) -> None:
+    """The asset keeps its replica; the unknown batch's file is a sighting of it."""
+    site = copy_site(small, tmp_path / "copy")
+    folder = plant(site, noise(3_000, 90))
+    lose(site)
+    result = rebuild(site)
+    assert (result.originals, [f.code for f in result.findings]) == (0, ["original-twice"])
+    assert [p.name for p in folder.iterdir()] == ["record.json"]
+    assert [p.read_bytes() for p in (site.vault / "set-aside").iterdir()] == [noise(3_000, 90)]
+    assert site.rows("SELECT outcome FROM source_file WHERE docking LIKE 'dck-20260101%'") == [("sighting",)]
+    assert site.rows("SELECT code FROM alarm") == [("original-twice",)]
+    assert [f.code for f in fsck(site).findings] == ["set-aside"]
+
+
+def test_an_unknown_batch_stands_in_for_an_original_that_is_gone(small: Site, tmp_path: Path) -> None:
+    """The asset's only replica was deleted: the bytes that are still there become its replica, and an alarm tells of the other."""
+    site = copy_site(small, tmp_path / "copy")
+    remove(originals(site)[0])
+    folder = plant(site, noise(3_000, 90))
+    lose(site)
+    result = rebuild(site)
+    assert (result.originals, [f.code for f in result.findings]) == (1, ["original-lost"])
+    assert [row[0].rpartition("/")[0] for row in site.rows("SELECT key FROM replica WHERE state = 'healthy'")] == [
+        PLANTED
+    ]
+    assert site.rows("SELECT code FROM alarm") == [("original-lost",)]
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_of_two_unknown_batches_with_the_same_bytes_one_is_taken_in(small: Site, tmp_path: Path) -> None:
+    site = copy_site(small, tmp_path / "copy")
+    plant(site, b"planted")
+    plant(site, b"planted", name=PLANTED.replace("bbbb", "cccc"))
+    lose(site)
+    result = rebuild(site)
+    assert (result.originals, [f.code for f in result.findings]) == (1, ["original-twice"])
+    assert [f.code for f in fsck(site).findings] == ["set-aside"]
+
+
+def test_the_twin_of_bytes_that_came_back_wrong_stays_where_it_is(small: Site, tmp_path: Path) -> None:
+    """It may be the good one: nobody has read it."""
+    site = copy_site(small, tmp_path / "copy")
+    overwrite(next(plant(site, b"planted").glob("ast-*")), flip(3))
+    good = next(plant(site, b"planted", name=PLANTED.replace("bbbb", "cccc")).glob("ast-*"))
+    lose(site)
+    result = rebuild(site)
+    assert [f.code for f in result.findings] == ["verify-mismatch", "original-orphan"]
+    assert good.read_bytes() == b"planted"
+
+
+# --- what does not succeed ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", ["install", "set_aside"])
+def test_a_rebuild_that_fails_before_the_swap_leaves_the_vault_as_it_was(
+    small: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """With an unknown batch and a broken sidecar in it: the log does not grow by a line, nothing is moved or made."""
+    site = copy_site(small, tmp_path / "copy")
+    overwrite(next(plant(site, b"planted").glob("ast-*")), flip(3))
+    before = tree(site.vault)
+    with monkeypatch.context() as patch, pytest.raises(StorageError):
+        real = getattr(swap, at)
+
+        def fail(*arguments: str) -> Any:
+            if arguments[-1] == site.config.catalog.url or at == "set_aside":
+                raise StorageError("the disk is gone")
+            return real(*arguments)
+
+        patch.setattr(swap, at, fail)
+        rebuild(site, replace=True)
+    assert tree(site.vault) == before
+
+
+def test_a_rebuild_that_fails_behind_the_swap_says_so_and_the_next_start_goes_on(
+    small: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = copy_site(small, tmp_path / "copy")
+    plant(site, b"planted")
+    log = tree(site.vault / "custody")
+    lose(site)
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="the new catalogue is in place") as e:
+        patch.setattr(LocalVault, "put", _gone)
+        rebuild(site)
+    assert "start mediad" in e.value.hint
+    assert tree(site.vault / "custody") == log
+    with closing(site.open()) as station:
+        assert len(station.finish_open_work().closed) == 1
+    assert site.rows("SELECT count(*) FROM asset") == [(2,)]
+    assert fsck(site).findings == []
+
+
+def test_another_vaults_log_that_ends_before_the_first_ones_is_refused_before_the_swap(busy_site: Site) -> None:
+    """Every start after it would refuse to write."""
+    from mediad.model.custody import Draft
+
+    with closing(busy_site.open()) as station:
+        detail = {"marker": "vault-second", "kind": "local", "dedicated": True}
+        station.ledger.record([Draft("vault.registered", "nas", detail)])
+        mirroring.mirror(station.ledger, station.vault)
+        nas = busy_site.root / "nas"
+        shutil.copytree(busy_site.vault, nas)
+        overwrite(nas / ".mediad-vault.json", lambda _: b'{"id": "vault-second"}')
+        station.ledger.record([Draft("slot.named", "usb-9", {"name": "later"})])
+        mirroring.mirror(station.ledger, station.vault)
+    busy_site.config_file.write_text(busy_site.config_file.read_text() + '\n[[vault]]\nname = "nas"\npath = "nas"\n')
+    lose(busy_site)
+    before = tree(busy_site.vault)
+    with pytest.raises(IntegrityError) as e:
+        rebuild(busy_site, vault="nas")
+    assert (e.value.code, files_of(busy_site)) == ("catalogue-behind-mirror", [])
+    assert tree(busy_site.vault) == before
+
+
+def test_two_catalogues_replaced_in_the_same_second_are_both_kept(
+    small: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = copy_site(small, tmp_path / "copy")
+    moment = wiring_audit.now()
+    monkeypatch.setattr(wiring_audit, "now", lambda: moment)
+    old, kept = [], []
+    for _ in range(3):
+        old.append(site.catalogue.read_bytes())
+        replaced = rebuild(site, replace=True).replaced
+        assert replaced is not None
+        kept.append(Path(replaced))
+    assert [path.read_bytes() for path in kept] == old
+    told = [
+        json.loads(row[0])["replaced"]
+        for row in site.rows("SELECT detail FROM custody WHERE kind = 'catalogue.rebuilt'")
+    ]
+    assert [path.name.removeprefix("catalog.db.") for path in kept] == told
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------------

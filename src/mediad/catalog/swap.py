@@ -5,6 +5,7 @@ catalogue, so they go first and come back never.
 """
 
 import os
+from itertools import count
 from pathlib import Path
 
 from mediad.catalog.db import sqlite_path
@@ -25,23 +26,35 @@ def _path(url: str) -> Path:
     return path
 
 
-def set_aside(url: str, suffix: str) -> str | None:
-    """Rename whatever is left of a catalogue to ``<name>.<suffix>``, durably; its new name, or None if there was nothing."""
+def free_suffix(url: str, suffix: str) -> str:
+    """The suffix, or it with a number behind it: under that name nothing lies yet."""
     path = _path(url)
-    aside = None
+    for n in count(1):
+        tried = suffix if n == 1 else f"{suffix}-{n}"
+        if not any(os.path.lexists(path.with_name(f"{path.name}.{tried}{part}")) for part in _PARTS):
+            return tried
+    raise AssertionError("there is always one more number")
+
+
+def set_aside(url: str, suffix: str) -> str | None:
+    """Rename whatever is left of a catalogue to ``<name>.<suffix>``, durably; its new name, or None if there was nothing. What
+    was set aside under that name before stays: then the suffix gets a number."""
+    path = _path(url)
+    aside = path.with_name(f"{path.name}.{free_suffix(url, suffix)}")
+    moved = False
     try:
         for part in _PARTS:  # the database last: until then it is still found where it was
             old = path.with_name(path.name + part)
             if old.exists():
-                aside = path.with_name(f"{path.name}.{suffix}")
                 os.rename(old, aside.with_name(aside.name + part))
-        if aside is not None:
+                moved = True
+        if moved:
             _sync(path.parent)
     except OSError as e:
         raise StorageError(
             f"{os.strerror(e.errno or 0)} while setting the old catalogue aside", hint="check its folder"
         ) from e
-    return str(aside) if aside else None
+    return str(aside) if moved else None
 
 
 def install(built: str, url: str) -> None:

@@ -224,3 +224,11 @@ mirrored = Table(
     Column("seq", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
 )
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("vault", String, primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+)

@@ -3,7 +3,7 @@
 A docking's lease is a lock file named after it, held as long as its session lives; so a killed one is void at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -58,14 +58,27 @@ def mirrored(conn: Connection, vault: str) -> tuple[int, str] | None:
     return (row.seq, row.hash) if row else None
 
 
-def note_mirrored(conn: Connection, vault: str, seq: int, event_hash: str) -> None:
-    upsert(conn, t.mirrored, [{"vault": vault, "seq": seq, "hash": event_hash}])
+def note_mirrored(conn: Connection, vault: str, parts: Sequence[tuple[int, int]], seq: int, event_hash: str) -> None:
+    """Note segments that lie in a vault (first and last event), and that its mirror reaches at least so far."""
+    upsert(conn, t.segment, [{"vault": vault, "first": first, "last": last} for first, last in parts])
+    known = mirrored(conn, vault)
+    if known is None or seq > known[0]:
+        upsert(conn, t.mirrored, [{"vault": vault, "seq": seq, "hash": event_hash}])
 
 
-def events_after(conn: Connection, seq: int, limit: int) -> list[Event]:
-    """Custody events behind ``seq``, in order."""
-    query = select(t.custody).where(t.custody.c.seq > seq).order_by(t.custody.c.seq).limit(limit)
-    return [Event(*row) for row in conn.execute(query)]
+def segments(conn: Connection, vault: str) -> dict[int, int]:
+    """First to last event of every segment that was written to a vault."""
+    s = t.segment.c
+    return {row.first: row.last for row in conn.execute(select(s.first, s.last).where(s.vault == vault))}
+
+
+def events_after(conn: Connection, seq: int, upto: int | None = None) -> Iterator[Event]:
+    """Custody events behind ``seq``, in order; at most to event ``upto``."""
+    query = select(t.custody).where(t.custody.c.seq > seq).order_by(t.custody.c.seq)
+    if upto is not None:
+        query = query.where(t.custody.c.seq <= upto)
+    for row in conn.execute(query):
+        yield Event(*row)
 
 
 def event_at(conn: Connection, seq: int) -> Event | None:

@@ -3,8 +3,10 @@
 1. The vault's custody segments are read and checked; a chain that does not hold is refused, and nothing is made.
 2. A new catalogue is written beside the place of the old one: the same ``apply`` runs over the same events.
 3. Batches that lie among the originals but are in no event (the power went between the rename and the record, and then the
-   catalogue was lost) are taken in by their sidecars, each file after it was read back from the medium.
-4. Dockings that were open are closed as interrupted by whoever calls this, and only then the new catalogue takes its place.
+   catalogue was lost) get their reservations back from their sidecars: from then on they are like any interrupted batch.
+4. The new catalogue takes its place. Up to here the vault was only read.
+5. Whoever calls this finishes what is open, as every start does: what was reserved is read back from the medium and recorded,
+   open dockings are closed as interrupted, the log is mirrored.
 """
 
 import base64
@@ -18,12 +20,10 @@ from sqlalchemy import Connection
 from mediad.catalog import audit, evidence, record, work
 from mediad.catalog.db import Catalog
 from mediad.catalog.ledger import Ledger
-from mediad.catalog.record import stamp
 from mediad.errors import IntegrityError, NotFound, StorageError
-from mediad.model import facts
-from mediad.model.custody import GENESIS, Draft, Event, check_chain, parse_segment
-from mediad.model.evidence import Finding, ReadBack
-from mediad.model.ids import asset_id
+from mediad.model import facts, sidecar
+from mediad.model.custody import GENESIS, Draft, Event, canonical, check_chain, parse_segment
+from mediad.model.evidence import Finding
 from mediad.model.layout import ORIGINALS, SIDECAR, parse_segment_key, segment_prefix
 
 _CHUNK = 2_000
@@ -41,17 +41,20 @@ class Log(Protocol):
 
 
 class Vault(Log, Protocol):
-    """A vault whose originals are taken in."""
-
-    def read_back(self, key: str) -> ReadBack: ...
-
-    def confirm(self, key: str) -> None: ...
-
-    def set_aside(self, key: str) -> str: ...
+    """A vault whose originals are looked at."""
 
     def size_of(self, key: str) -> int | None: ...
 
     def check(self) -> None: ...
+
+
+class Surplus(Protocol):
+    """A vault out of whose originals bytes are moved that lie there twice."""
+
+    @property
+    def name(self) -> str: ...
+
+    def set_aside(self, key: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +68,21 @@ class Mirror:
 
 @dataclass
 class Adopted:
-    """What was taken in from the originals. ``findings`` is what could not be, for a person to look at."""
+    """What lies among the originals and in no event."""
 
-    originals: int = 0
-    batches: int = 0
+    reserved: list[str] = field(default_factory=list)
+    """SHA-256 of originals that have their reservation again."""
+    surplus: list[Mapping[str, Any]] = field(default_factory=list)
+    """Files, as their sidecars describe them, whose bytes are somebody else's to place."""
     findings: list[Finding] = field(default_factory=list)
+    """What could not be taken in and was left where it is, for a person to look at."""
 
 
 # --- the log --------------------------------------------------------------------------------------------------------
 
 
-def read_log(vault: Log, station: str) -> Iterator[Event]:
-    """Every event of the vault's custody log, in order. Raises IntegrityError at the first link that does not hold, NotFound
+def read_log(vault: Log, station: str) -> Iterator[list[Event]]:
+    """The vault's custody log, segment by segment. Raises IntegrityError at the first link that does not hold, NotFound
     if there is no log."""
     keys = [key for key in vault.list(segment_prefix(station)) if parse_segment_key(key)]
     if not keys:
@@ -94,7 +100,7 @@ def read_log(vault: Log, station: str) -> Iterator[Event]:
             raise _broken(f"{key}: {broken.detail}", broken.code)
         if not events or parse_segment_key(key) != (key.split("/")[1], seq + 1):
             raise _broken(f"{key}: events from {seq + 1} on are missing", "chain-gap")
-        yield from events
+        yield events
         seq, prev = events[-1].seq, events[-1].hash
 
 
@@ -110,34 +116,36 @@ def check_log(vault: Log, station: str) -> Mirror:
     """Read the whole log once before anything is made. Raises IntegrityError or NotFound."""
     markers: dict[str, str] = {}
     last: Event | None = None
-    for event in read_log(vault, station):
-        last = event
-        if event.kind == "vault.registered":
-            markers[event.subject] = str(event.body().get("marker"))
+    for segment in read_log(vault, station):
+        last = segment[-1]
+        for event in segment:
+            if event.kind == "vault.registered":
+                markers[event.subject] = str(event.body().get("marker"))
     assert last is not None  # noqa: S101 - an empty log raised NotFound
     return Mirror(last.seq, last.hash, markers)
 
 
 def play(catalog: Catalog, vault: Log, station: str, told: Callable[[int], None]) -> None:
-    """Write the log into an empty catalogue and apply it; then note how far the vault's mirror reaches."""
-    last = (0, GENESIS)
-    for chunk in _chunks(read_log(vault, station)):
+    """Write the log into an empty catalogue and apply it; and note what of it the vault's mirror holds: all."""
+    for segments in _chunks(read_log(vault, station)):
 
-        def put(conn: Connection, events: Sequence[Event] = chunk) -> None:
+        def put(conn: Connection, segments: Sequence[Sequence[Event]] = segments) -> None:
+            events = [event for segment in segments for event in segment]
             record.append(conn, events)
             record.apply(conn, events)
+            parts = [(segment[0].seq, segment[-1].seq) for segment in segments]
+            work.note_mirrored(conn, vault.name, parts, events[-1].seq, events[-1].hash)
 
         catalog.write(put)
-        last = (chunk[-1].seq, chunk[-1].hash)
-        told(last[0])
-    catalog.write(lambda conn: work.note_mirrored(conn, vault.name, *last))
+        told(segments[-1][-1].seq)
 
 
-def _chunks(events: Iterator[Event]) -> Iterator[list[Event]]:
-    chunk: list[Event] = []
-    for event in events:
-        chunk.append(event)
-        if len(chunk) == _CHUNK:
+def _chunks(log: Iterator[list[Event]]) -> Iterator[list[list[Event]]]:
+    """Segments, several in one transaction: most are small."""
+    chunk: list[list[Event]] = []
+    for segment in log:
+        chunk.append(segment)
+        if sum(map(len, chunk)) >= _CHUNK:
             yield chunk
             chunk = []
     if chunk:
@@ -154,19 +162,27 @@ def note_rebuilt(ledger: Ledger, vault: str, mirror: Mirror, replaced: str | Non
 
 
 def adopt(ledger: Ledger, vault: Vault) -> Adopted:
-    """Take in batches that lie in the vault but that no event names. Raises StorageError if the vault does not answer."""
+    """Give batches that lie in the vault, but that no event names, their docking and their reservations back. The vault is only
+    read. Raises StorageError if it does not answer."""
     result = Adopted()
     known = _known_keys(ledger, vault.name)
     for folder, keys in _folders(vault):
-        body = _sidecar(vault, folder)
-        if body is not None and body.get("station", ledger.station) != ledger.station:
+        try:
+            body = sidecar.read(vault.get(f"{folder}/{SIDECAR}"), folder, ledger.station)
+        except NotFound:
+            body = {"files": []}
+        except (StorageError, ValueError) as e:
+            vault.check()  # a vault that is gone altogether says nothing about single files
+            result.findings.append(
+                Finding("sidecar-broken", f"{folder}/{SIDECAR}", f"{e}; its batch was left as it is")
+            )
             continue
-        told = {f["key"]: f for f in body["files"]} if body else {}
-        for key in keys - known - told.keys():
+        if body is None:
+            continue
+        told = {f["key"]: f for f in body["files"]}
+        for key in sorted(keys - known - told.keys()):
             result.findings.append(Finding("original-orphan", key, "no sidecar explains it; it was left where it is"))
-        files = [file for key, file in told.items() if key not in known]
-        if files and body:
-            vault.confirm(folder)
+        if files := [file for key, file in told.items() if key not in known]:
             _adopt_batch(ledger, vault, body, files, result)
     return result
 
@@ -179,7 +195,7 @@ def _known_keys(ledger: Ledger, vault: str) -> set[str]:
         return known | {str(json.loads(e.detail).get("key")) for e in look.events(kind="alarm.raised")}
 
 
-def _folders(vault: Vault) -> Iterator[tuple[str, set[str]]]:
+def _folders(vault: Log) -> Iterator[tuple[str, set[str]]]:
     """Batch folders with the keys of their originals."""
     folder, keys = "", set[str]()
     for key in vault.list(ORIGINALS):
@@ -194,73 +210,53 @@ def _folders(vault: Vault) -> Iterator[tuple[str, set[str]]]:
         yield folder, keys
 
 
-_NEEDED = ("key", "asset", "sha256", "size", "docking", "volume", "path_b64", "mtime_ns", "source", "captured", "kind",
-           "recording", "recorder", "officer", "channel", "important")  # fmt: skip
-
-
-def _sidecar(vault: Vault, folder: str) -> dict[str, Any] | None:
-    """A batch's sidecar, if it is one and describes every file that it names; else None."""
-    try:
-        body = json.loads(vault.get(f"{folder}/{SIDECAR}"))
-        if body["format"] != "mediad-batch/1" or body["batch"] != folder.rpartition("/")[2]:
-            return None
-        for file in body["files"]:
-            base64.b64decode(file["path_b64"], validate=True)
-            if any(name not in file for name in _NEEDED) or file["docking"] != body["docking"]:
-                return None
-            if file["asset"] != asset_id(bytes.fromhex(file["sha256"])):
-                return None
-    except (NotFound, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    result: dict[str, Any] = body
-    return result
-
-
 def _adopt_batch(
     ledger: Ledger, vault: Vault, body: Mapping[str, Any], files: Sequence[Mapping[str, Any]], result: Adopted
 ) -> None:
-    """Read back what a sidecar names, and record what matches: the docking first, if the log lost it, then its listing."""
+    """Reserve what a batch holds, behind its docking and its listing if the log lost them. Bytes that are in the vault already
+    were seen once more; what ``work.reserve`` lets through is verified and recorded by whoever finishes open placements."""
+    docking = body["docking"]
     with ledger.catalog.read() as conn:
-        docking = evidence.docking(conn, body["docking"])
-        assets = evidence.assets_by_digest(conn, [f["sha256"] for f in files])
+        opened = evidence.docking(conn, docking) is not None
+        listed = set(evidence.outcomes(conn, docking, vault.name))
         held = evidence.held(conn, vault.name, [f["sha256"] for f in files])
-        listed = set(evidence.outcomes(conn, body["docking"], vault.name))
-    drafts: list[Draft] = [] if docking is not None else [_opened(body, files[0])]
-    missing = [f for f in files if (f["volume"], base64.b64decode(f["path_b64"])) not in listed]
-    if missing:
+    drafts: list[Draft] = [] if opened else [_opened(body, files[0])]
+    if missing := [f for f in files if (f["volume"], base64.b64decode(f["path_b64"])) not in listed]:
         claims = [
             {k: f.get(k) for k in ("volume", "path", "path_b64", "size", "mtime_ns", "birth_ns")} for f in missing
         ]
-        drafts.append(Draft("docking.listed", body["docking"], {"files": claims, "known": []}))
-    for file in files:
-        believed = held.get(file["sha256"])
-        if believed is not None and vault.size_of(believed.key) == believed.size:
-            drafts += _aside(vault, file, f"{believed.key} holds these bytes already", result)
-            continue
-        if believed is not None:
-            drafts += facts.lost(vault.name, believed.id, believed.key, file["sha256"], "it is gone")
-        if isinstance(answer := _read_back(vault, file), ReadBack):
-            detail = {k: v for k, v in file.items() if k != "asset"} | {"vault": vault.name}
-            verified = {"method": answer.method, "verified_at": stamp(ledger.clock())}
-            if file["sha256"] in assets:
-                drafts += [
-                    Draft("replica.stored", file["asset"], detail | verified),
-                    facts.sighted(file["asset"], {"birth_ns": None, "device": 0, "inode": 0, **file}),
-                ]
-            else:
-                drafts.append(Draft("asset.stored", file["asset"], detail | verified))
-            result.originals += 1
-        else:
-            drafts += _aside(vault, file, answer, result)
-    drafts.sort(key=lambda d: _ORDER.index(d.kind))
-    ledger.record(drafts)
-    result.batches += 1
+        drafts.append(Draft("docking.listed", docking, {"files": claims, "known": []}))
+    for digest, believed in held.items():
+        if vault.size_of(believed.key) != believed.size:
+            drafts += facts.lost(vault.name, believed.id, believed.key, digest, "it is gone")
+    if drafts:
+        ledger.record(drafts)
+    rows = [_placement(vault.name, body["batch"], file) for file in files]
+    taken = ledger.catalog.write(lambda conn: _reserve(conn, ledger, rows))
+    if seen := [facts.sighted(f["asset"], {**_ABSENT, **f}) for f in files if f["sha256"] in taken & held.keys()]:
+        ledger.record(seen)
+    result.reserved += [f["sha256"] for f in files if f["sha256"] not in taken]
+    result.surplus += [f for f in files if f["sha256"] in taken]
 
 
-_ORDER = (
-    "docking.opened", "docking.listed", "replica.lost", "asset.stored", "replica.stored", "asset.sighted", "file.failed",
-    "alarm.raised",
-)  # fmt: skip
+_ABSENT = {"birth_ns": None, "device": 0, "inode": 0}
+"""What a sidecar need not tell."""
+
+
+def _placement(vault: str, batch: str, file: Mapping[str, Any]) -> dict[str, Any]:
+    detail = canonical({k: v for k, v in {**_ABSENT, **file}.items() if k != "asset"} | {"vault": vault})
+    return {
+        "vault": vault, "sha256": file["sha256"], "key": file["key"], "batch": batch, "docking": file["docking"],
+        "detail": detail,
+    }  # fmt: skip
+
+
+def _reserve(conn: Connection, ledger: Ledger, rows: Sequence[dict[str, Any]]) -> set[str]:
+    """Reserve what can be; returns the digests that cannot."""
+    taken = work.reserve(conn, rows, ledger.clock())
+    if taken and (rest := [row for row in rows if row["sha256"] not in taken]):
+        work.reserve(conn, rest, ledger.clock())
+    return taken
 
 
 def _opened(body: Mapping[str, Any], file: Mapping[str, Any]) -> Draft:
@@ -272,25 +268,32 @@ def _opened(body: Mapping[str, Any], file: Mapping[str, Any]) -> Draft:
     return Draft("docking.opened", body["docking"], detail)
 
 
-def _read_back(vault: Vault, file: Mapping[str, Any]) -> ReadBack | str:
-    """What the medium gave, or why it does not count."""
-    try:
-        answer = vault.read_back(file["key"])
-    except (StorageError, NotFound) as e:
-        vault.check()  # a vault that is gone altogether says nothing about single files
-        return e.message
-    if answer.digest.hex != file["sha256"] or answer.size != file["size"]:
-        return "other bytes came back than its sidecar names"
-    return answer
+def set_surplus_aside(ledger: Ledger, vault: Surplus, adopted: Adopted) -> list[Finding]:
+    """Move bytes out of the originals that lie there a second time, keep them, and say so. To be called when what was reserved
+    counts or does not: a twin of bytes that came back wrong is left where it is."""
+    findings: list[Finding] = []
+    with ledger.catalog.read() as conn:
+        held = evidence.held(conn, vault.name, [file["sha256"] for file in adopted.surplus])
+    for file in adopted.surplus:
+        if file["sha256"] not in held:
+            why = "its twin could not be verified; it was left where it is"
+            findings.append(Finding("original-orphan", file["key"], why))
+            continue
+        try:
+            then = f"set aside as {vault.set_aside(file['key'])}"
+        except StorageError as e:
+            then = f"it could not be set aside ({e.message})"
+        detail = f"{file['key']} holds bytes that are an original already; {then}"
+        findings.append(Finding("original-twice", file["asset"], detail))
+        alarm = {"code": "original-twice", "detail": detail, "key": file["key"], "sha256": file["sha256"]}
+        ledger.record([Draft("alarm.raised", file["asset"], alarm)])
+    return findings
 
 
-def _aside(vault: Vault, file: Mapping[str, Any], why: str, result: Adopted) -> list[Draft]:
-    """Move bytes out of the originals, if there are any, keep them, and say so."""
-    try:
-        detail = f"{why}; set aside as {vault.set_aside(file['key'])}"
-    except StorageError as e:
-        detail = f"{why}; nothing could be set aside ({e.message})"
-    result.findings.append(Finding("verify-mismatch", file["asset"], detail))
-    failed = {k: file.get(k) for k in ("volume", "path", "path_b64", "size")} | {"why": why}
-    alarm = {"code": "verify-mismatch", "detail": detail, "key": file["key"], "sha256": file["sha256"]}
-    return [Draft("file.failed", file["docking"], failed), Draft("alarm.raised", file["asset"], alarm)]
+def outcome(ledger: Ledger, vault: str, adopted: Adopted, since: int) -> tuple[int, list[Finding]]:
+    """How many of the reserved originals count now, and the alarms behind event ``since`` about those that do not."""
+    with ledger.catalog.read() as conn:
+        stored = evidence.held(conn, vault, adopted.reserved)
+        raised = [e for e in audit.Snapshot(conn).events(kind="alarm.raised") if e.seq > since]
+    alarms = [(e.subject, json.loads(e.detail)) for e in raised]
+    return len(stored), [Finding(d["code"], s, d["detail"]) for s, d in alarms if d.get("sha256") in adopted.reserved]

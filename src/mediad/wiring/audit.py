@@ -6,20 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediad.config import CatalogSection, Config, VaultSection
 from mediad.edges import files
 from mediad.edges.pump import BufferPool
 from mediad.edges.reader import VaultReader
-from mediad.errors import Busy, CatalogError, IntegrityError, NotFound, Refused, VaultOffline
-from mediad.wiring.station import DAEMON_LOCK, OPEN_LOCK, Station, lock_folder, now, open_vault
+from mediad.errors import Busy, CatalogError, IntegrityError, MediadError, NotFound, Refused, VaultOffline
+from mediad.wiring.station import DAEMON_LOCK, OPEN_LOCK, Station, lock_folder, now, open_ledger, open_vault
 
 if TYPE_CHECKING:
     from mediad.catalog.audit import AuditCatalog
     from mediad.fsck import Progress, Report
     from mediad.model.evidence import Finding
+    from mediad.stages.rebuild import Adopted
 
 
 @contextmanager
@@ -99,15 +99,21 @@ def rebuild(config: Config, vault_name: str, told: Callable[[int], None], *, rep
             raise Refused("there is a catalogue", hint="`mediad fsck` checks it; --replace sets it aside and rebuilds")
         swap.discard(building)
         try:
-            suffix = f"replaced-{now():%Y%m%dT%H%M%SZ}"
-            replaced = suffix if _anything_left(url) else None
-            result = _build(config, section, building, told, replaced=replaced, locks=locks)
-            aside = swap.set_aside(url, suffix)
+            suffix = swap.free_suffix(url, f"replaced-{now():%Y%m%dT%H%M%SZ}")
+            result, adopted = _build(config, section, building, told, replaced=suffix if _anything_left(url) else None)
+            result.replaced = swap.set_aside(url, suffix)
             swap.install(building, url)
         except BaseException:
             swap.discard(building)
             raise
-    result.replaced = aside
+        try:
+            _finish(config, section, adopted, result)
+        except MediadError as e:
+            raise type(e)(
+                f"the new catalogue is in place, but what was open is not finished: {e.message}",
+                hint=f"{e.hint}; then start mediad: it goes on with it".lstrip("; "),
+                code=e.code,
+            ) from e
     return result
 
 
@@ -139,17 +145,17 @@ def _section(config: Config, name: str) -> VaultSection:
 
 
 def _build(
-    config: Config, section: VaultSection, building: str, told: Callable[[int], None], *,
-    replaced: str | None, locks: Path,
-) -> Rebuilt:  # fmt: skip
+    config: Config, section: VaultSection, building: str, told: Callable[[int], None], *, replaced: str | None
+) -> tuple[Rebuilt, Adopted]:
+    """The new catalogue, beside the place of the old one. The vaults are only read."""
     from mediad.catalog import db
-    from mediad.stages import rebuild
+    from mediad.stages import mirror, rebuild
 
     station = config.station.id
     vault = open_vault(section, config, BufferPool())
     marker = vault.read_marker()
     log = rebuild.check_log(vault, station)
-    if log.markers.get(section.name) != marker:
+    if marker is None or log.markers.get(section.name) != marker:
         raise IntegrityError(
             f"the custody log in {section.path} is not of this vault: its marker is {marker or 'missing'},"
             f" registered as {section.name} is {log.markers.get(section.name) or 'none'}",
@@ -157,14 +163,25 @@ def _build(
             code="vault-other",
         )
     result = Rebuilt(section.name, log.reached, replaced, notes=_lost(config.catalog.url, log.reached))
+    adopted = rebuild.Adopted()
     db.migrate(building)
-    catalog = db.Catalog(building)
+    ledger = open_ledger(config.model_copy(update={"catalog": CatalogSection(url=building)}))
     try:
-        rebuild.play(catalog, vault, station, told)
+        rebuild.play(ledger.catalog, vault, station, told)
+        first = open_vault(config.vault[0], config, BufferPool())
+        try:
+            first.expect(log.markers.get(first.name))
+        except VaultOffline as e:
+            if section.name == first.name:
+                raise
+            result.notes.append(f"{e.message}: what it holds and the log does not know was not taken in")
+        else:
+            mirror.look(ledger, first)  # a log that goes further, or tells another story, would stop every later start
+            adopted = rebuild.adopt(ledger, first)
+        rebuild.note_rebuilt(ledger, section.name, log, replaced)
     finally:
-        catalog.close()
-    _take_in(config.model_copy(update={"catalog": CatalogSection(url=building)}), section, log, result, locks)
-    return result
+        ledger.catalog.close()
+    return result, adopted
 
 
 def _lost(url: str, reached: int) -> list[str]:
@@ -189,23 +206,24 @@ def _lost(url: str, reached: int) -> list[str]:
     ]
 
 
-def _take_in(config: Config, section: VaultSection, log: Any, result: Rebuilt, locks: Path) -> None:
-    """Adopt what the log does not know, and close what was open: a station on the catalogue that is being built."""
+def _finish(config: Config, section: VaultSection, adopted: Adopted, result: Rebuilt) -> None:
+    """On the new catalogue, in its place: finish what is open. If this breaks off, the next start goes on with it."""
     from mediad.stages import rebuild
 
+    result.findings += adopted.findings
     try:
-        station = Station(config, wait_for_space=False, held=locks)
-    except VaultOffline as e:
+        station = Station(config, wait_for_space=False, held=lock_folder(config))
+    except VaultOffline:
         if section.name == config.vault[0].name:
             raise
-        result.notes.append(f"{e.message}: what it holds and the log does not know was not taken in")
-        return
+        return  # said already: what is open waits for that vault
     try:
-        adopted = rebuild.adopt(station.ledger, station.vault)
-        rebuild.note_rebuilt(station.ledger, section.name, log, result.replaced)
-        result.originals, result.findings = adopted.originals, adopted.findings
         done = station.finish_open_work()
         result.dockings_closed = len(done.closed)
-        result.findings += done.trouble
+        result.originals, wrong = rebuild.outcome(station.ledger, station.vault.name, adopted, result.events)
+        twice = rebuild.set_surplus_aside(station.ledger, station.vault, adopted)
+        if twice:
+            station.finish_open_work()  # mirrors the alarms
+        result.findings += [*done.trouble, *wrong, *twice]
     finally:
         station.close()

@@ -69,6 +69,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("vault"),
     )
     op.create_table(
+        "segment",
+        sa.Column("vault", sa.String(), nullable=False),
+        sa.Column("first", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("vault", "first"),
+    )
+    op.create_table(
         "placement",
         sa.Column("vault", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
