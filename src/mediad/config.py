@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mediad.errors import ConfigError
+from mediad.model.layout import safe_name
 
 DEFAULT_FILE = Path("/etc/mediad/mediad.toml")
 SHIPPED_PROFILES = Path("/usr/share/mediad/recorders")
@@ -33,7 +34,27 @@ def _zone(name: str) -> str:
 def _plain(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name):
         raise ValueError("may hold letters, digits, dot, dash and underscore, 40 characters at most")
+    if safe_name(name.encode()) != name:  # two names must never share one folder
+        raise ValueError(
+            "cannot name a folder everywhere: it ends in a dot, dash or underscore, or is reserved like con"
+        )
     return name
+
+
+def _filled(value: Any) -> Any:
+    """An empty path would be the folder of the configuration, which nobody means."""
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise ValueError("is no path")
+    return value
+
+
+def _url(text: str) -> str:
+    scheme, slashes, rest = text.partition("://")
+    if not slashes or not re.fullmatch(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?", scheme) or not rest.strip("/") or "\0" in text:
+        raise ValueError("is no database URL such as sqlite:///var/catalog.db")
+    if scheme == "sqlite" and (not rest.startswith("/") or rest.endswith("/") or ":memory:" in rest or "?" in rest):
+        raise ValueError("names no file: write sqlite:///var/catalog.db")
+    return text
 
 
 def _listen(text: str) -> str:
@@ -44,11 +65,13 @@ def _listen(text: str) -> str:
 
 
 PlainName = Annotated[str, AfterValidator(_plain)]
+FilledPath = Annotated[Path, BeforeValidator(_filled)]
+FilledText = Annotated[str, Field(min_length=1)]
 Channel = Literal["body-camera", "terminal", "cctv", "manual"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Unit(_Section):
@@ -66,16 +89,23 @@ class Station(_Section):
     """This docking station."""
 
     id: PlainName = Field(description="id of the station; it names the custody chain and never changes")
-    state: Path | None = Field(
+    state: FilledPath | None = Field(
         None, description="folder of the slot board, and of locks without SQLite; default: the folder of the catalogue"
     )
-    runtime: Path | None = Field(None, description="folder for the slot board; default: `run` below `state`")
+    runtime: FilledPath | None = Field(None, description="folder for the slot board; default: `run` below `state`")
 
 
 class CatalogSection(_Section):
     """The catalogue."""
 
-    url: str = Field("sqlite:///var/catalog.db", description="database URL; SQLite is the embedded default")
+    url: Annotated[str, AfterValidator(_url)] = Field(
+        "sqlite:///var/catalog.db", description="database URL; SQLite is the embedded default"
+    )
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite catalogue."""
+        return Path(self.url.removeprefix("sqlite:///")) if self.url.startswith("sqlite:///") else None
 
 
 class VaultSection(_Section):
@@ -83,7 +113,7 @@ class VaultSection(_Section):
 
     name: PlainName = Field(description="name of the vault")
     kind: Literal["local"] = Field("local", description="kind of storage")
-    path: Path = Field(description="folder of the vault")
+    path: FilledPath = Field(description="folder of the vault")
     dedicated: bool = Field(True, description="counts as the unit's dedicated storage (Article 28)")
 
 
@@ -113,21 +143,25 @@ class Devices(_Section):
     power_off: bool = Field(
         False, description="power the device off when it is safe to take (it then no longer charges)"
     )
-    profiles: tuple[Path, ...] = Field(
+    profiles: tuple[FilledPath, ...] = Field(
         (Path("recorders"), SHIPPED_PROFILES), description="folders of recorder profiles; a missing one is skipped"
     )
-    hook: tuple[str, ...] = Field((), description="program and arguments run at each change of a slot (lamps, beep)")
+    hook: tuple[FilledText, ...] = Field(
+        (), description="program and arguments run at each change of a slot (lamps, beep)"
+    )
 
 
 class Folder(_Section):
     """A watched drop folder."""
 
-    path: Path = Field(description="the folder")
+    path: FilledPath = Field(description="the folder")
     name: PlainName = Field(description="its name in records and vault keys")
     channel: Channel = Field("manual", description="where such files come from")
     officer: str = Field("", description="who hands over what lies here, as a certificate number")
     settle_seconds: float = Field(10.0, ge=0, le=3600, description="a file unchanged for so long is complete")
-    rescan_seconds: float = Field(300.0, ge=1, description="the folder is looked through again after so long")
+    rescan_seconds: float = Field(
+        300.0, ge=1, le=86_400, description="the folder is looked through again after so long"
+    )
 
 
 class Http(_Section):
@@ -194,7 +228,44 @@ def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
         config = Config.model_validate(raw)
     except ValidationError as e:
         raise ConfigError(_complaint(file, e, overrides), hint="see docs/settings.md") from e
-    return _resolve(config, file)
+    config = _resolve(config, file)
+    for n, folder in enumerate(config.folder, 1):
+        if own := overlap(config, folder.path):
+            raise ConfigError(
+                f"{file}: folder.{n}.path = {str(folder.path)!r}: {own}", hint="watch a folder of its own"
+            )
+    return config
+
+
+def overlap(config: Config, folder: Path) -> str:
+    """Why a folder cannot be a source: it holds, or lies in, what mediad itself writes, and would be taken again and again.
+    Empty if it can. Compared by what the paths lead to, so links and bind mounts do not hide it."""
+    places = [(f"vault {v.name}", v.path) for v in config.vault]
+    if config.station.state is not None:
+        places.append(("the state folder", config.station.state))
+    if config.catalog.file is not None:
+        places.append(("the catalogue", config.catalog.file))
+    above = _and_above(folder)
+    for name, place in places:
+        if _and_above(place)[0] in above:
+            return f"lies inside {name}, {place}"
+        if above[0] in _and_above(place):
+            return f"contains {name}, {place}"
+    return ""
+
+
+def _and_above(path: Path) -> list[tuple[int, int] | Path]:
+    """A path and every folder above it: as device and inode, or by name where nothing is yet."""
+    real = Path(os.path.realpath(path))
+    found: list[tuple[int, int] | Path] = []
+    for each in (real, *real.parents):
+        try:
+            status = os.stat(each)
+        except OSError:
+            found.append(each)
+        else:
+            found.append((status.st_dev, status.st_ino))
+    return found
 
 
 def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -241,10 +312,8 @@ def _resolve(config: Config, file: Path) -> Config:
         database = at(Path(url.removeprefix("sqlite:///")))
         url = f"sqlite:///{database}"
         state = state or database.parent
-    elif url.startswith("sqlite:"):
-        raise ConfigError(f"{file}: catalog.url = {url!r}: has no file", hint="write sqlite:///var/catalog.db")
     runtime = config.station.runtime
-    names = [v.name for v in config.vault] + [f"folder {f.name}" for f in config.folder]
+    names = [v.name.lower() for v in config.vault] + [f"folder {f.name.lower()}" for f in config.folder]
     if double := {n for n in names if names.count(n) > 1}:
         raise ConfigError(
             f"{file}: the name {double.pop()!r} is given twice", hint="names of vaults and folders are unique"

@@ -5,7 +5,7 @@ mirrored by a second thread: reading is the recorder's time, the rest is the vau
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -27,6 +27,7 @@ from mediad.model.evidence import (
     Listing,
     Outcome,
     Planned,
+    Rejected,
     SourceFile,
     plan_batches,
 )
@@ -148,11 +149,21 @@ class Session:
 
         Raises only what makes closing impossible; the docking then stays open and is closed by ``finish_open_work``.
         """
+        return self._run(self._look)
+
+    def run_if_new(self, told: Collection[Rejected] = ()) -> Result | None:
+        """The same for a folder that is looked at again and again: without anything new there is no docking at all. What cannot
+        be read is new once; ``told`` is what a record names already."""
+        listing = self._look()
+        fresh = listing.new or any(r.outcome is Outcome.FAILED and r not in told for r in listing.rejected)
+        return self._run(lambda: listing) if fresh else None
+
+    def _run(self, look: Callable[[], Listing]) -> Result:
         dock.open_docking(self.parts.ledger, self.docking)
         self.log.info("docked", where=self.docking.where, profile=self.profile.name)
         listing, error = Listing(), None
         try:
-            listing = self._look()
+            listing = look()
             dock.record_listing(self.parts.ledger, self.docking, listing, name_known=self.name_known)
             self._read(listing)
         except MediadError as e:
@@ -163,11 +174,6 @@ class Session:
                 f"an unexpected fault: {type(e).__name__}", code="unexpected", hint="see the log and report it"
             )
         return self._hand_over(listing, error)
-
-    def run_if_new(self) -> Result | None:
-        """The same for a folder that is looked at again and again: without anything new there is no docking at all."""
-        listing = self._look()
-        return self.run() if listing.new or any(r.outcome is Outcome.FAILED for r in listing.rejected) else None
 
     def _look(self) -> Listing:
         p = self.parts
@@ -185,6 +191,8 @@ class Session:
         findings = list(listing.findings)
         if not self.docking.source.registered:
             findings.append(Finding("recorder-unregistered", self.docking.source.key, "not a registered recorder"))
+        if self.docking.source.doubt:
+            findings.append(Finding("identity-not-unique", self.docking.source.key, self.docking.source.doubt))
         if error is not None:
             findings.append(Finding(error.code, self.docking.id, error.message))
         if error is not None:

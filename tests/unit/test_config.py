@@ -89,6 +89,42 @@ def test_a_loaded_configuration_cannot_be_changed(tmp_path: Path) -> None:
         (GOOD + '[catalog]\nurl = "sqlite://"\n', ["catalog.url = 'sqlite://'"]),
         (GOOD.replace("[unit]", '[unit]\ntimezone = "Mars/Base"'), ["unit.timezone = 'Mars/Base'", "time zone"]),
         (GOOD.replace("[unit]", '[unit]\ntimezone = "../../etc/passwd"'), ["unit.timezone"]),
+        (GOOD.replace("hq-01", "hq-01."), ["station.id = 'hq-01.'", "name a folder"]),
+        (GOOD.replace("hq-01", "hq_"), ["station.id = 'hq_'"]),
+        (GOOD.replace("hq-01", "CON"), ["station.id = 'CON'", "reserved"]),
+        (GOOD.replace("hq-01", "nul.1"), ["station.id = 'nul.1'"]),
+        (GOOD.replace('"local"', '"local-"'), ["vault.1.name = 'local-'"]),
+        (GOOD + '[[vault]]\nname = "LOCAL"\npath = "b"\n', ["'local' is given twice"]),
+        (
+            GOOD + '[[folder]]\nname = "a"\npath = "x"\n[[folder]]\nname = "A"\npath = "y"\n',
+            ["'folder a' is given twice"],
+        ),
+        (GOOD.replace("var/vault", ""), ["vault.1.path = ''", "no path"]),
+        (GOOD.replace("var/vault", " "), ["vault.1.path = ' '"]),
+        (GOOD.replace("var/vault", "a\\u0000b"), ["vault.1.path"]),
+        (GOOD + '[[folder]]\nname = "a"\npath = ""\n', ["folder.1.path = ''", "no path"]),
+        (GOOD.replace('id = "hq-01"', 'id = "hq-01"\nstate = ""'), ["station.state = ''"]),
+        (GOOD.replace('id = "hq-01"', 'id = "hq-01"\nruntime = ""'), ["station.runtime = ''"]),
+        (GOOD + '[devices]\nprofiles = ["recorders", ""]\n', ["devices.profiles.2 = ''"]),
+        (GOOD + '[devices]\nhook = [""]\n', ["devices.hook.1 = ''"]),
+        *(
+            (GOOD + f'[catalog]\nurl = "{url}"\n', [f"catalog.url = '{url}'"])
+            for url in (
+                "",
+                "var/catalog.db",
+                "sqlite:var/catalog.db",
+                "sqlite:///",
+                "sqlite:////",
+                "sqlite:///:memory:",
+                "://x",
+                "sqlite:///var/",
+                "sqlite:///c.db?mode=memory",
+                "postgresql://",
+            )
+        ),
+        (GOOD + '[[folder]]\nname = "a"\npath = "x"\nrescan_seconds = inf\n', ["folder.1.rescan_seconds = inf"]),
+        (GOOD + '[[folder]]\nname = "a"\npath = "x"\nsettle_seconds = nan\n', ["folder.1.settle_seconds = nan"]),
+        (GOOD + "[ingest]\nreserve_percent = nan\n", ["ingest.reserve_percent = nan"]),
         ("unit = 1\n" + GOOD.split("[station]")[1], ["unit = 1"]),
         ("[unit\n", ["is not TOML"]),
     ],
@@ -98,6 +134,36 @@ def test_what_is_wrong_is_said_with_file_key_and_value(tmp_path: Path, text: str
     said = complaint(file)
     for word in [str(file), *words]:
         assert word in said
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("var/vault", "lies inside vault local"),
+        ("var/vault/originals", "lies inside vault local"),
+        ("var", "contains vault local"),
+        (".", "contains vault local"),
+        ("/", "contains vault local"),
+        ("var/drop", "lies inside the state folder"),
+        ("link/inner", "lies inside vault local"),
+        ("elsewhere", "contains the catalogue"),
+    ],
+)
+def test_a_watched_folder_never_holds_or_lies_in_what_mediad_writes(tmp_path: Path, path: str, words: str) -> None:
+    """It would be taken again and again, each time with the copy made before. Links do not hide it."""
+    (tmp_path / "var/vault/inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("var/vault")
+    text = GOOD.replace('id = "hq-01"', 'id = "hq-01"\nstate = "var"')
+    if path == "elsewhere":
+        text += '[catalog]\nurl = "sqlite:///elsewhere/catalog.db"\n'
+    said = complaint(write(tmp_path, text, f'[[folder]]\nname = "a"\npath = "{path}"\n'))
+    assert "folder.1.path" in said
+    assert words in said
+
+
+def test_a_watched_folder_beside_them_is_fine(tmp_path: Path) -> None:
+    config = load(write(tmp_path, more='[[folder]]\nname = "a"\npath = "variety"\n'), {})
+    assert config.folder[0].path == tmp_path / "variety"
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:

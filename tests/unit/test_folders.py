@@ -235,3 +235,42 @@ def test_a_large_folder_costs_nothing_while_nothing_happens(folder: Path, watch:
     assert watcher.wait(2.0) == []
     share = (time.process_time() - used) / (time.monotonic() - begin)
     assert share < 0.005, f"{share:.2%} of a core"
+
+
+def _closed(monkeypatch: pytest.MonkeyPatch, closed: set[str]) -> None:
+    """Folders of these names cannot be listed: tests may run as root, whom no right keeps out."""
+    real = os.scandir
+
+    def scandir(path: bytes) -> object:
+        if os.fsdecode(path).rsplit("/", 1)[-1] in closed:
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_an_inner_folder_that_cannot_be_read_is_told_once_and_again_when_it_can(
+    folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any file: a docking has to put it on record, and another look to take it back."""
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+    closed = {"one", "two"}
+    _closed(monkeypatch, closed)
+    problems: list[str] = []
+    now = [0.0]
+    watcher = watch(folder, begin=False, rescan_seconds=10.0, on_problem=problems.append, clock=lambda: now[0])
+
+    def look() -> list[dict[bytes, object]]:
+        now[0] += 1_000.0
+        found, _, _ = watcher._step(now[0])
+        return [dict(ready.files) for ready in found]
+
+    assert look() == [{}]
+    assert [look() for _ in range(3)] == [[]] * 3
+    assert len(problems) == 2
+    closed.remove("two")
+    assert [look(), look()] == [[{}], []]
+    closed.add("two")
+    assert [look(), look()] == [[{}], []]
+    assert len(problems) == 3

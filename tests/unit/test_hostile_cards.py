@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from mediad.edges.source import OpenFile, SourceTree
 from mediad.model.evidence import DockingState
-from tests.support import MIB, OCTOBER, Site, complaints, make_card, needs_root, noise, sha256, small_disk
+from tests.support import MIB, OCTOBER, Site, complaints, make_card, make_site, needs_root, noise, sha256, small_disk
 
 NAMES: tuple[bytes, ...] = (
     b"...",
@@ -205,6 +205,22 @@ def test_a_sparse_file_of_any_claimed_size_fails_with_a_reason_and_fills_nothing
     assert complaints(site, [b"a", b"z"]) == []
 
 
+def test_a_file_that_finds_no_room_now_does_not_hold_back_the_rest_of_the_card(tmp_path: Path) -> None:
+    """A sparse file that an empty vault could hold, older than everything else: the others are taken first."""
+    with small_disk(tmp_path / "disk", 24 * MIB) as disk:
+        site = make_site(tmp_path / "station", vault=disk / "vault", reserve=4 * MIB)
+        card = make_card(tmp_path / "card", {f"{n}.jpg": b"%d" % n for n in range(5)})
+        (card / "huge.mp4").touch()
+        os.truncate(card / "huge.mp4", 22 * MIB)
+        os.utime(card / "huge.mp4", ns=(OCTOBER - 10 * 86_400 * 10**9,) * 2)
+        done = site.run("ingest", card, "--json")
+        assert done.returncode == 5, done.stderr
+        assert "in reserve" in done.stderr
+        answer = json.loads(done.stdout)
+        assert (answer["new"], answer["state"]) == (5, "incomplete")
+        assert complaints(site, [b"%d" % n for n in range(5)]) == []
+
+
 def test_a_sparse_file_that_fits_is_stored_as_what_it_reads_like(site: Site, tmp_path: Path) -> None:
     card = tmp_path / "card"
     card.mkdir()
@@ -251,27 +267,67 @@ def test_twenty_thousand_small_files(site: Site, tmp_path: Path) -> None:
     assert (again["skipped"], again["new"], again["sightings"]) == (20_000, 0, 0)
 
 
-def test_a_folder_200_levels_deep_with_long_names(site: Site, tmp_path: Path) -> None:
-    """Its paths are forty thousand bytes long: no path name reaches there, only descriptors do."""
-    card = tmp_path / "card"
+def _nest(card: Path, name: bytes, levels: int, leaves: Collection[int]) -> None:
+    """Folders in folders, made by descriptors: no path name needs to reach there."""
     card.mkdir()
     fd = os.open(card, os.O_RDONLY)
-    name = b"d" * 200
-    for level in range(200):
+    for level in range(levels):
         os.mkdir(name, dir_fd=fd)
         below = os.open(name, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = below
-        if level in (50, 199):
+        if level in leaves:
             leaf = os.open(b"leaf.jpg", os.O_WRONLY | os.O_CREAT, dir_fd=fd)
             os.write(leaf, b"level %d" % level)
             os.close(leaf)
     os.close(fd)
-    answer = site.ingest_json(card)
+
+
+def test_a_folder_200_levels_deep(site: Site, tmp_path: Path) -> None:
+    name = b"d" * 19
+    _nest(tmp_path / "card", name, 200, (50, 199))
+    answer = site.ingest_json(tmp_path / "card")
     lines = _by_path(answer)
     assert lines[b"/".join([name] * 200 + [b"leaf.jpg"])]["outcome"] == "stored"
     assert answer["new"] == 2
     assert complaints(site, [b"level 50", b"level 199"]) == []
+
+
+def test_paths_without_measure_are_reported_once_and_fill_no_record(site: Site, tmp_path: Path) -> None:
+    """Three hundred files below five hundred long folders: one line for the folder where it becomes too much."""
+    _nest(tmp_path / "card", b"d" * 200, 500, (3, *range(200, 500)))
+    answer = site.ingest_json(tmp_path / "card", expect=1)
+    assert (answer["new"], answer["failed"], answer["state"]) == (1, 1, "incomplete")
+    (failed,) = [f for f in answer["files"] if f["outcome"] == "failed"]
+    assert "longer than 4096 bytes" in failed["why"]
+    assert len(base64.b64decode(failed["path_b64"])) < 300
+    assert sum(p.stat().st_size for p in site.vault.rglob("*") if p.is_file()) < 100_000
+    assert complaints(site, [b"level 3"]) == []
+
+
+def test_files_with_paths_too_long_are_reported_by_their_folder_and_the_others_are_taken(
+    site: Site, tmp_path: Path
+) -> None:
+    """4,096 bytes are taken, one more is not; two such folders are told apart though they begin alike."""
+    card = tmp_path / "card"
+    inner = "/".join(["d" * 200] * 19)  # 3,818 bytes
+    for last in "ab":
+        folder = card / inner / (last * 100)
+        os.makedirs(folder)
+        room = 4096 - len(f"{inner}/{last * 100}/")
+        fd = os.open(folder, os.O_RDONLY)
+        for name, data in (("f" * room, f"fits {last}"), ("g" * (room + 1), "one byte more")):
+            leaf = os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=fd)
+            os.write(leaf, data.encode())
+            os.close(leaf)
+        os.mkdir("h" * (room + 1), dir_fd=fd)
+        os.close(fd)
+    answer = site.ingest_json(card, expect=1)
+    assert (answer["new"], answer["failed"]) == (2, 2)
+    failed = [f for f in answer["files"] if f["outcome"] == "failed"]
+    assert all(f["why"].startswith("2 entries") for f in failed)
+    assert len({f["path_b64"] for f in failed}) == 2
+    assert complaints(site, [b"fits a", b"fits b"]) == []
 
 
 def test_a_folder_too_deep_is_reported(site: Site, tmp_path: Path) -> None:
@@ -460,8 +516,6 @@ def test_a_card_whose_own_name_is_no_utf8_is_docked(site: Site, tmp_path: Path) 
 
 
 def test_more_files_than_allowed_are_reported_not_forgotten(tmp_path: Path) -> None:
-    from tests.support import make_site
-
     site = make_site(tmp_path / "station", more="max_files = 5")
     answer = site.ingest_json(make_card(tmp_path / "card", {f"{n}": b"%d" % n for n in range(9)}), expect=1)
     assert (answer["new"], answer["failed"], answer["state"]) == (5, 1, "incomplete")

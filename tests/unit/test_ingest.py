@@ -423,6 +423,31 @@ def test_a_wrong_call_ends_with_one_sentence(site: Site, arguments: list[str], c
     assert "Traceback" not in done.stderr
 
 
+def test_what_mediad_writes_itself_is_never_a_source(site: Site, tmp_path: Path) -> None:
+    """A docking of the vault, or of a folder around it, would copy its own copies; and an empty path is no folder."""
+    site.ingest_json(make_card(tmp_path / "card", FILES))
+    before = site.rows("SELECT count(*) FROM docking")
+    (tmp_path / "way").symlink_to(site.vault)
+    for place in (
+        site.root,
+        site.vault,
+        site.vault / "originals",
+        site.config.state / "locks",
+        tmp_path,
+        tmp_path / "way",
+    ):
+        done = site.run("ingest", place)
+        assert done.returncode == 4, (place, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.strip().splitlines()) <= 2
+    empty = site.run("ingest", "", cwd=tmp_path / "card")
+    assert (empty.returncode, "empty" in empty.stderr) == (2, True)
+    assert site.rows("SELECT count(*) FROM docking") == before
+    here = site.run("ingest", ".", cwd=tmp_path / "card")
+    assert here.returncode == 0, here.stderr
+    assert complaints(site, FILES.values()) == []
+
+
 def test_a_vault_that_is_not_mounted_stops_everything_before_it_begins(site: Site, tmp_path: Path) -> None:
     card = make_card(tmp_path / "card", FILES)
     site.ingest_json(card)

@@ -14,6 +14,7 @@ from mediad.model.slots import (
     changes,
     port_from_devpath,
     port_of,
+    with_serial,
 )
 
 HOST = "/devices/pci0000:00/0000:00:03.0"
@@ -167,6 +168,48 @@ def test_an_extended_partition_is_no_volume() -> None:
 def test_a_damaged_card_is_shown_with_an_unknown_file_system() -> None:
     devices = after(usb("1-1"), block("1-1", "sda", ID_PART_TABLE_TYPE=""))
     assert [(v.devnode, v.fstype) for v in devices[PORT_1].volumes] == [("/dev/sda", "")]
+
+
+def test_a_partition_table_without_a_partition_is_a_damaged_card_and_no_free_reader() -> None:
+    """There may be footage on it, so somebody must be called; only a drive without a medium is free."""
+    bare = after(usb("1-1"), block("1-1", "sda"))[PORT_1]
+    assert [(v.devnode, v.fstype, v.partition) for v in bare.volumes] == [("/dev/sda", "", 0)]
+    shell = block("1-1", "sda1", ID_FS_TYPE="", ID_PART_ENTRY_TYPE="0xf")
+    assert [v.devnode for v in after(usb("1-1"), block("1-1", "sda"), shell)[PORT_1].volumes] == ["/dev/sda"]
+    for nothing in (block("1-1", "sda", MEDIAD_SIZE="0"), block("1-1", "sda", MEDIAD_SIZE="0", ID_PART_TABLE_TYPE="")):
+        assert after(usb("1-1"), nothing)[PORT_1].volumes == ()
+
+
+def test_partitions_that_come_after_their_disk_had_settled_take_its_place_in_a_new_stay() -> None:
+    ports = Ports()
+    early = settle(ports, usb("1-1"), block("1-1", "sda"))[PORT_1]
+    late = settle(ports, block("1-1", "sda1"))[PORT_1]
+    assert ([v.devnode for v in early.volumes], [v.devnode for v in late.volumes]) == (["/dev/sda"], ["/dev/sda1"])
+    assert early.stay != late.stay
+
+
+def test_a_damaged_card_taken_out_of_its_reader_frees_the_place() -> None:
+    ports = Ports()
+    before = settle(ports, usb("1-1"), block("1-1", "sda"))[PORT_1]
+    empty = settle(ports, block("1-1", "sda", "change", MEDIAD_SIZE="0", ID_PART_TABLE_TYPE=""))[PORT_1]
+    assert (empty.volumes, empty.stay != before.stay) == ((), True)
+
+
+@given(st.text(max_size=12), st.binary(max_size=12))
+def test_no_screen_or_log_sees_raw_what_a_device_says_of_itself(text: str, raw: bytes) -> None:
+    """Terminal escapes, line breaks, direction marks, bytes that are no text: in names, serials, labels."""
+    nasty = f"\x1b[31m{text}\u202e\n{raw.decode('utf-8', 'surrogateescape')}x"
+    encoded = "".join(f"\\x{b:02x}" for b in nasty.encode("utf-8", "surrogateescape"))
+    keys = ("ID_VENDOR", "ID_MODEL", "ID_SERIAL_SHORT", "ID_FS_UUID", "ID_FS_LABEL", "ID_FS_TYPE")
+    for values in (
+        {**dict.fromkeys(keys, nasty), "ID_VENDOR_ENC": "", "ID_MODEL_ENC": "", "ID_FS_LABEL_ENC": ""},
+        dict.fromkeys(("ID_VENDOR_ENC", "ID_MODEL_ENC", "ID_FS_LABEL_ENC"), encoded),
+    ):
+        device = after(usb("1-1", **values), block("1-1", "sda"), block("1-1", "sda1", **values))[PORT_1]
+        said = [device.vendor, device.model, device.serial, with_serial(device, nasty).serial]
+        said += [each for v in device.volumes for each in (v.uuid, v.label, v.fstype)]
+        assert all(each.isprintable() for each in said), said
+        assert "31m" in device.model, "still recognisable"
 
 
 def test_hubs_are_no_devices_and_what_hangs_on_them_is() -> None:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mediad.edges import source
 from mediad.edges.source import SourceSet, SourceTree
 from mediad.errors import DeviceError, SourceError
 from mediad.model.evidence import Outcome, Rejected, SourceFile
-from tests.support import OCTOBER, make_card
+from tests.support import MIB, OCTOBER, make_card, small_disk
 
 names = st.binary(min_size=1, max_size=40).filter(lambda n: b"/" not in n and b"\0" not in n and n not in (b".", b".."))
 
@@ -153,3 +154,19 @@ def test_several_volumes_are_told_apart(tmp_path: Path) -> None:
     assert contents == {"v1": b"one", "v2": b"two"}
     assert one.root_names() == two.root_names() == {"same"}
     source.close()
+
+
+def test_when_a_file_last_changed_is_told_where_the_file_system_notes_it_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer can set a file's mtime back, not this. FAT, FUSE and networks hand out what they like: there it is 0."""
+    with small_disk(tmp_path / "disk", MIB) as disk:
+        card = make_card(disk / "card", {"a": b"1"})
+        for noted in (True, False):
+            if not noted:
+                monkeypatch.setattr(source, "_OWN_TIMES", frozenset({"vfat"}))
+            tree = SourceTree(card)
+            (file,) = tree.walk()
+            tree.close()
+            assert isinstance(file, SourceFile)
+            assert file.changed_ns == ((card / "a").stat().st_ctime_ns if noted else 0)

@@ -12,15 +12,22 @@ import typer
 
 from mediad.cli import common
 from mediad.cli.progress import for_terminal
-from mediad.errors import Busy
+from mediad.errors import Busy, UsageError
 
 
 def register(app: typer.Typer) -> None:
     app.command()(ingest)
 
 
+def _given(text: str) -> Path:
+    """An empty path would be the current folder: an unset variable in a script must not take that."""
+    if not text:
+        raise UsageError("the path is empty", hint="give a mounted card or a folder; . is the current folder")
+    return Path(text)
+
+
 def ingest(
-    path: Annotated[Path, typer.Argument(help="A mounted card, or any folder.")],
+    path: Annotated[Path, typer.Argument(help="A mounted card, or any folder.", parser=_given, metavar="PATH")],
     recorder: Annotated[str, typer.Option(help="Serial number of the recorder (a claim, kept as such).")] = "",
     officer: Annotated[str, typer.Option(help="Certificate number of who hands over (a claim, kept as such).")] = "",
     channel: Annotated[str, typer.Option(help="body-camera, terminal, cctv or manual.")] = "",
@@ -28,7 +35,6 @@ def ingest(
 ) -> None:
     """Dock PATH once: copy, verify, record, hand over. Exit code 1 if a file could not be taken."""
     from mediad import telemetry
-    from mediad.errors import UsageError
     from mediad.model.evidence import CHANNELS
     from mediad.wiring.docking import dock_path
     from mediad.wiring.station import Station

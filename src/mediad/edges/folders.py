@@ -19,7 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchdog.events import (
@@ -35,6 +35,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from mediad.model.layout import printable
 from mediad.model.settling import Settling, Signature
 
 RESCAN_SHARE = 0.001
@@ -51,7 +52,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
 @dataclass(frozen=True)
 class FolderReady:
     """These files of the folder are complete.  A docking of the folder takes these and leaves the others
-    alone.
+    alone.  None at all: something in the folder cannot be read, or can be read again, which a docking records.
     """
 
     folder: Path
@@ -71,6 +72,9 @@ class _Folder:
     watched: tuple[int, int] = (0, 0)
     scan_at: float = 0.0
     complaint: str = ""
+    unreadable: set[bytes] = field(default_factory=set)
+    look: bool = False
+    """Something that cannot be read came or went: a docking is to look, even without a settled file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,9 @@ class FolderWatcher:
                     folder.settling.gone(path)
                 else:
                     folder.settling.checked(path, signature, now)
-            if taken := folder.settling.take(now):
+            taken = folder.settling.take(now)
+            if taken or folder.look:
+                folder.look = False
                 found.append(FolderReady(folder.path, taken))
             times.append(folder.scan_at)
             if (at := folder.settling.next_at()) is not None:
@@ -241,16 +247,18 @@ class FolderWatcher:
     def _scan(self, folder: _Folder, now: float) -> None:
         started = time.thread_time()
         self._ensure_watch(folder)
-        whole = True
-        paths = set()
+        paths, unreadable = set(), set()
         for path, signature in self._walk(folder, b""):
             if signature is _UNREADABLE:
-                whole = False
+                unreadable.add(path)
                 continue
             paths.add(path)
             folder.settling.seen(path, signature, now)
-        if whole:
+        if not unreadable:
             folder.settling.only(paths)
+        if not folder.unreadable <= unreadable:
+            folder.unreadable &= unreadable
+            folder.look = True
         cost = time.thread_time() - started
         folder.scan_at = now + max(self._rescan, cost / RESCAN_SHARE)
 
@@ -301,7 +309,10 @@ class FolderWatcher:
                 if not inner:
                     yield inner, _UNREADABLE
             except OSError as error:
-                self._complain(folder, f"cannot list {os.fsdecode(inner) or folder.path}: {error.strerror}")
+                if inner not in folder.unreadable:
+                    folder.unreadable.add(inner)
+                    folder.look = True
+                    self._on_problem(f"cannot list {printable(inner) or folder.path}: {error.strerror}")
                 yield inner, _UNREADABLE
 
 

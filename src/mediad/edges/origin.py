@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mediad.edges import mountinfo
+from mediad.model.layout import printable
 
 _NETWORK_OR_NONE = {"nfs", "nfs4", "cifs", "smb3", "tmpfs", "overlay", "proc", "sysfs", "ramfs"}
 
@@ -54,13 +55,13 @@ def origin(path: Path) -> Origin:
         device = pyudev.Devices.from_device_number(pyudev.Context(), "block", os.stat(real).st_dev)
     except (OSError, LookupError, pyudev.DeviceNotFoundError):
         return Origin(real, wall_clock=_keeps_wall_clock(mounted))
-    properties = device.properties
+    said = {key: printable(os.fsencode(value)) for key, value in device.properties.items()}
     return Origin(
         real,
-        serial=properties.get("ID_SERIAL_SHORT", "") if properties.get("ID_BUS") == "usb" else "",
-        uuid=properties.get("ID_FS_UUID", ""),
-        label=properties.get("ID_FS_LABEL", ""),
-        vendor=properties.get("ID_VENDOR", ""),
-        model=properties.get("ID_MODEL", ""),
+        serial=said.get("ID_SERIAL_SHORT", "") if said.get("ID_BUS") == "usb" else "",
+        uuid=said.get("ID_FS_UUID", ""),
+        label=said.get("ID_FS_LABEL", ""),
+        vendor=said.get("ID_VENDOR", ""),
+        model=said.get("ID_MODEL", ""),
         wall_clock=_keeps_wall_clock(mounted),
     )

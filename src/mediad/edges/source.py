@@ -6,13 +6,15 @@ system mounted inside is not entered; only regular files are read, and only if t
 
 import ctypes
 import errno
+import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
+from mediad.edges import mountinfo
 from mediad.errors import DeviceError, SourceError
 from mediad.model.evidence import Outcome, Rejected, SourceFile
 
@@ -21,6 +23,14 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 MAX_DEPTH = 512
 """Folders below folders; a deeper one is reported and not entered."""
+
+MAX_PATH = 4096
+"""Bytes of a path below the root; every file's path stands in several records, so a card must not choose how large those get."""
+
+_CUT = 255
+
+_OWN_TIMES = {"ext2", "ext3", "ext4", "xfs", "f2fs", "jfs", "nilfs2", "zfs", "tmpfs", "overlay"}
+"""File systems that note by themselves when a file last changed; FAT, FUSE and networks hand out what they like."""
 
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -36,6 +46,21 @@ def _close(fd: int) -> None:
     free all the same, and there is nothing to lose."""
     with suppress(OSError):
         os.close(fd)
+
+
+def _cut(path: bytes) -> bytes:
+    """A path for a record, however long it is: its beginning, and a digest that keeps it apart from others."""
+    if len(path) <= _CUT:
+        return path or b"."
+    return path[:_CUT] + b"~" + hashlib.sha256(path).hexdigest()[:16].encode()
+
+
+def _notes_changes(device: int) -> bool:
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        return any(m.device == number and m.fstype in _OWN_TIMES for m in mountinfo.mounts())
+    except OSError:
+        return False
 
 
 class SourceTree:
@@ -57,6 +82,7 @@ class SourceTree:
         root_info = os.fstat(self._fd)
         self.device = root_info.st_dev
         self.place = (root_info.st_dev, root_info.st_ino)
+        self._notes_changes = _notes_changes(self.device)
         self._last: tuple[bytes, int] | None = None
 
     def close(self) -> None:
@@ -83,13 +109,14 @@ class SourceTree:
                 reason = f"the folder cannot be read: {os.strerror(e.errno or errno.EIO)}"
                 yield Rejected(self.volume, directory or b".", reason, Outcome.FAILED)
                 continue
+            too_long = 0
             for path, info, error in entries:
-                if info is None:
+                if len(path) > MAX_PATH:
+                    too_long += 1
+                elif info is None:
                     yield Rejected(self.volume, path, f"cannot be looked at: {error}", Outcome.FAILED)
                 elif stat.S_ISREG(info.mode):
-                    yield SourceFile(
-                        self.volume, path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode
-                    )
+                    yield self._file(path, info)
                 elif stat.S_ISDIR(info.mode):
                     if info.device != self.device:
                         yield Rejected(self.volume, path, "another file system is mounted here")
@@ -101,6 +128,13 @@ class SourceTree:
                     yield Rejected(
                         self.volume, path, f"{_KINDS.get(stat.S_IFMT(info.mode), 'no regular file')}, not followed"
                     )
+            if too_long:
+                why = f"{too_long} entries of this folder were not taken: their paths are longer than {MAX_PATH} bytes"
+                yield Rejected(self.volume, _cut(directory), why, Outcome.FAILED)
+
+    def _file(self, path: bytes, info: "_Info") -> SourceFile:
+        changed = info.changed_ns if self._notes_changes else 0
+        return SourceFile(self.volume, path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode, changed)
 
     def _entries(self, directory: bytes) -> list[tuple[bytes, "_Info | None", str]]:
         fd = self._directory(directory)
@@ -179,7 +213,7 @@ class SourceTree:
             ) from e
         if not stat.S_ISREG(info.mode):
             raise SourceError("it is no regular file any more", code="source-changed")
-        return SourceFile(file.volume, file.path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode)
+        return self._file(file.path, info)
 
 
 class BrokenVolume:
@@ -194,15 +228,27 @@ class BrokenVolume:
 
 
 class SettledTree:
-    """A drop folder, of which only files that are complete are seen; the others come with a later docking."""
+    """A drop folder, of which only files that are complete are seen; the others come with a later docking.
 
-    def __init__(self, tree: SourceTree, accepts: Callable[[bytes, int, int], bool]) -> None:
+    What is no file is seen once: not if it is among ``told``. What cannot be read is seen at every look.
+    """
+
+    def __init__(
+        self, tree: SourceTree, accepts: Callable[[bytes, int, int], bool], told: Collection[Rejected] = ()
+    ) -> None:
         self.tree = tree
-        self._accepts = accepts
+        self.rejected: set[Rejected] = set()
+        """What the last walk met that is no file to take, told or not."""
+        self._accepts, self._told = accepts, told
 
     def walk(self) -> Iterator[SourceFile | Rejected]:
+        self.rejected.clear()
         for entry in self.tree.walk():
-            if isinstance(entry, SourceFile) and self._accepts(entry.path, entry.size, entry.mtime_ns):
+            if isinstance(entry, Rejected):
+                self.rejected.add(entry)
+                if entry.outcome is Outcome.FAILED or entry not in self._told:
+                    yield entry
+            elif self._accepts(entry.path, entry.size, entry.mtime_ns):
                 yield entry
 
 
@@ -296,12 +342,13 @@ def _in_64_bits(ns: int) -> int:
 
 
 class _Info:
-    __slots__ = ("birth_ns", "device", "inode", "mode", "mtime_ns", "size")
+    __slots__ = ("birth_ns", "changed_ns", "device", "inode", "mode", "mtime_ns", "size")
 
     def __init__(self, raw: _Statx) -> None:
         self.mode, self.size, self.inode = raw.mode, raw.size, raw.ino
         self.device = os.makedev(raw.dev_major, raw.dev_minor)
         self.mtime_ns = _in_64_bits(raw.mtime.sec * 1_000_000_000 + raw.mtime.nsec)
+        self.changed_ns = _in_64_bits(raw.ctime.sec * 1_000_000_000 + raw.ctime.nsec)
         has_birth = raw.mask & _BTIME
         self.birth_ns = _in_64_bits(raw.btime.sec * 1_000_000_000 + raw.btime.nsec) if has_birth else None
 

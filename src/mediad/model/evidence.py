@@ -48,7 +48,8 @@ class SourceFile:
     """A claim made by a recorder or folder; nothing of it is trusted.
 
     ``path`` is relative to the volume, raw bytes. Times are nanoseconds since 1970 as the file system gave them.
-    ``device`` and ``inode`` identify the file only as long as the volume stays mounted.
+    ``device`` and ``inode`` identify the file only as long as the volume stays mounted. ``changed_ns`` is when anything of it
+    last changed by the clock of this machine's kernel, which no writer can set back; 0 where that is not kept.
     """
 
     volume: str
@@ -58,6 +59,7 @@ class SourceFile:
     birth_ns: int | None = None
     device: int = 0
     inode: int = 0
+    changed_ns: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,9 @@ class SourceIdentity:
     """Who a source says it is.
 
     ``key`` is stable over dockings: ``serial:...``, ``fsuuid:...`` or ``folder:...``; a device that has none of these is
-    ``anonymous:...``, another one at each docking. Only an identified source (the first two) can have its files recognised by
-    path, size and time alone. ``label`` goes into vault keys and onto screens.
+    ``anonymous:...``, another one at each docking. Only an identified source, which proved its key itself, can have its files
+    recognised by path, size and time alone: a serial that a person typed is a claim. ``label`` goes into vault keys and onto
+    screens. ``doubt`` says why the key names more than one source at this moment, if it does.
     """
 
     key: str
@@ -86,6 +89,7 @@ class SourceIdentity:
     registered: bool = False
     profile: str = ""
     """Profile that its registration names, if any."""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from mediad.model.layout import printable
+
 Kind = Literal["storage", "mtp", "control"]
 
 SIZE_KEY = "MEDIAD_SIZE"
@@ -29,6 +31,8 @@ _PORT = re.compile(r"^(?P<port>.*-usb(?:v\d)?-\d+:[\d.]+)(?::\d+\.\d+.*)?$")
 _USB_PARENT = re.compile(r"^(?P<dev>.*/(?P<name>\d+-[\d.]+))/(?P=name):\d+\.\d+/")
 _PCI = re.compile(r"^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
+_CONTAINERS = frozenset({"0x5", "0xf", "0x85"})
+_BLANK = b" \t\r\n\0"
 _GONE = frozenset({"remove", "offline"})
 
 
@@ -123,12 +127,15 @@ def _number(text: str, base: int = 10) -> int:
 
 def _text(properties: Mapping[str, str], encoded: str, *plain: str) -> str:
     r"""The first property that is there; udev's ``*_ENC`` forms carry ``\xNN`` escapes and keep spaces and
-    other scripts."""
-    raw = properties.get(encoded, "")
-    if raw:
-        data = _ESCAPED.sub(lambda m: bytes([int(m[1], 16)]), raw.encode("utf-8", "surrogateescape"))
-        return data.decode("utf-8", "replace").strip()
-    return next((properties[key].strip() for key in plain if properties.get(key)), "")
+    other scripts.  A device chooses these texts: control characters in them come out as visible escapes, so that no
+    screen or log ever obeys one."""
+    raw = _raw(properties.get(encoded, ""))
+    data = _ESCAPED.sub(lambda m: bytes([int(m[1], 16)]), raw)
+    return printable((data or next((_raw(properties[key]) for key in plain if properties.get(key)), b"")).strip(_BLANK))
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _interfaces(properties: Mapping[str, str]) -> list[str]:
@@ -158,8 +165,8 @@ def _volume(properties: Mapping[str, str]) -> UsbVolume:
     number = properties.get("PARTN") or properties.get("ID_PART_ENTRY_NUMBER") or "0"
     return UsbVolume(
         devnode=properties.get("DEVNAME", ""),
-        fstype=properties.get("ID_FS_TYPE", ""),
-        uuid=properties.get("ID_FS_UUID", ""),
+        fstype=_text(properties, "", "ID_FS_TYPE"),
+        uuid=_text(properties, "", "ID_FS_UUID"),
         label=_text(properties, "ID_FS_LABEL_ENC", "ID_FS_LABEL"),
         partition=0 if whole else _number(number),
         size=size,
@@ -170,21 +177,23 @@ def _volume(properties: Mapping[str, str]) -> UsbVolume:
 def _volumes(blocks: Mapping[str, Mapping[str, str]]) -> tuple[UsbVolume, ...]:
     """Partitions, and whole disks that hold a file system themselves or nothing that is known.
 
-    Left out: disks that only carry a partition table, extended partitions (containers), drives without a
-    medium, optical drives without a disc.
+    Left out: disks that are cut into partitions, extended partitions (containers), drives without a medium, optical
+    drives without a disc.  A partition table in which no partition is found is a damaged card like any other: there may
+    be footage on it, so it is shown.
     """
-    parents = {path.rsplit("/", 1)[0] for path, props in blocks.items() if props.get("DEVTYPE") == "partition"}
+    partitions = {
+        path
+        for path, props in blocks.items()
+        if props.get("DEVTYPE") == "partition" and props.get("ID_PART_ENTRY_TYPE") not in _CONTAINERS
+    }
+    parents = {path.rsplit("/", 1)[0] for path in partitions}
     found = []
     for path, properties in blocks.items():
         volume = _volume(properties)
-        if not volume.devnode:
-            continue
-        if properties.get("DEVTYPE") == "disk":
-            if path in parents or (not volume.fstype and (properties.get("ID_PART_TABLE_TYPE") or volume.size == 0)):
-                continue
-        elif properties.get("ID_PART_ENTRY_TYPE") in {"0x5", "0xf", "0x85"}:
-            continue
-        found.append(volume)
+        whole = properties.get("DEVTYPE") == "disk"
+        empty = whole and not volume.fstype and volume.size == 0
+        if volume.devnode and not empty and (path in partitions or (whole and path not in parents)):
+            found.append(volume)
     return tuple(sorted(found, key=lambda volume: (len(volume.devnode), volume.devnode)))
 
 
@@ -312,7 +321,7 @@ class Ports:
         return UsbDevice(
             port=port,
             kind=_kind(properties, node.blocks, volumes),
-            serial=properties.get("ID_SERIAL_SHORT", ""),
+            serial=_text(properties, "", "ID_SERIAL_SHORT"),
             vendor=_text(properties, "ID_VENDOR_ENC", "ID_VENDOR", "ID_VENDOR_FROM_DATABASE"),
             model=_text(properties, "ID_MODEL_ENC", "ID_MODEL", "ID_MODEL_FROM_DATABASE"),
             vid=properties.get("ID_VENDOR_ID", "").lower(),
@@ -379,12 +388,4 @@ class Carried:
 
 def with_serial(device: UsbDevice, serial: str) -> UsbDevice:
     """The same device with the serial that was read from itself (MTP) instead of from its USB descriptor."""
-    return replace(device, serial=serial) if serial else device
-
-
-def plausible_serial(serial: str) -> bool:
-    """Whether a USB serial may name one device: many cheap ones give none, zeros, or a counting sequence to all of them."""
-    text = serial.strip().lower()
-    return (
-        len(text) >= 4 and len(set(text)) > 1 and text not in "0123456789abcdef0123456789" and text not in "1234567890"
-    )
+    return replace(device, serial=printable(_raw(serial))) if serial else device

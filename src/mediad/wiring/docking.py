@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mediad.config import Folder
+from mediad.config import Folder, overlap
 from mediad.edges.source import BrokenVolume, SettledTree, SourceSet, SourceTree
-from mediad.model.evidence import SourceIdentity
+from mediad.errors import Refused
+from mediad.model.evidence import Outcome, Rejected, SourceIdentity
 from mediad.model.layout import printable
 from mediad.model.profile import DeviceFacts
-from mediad.model.slots import SlotIdentity, UsbDevice, plausible_serial
+from mediad.model.serials import plausible_serial
+from mediad.model.slots import SlotIdentity, UsbDevice
 from mediad.wiring.station import Station
 
 if TYPE_CHECKING:
@@ -27,14 +30,21 @@ def dock_path(
     from mediad.edges.origin import origin
 
     found = origin(path)
-    tree = SourceTree(found.path)
+    if own := overlap(station.config, found.path):
+        raise Refused(f"{_text(str(found.path))} {own}", hint="give a mounted card, or a folder of its own")
+    tree = SourceTree(found.path, found.uuid)  # the same name for a card's volume as in a bay
     with closing(SourceSet([tree], lambda: _is_there(found.path, tree))) as source:
         recorder, officer, where = _text(recorder), _text(officer), _text(str(found.path))
-        keys = [f"serial:{recorder}"] if recorder else []
-        keys += [f"serial:{found.serial}"] if plausible_serial(found.serial) else []
-        keys += [f"fsuuid:{found.uuid}"] if found.uuid else []
-        label = recorder or found.serial or found.label or found.uuid or found.path.name or "folder"
-        identity = station.identify(keys or [f"folder:{where}"], label)
+        serial = found.serial if plausible_serial(found.serial) else ""
+        label = recorder or serial or found.label or found.uuid or found.path.name or "folder"
+        identity = _identity(
+            station,
+            typed=recorder,
+            serials=[found.serial],
+            uuids=[found.uuid],
+            otherwise=f"folder:{where}",
+            label=label,
+        )
         facts = DeviceFacts("storage", found.serial, found.vendor, found.model, "", (found.label,), tree.root_names())
         with station.session(
             source,
@@ -42,11 +52,28 @@ def dock_path(
             profile=station.profile_for(facts, identity.profile),
             progress=progress,
             where=where,
-            channel=channel or ("body-camera" if identity.identified else "manual"),
+            channel=channel or ("manual" if identity.key.startswith("folder:") else "body-camera"),
             officer=officer,
-            wall_clock={"": found.wall_clock},
+            wall_clock={tree.volume: found.wall_clock},
         ) as session:
             return session.run()
+
+
+def _identity(
+    station: Station, *, typed: str = "", serials: Sequence[str], uuids: Sequence[str], otherwise: str, label: str
+) -> SourceIdentity:
+    """Who a source is, and whether it proved it.
+
+    What a person typed names a source but proves nothing: two cards may be docked under one typed serial. A source is
+    *identified* if the device itself gives a plausible serial (the typed one, if one was typed), or a file system with a
+    plausible UUID. What cannot name one source alone still finds its registration, and so label and profile.
+    """
+    own = [s for s in serials if plausible_serial(s)]
+    volumes = [u for u in uuids if plausible_serial(u)]
+    keys = [f"serial:{s}" for s in (typed, *own) if s] + [f"fsuuid:{u}" for u in volumes]
+    claimed = [f"serial:{s}" for s in serials if s] + [f"fsuuid:{u}" for u in uuids if u]
+    identity = station.identify([*(keys or [otherwise]), *claimed], label)
+    return replace(identity, identified=bool(volumes) or (typed in own if typed else bool(own)))
 
 
 def _text(given: str) -> str:
@@ -55,24 +82,40 @@ def _text(given: str) -> str:
 
 
 def dock_folder(
-    station: Station, folder: Folder, accepts: Callable[[bytes, int, int], bool], progress: Progress
+    station: Station,
+    folder: Folder,
+    accepts: Callable[[bytes, int, int], bool],
+    progress: Progress,
+    told: set[Rejected],
 ) -> Result | None:
-    """Dock what is complete in a drop folder; None if nothing of it is new. The folder's name is its registration."""
+    """Dock what is complete in a drop folder; None if nothing of it is new. The folder's name is its registration.
+
+    ``told`` is kept from docking to docking by the caller: what is no file to take and stands in a record already. Entries that
+    are not there any more leave it.
+    """
+    if own := overlap(station.config, folder.path):
+        raise Refused(f"{folder.path} {own}", hint="watch a folder of its own")
     tree = SourceTree(folder.path)
-    source = SourceSet([tree], lambda: _is_there(folder.path, tree), [SettledTree(tree, accepts)])
-    with closing(source):
+    settled = SettledTree(tree, accepts, told)
+    with closing(SourceSet([tree], lambda: _is_there(folder.path, tree), [settled])) as source:
         identity = SourceIdentity(f"folder:{folder.path}", folder.name, identified=False, registered=True)
+        profile = station.profile_for(DeviceFacts("folder", root_files=tree.root_names()))
         with station.session(
             source,
             identity=identity,
-            profile=station.profile_for(DeviceFacts("folder", root_files=tree.root_names())),
+            profile=profile,
             progress=progress,
             where=str(folder.path),
             channel=folder.channel,
             officer=folder.officer,
             name_known=False,
         ) as session:
-            return session.run_if_new()
+            result = session.run_if_new(told)
+        seen = {r for r in settled.rejected if r.outcome is Outcome.REJECTED or not profile.excludes(r.path)}
+        told &= seen
+        if result is not None:
+            told |= seen
+        return result
 
 
 def device_facts(device: UsbDevice, root_files: frozenset[str] = frozenset()) -> DeviceFacts:
@@ -83,16 +126,16 @@ def device_facts(device: UsbDevice, root_files: frozenset[str] = frozenset()) ->
 
 
 def device_identity(station: Station, device: UsbDevice, carried: SlotIdentity | None) -> SourceIdentity:
-    """Who is docked: what it said before its disk appeared, else its serial, else its file system."""
-    said = carried.serial if carried else ""
-    keys = [f"serial:{said}"] if said else []
-    keys += [f"serial:{device.serial}"] if plausible_serial(device.serial) else []
-    keys += [f"fsuuid:{v.uuid}" for v in device.volumes if v.uuid]
-    labels = [said, device.serial if plausible_serial(device.serial) else "", *(v.label for v in device.volumes)]
-    label = next((text for text in labels if text), device.model or "recorder")
-    return station.identify(
-        keys or [f"anonymous:{device.port}/{device.stay}"], label
-    )  # never known: every file is read
+    """Who is docked: what it said before its disk appeared, else its serial, else its file system; else another one each time."""
+    serials = [carried.serial if carried else "", device.serial]
+    names = [*(s for s in serials if plausible_serial(s)), *(v.label for v in device.volumes), device.model, "recorder"]
+    return _identity(
+        station,
+        serials=serials,
+        uuids=[v.uuid for v in device.volumes],
+        otherwise=f"anonymous:{device.port}/{device.stay}",
+        label=next(name for name in names if name),
+    )
 
 
 def dock_device(

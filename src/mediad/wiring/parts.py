@@ -12,7 +12,9 @@ from mediad.edges.board import Board
 from mediad.edges.folders import FolderReady, FolderWatcher
 from mediad.edges.usb import UsbWatcher
 from mediad.errors import MediadError
-from mediad.model.board import SlotView, sentence
+from mediad.model.board import SENTENCES, SlotView, sentence
+from mediad.model.evidence import Outcome, Rejected
+from mediad.model.layout import printable
 from mediad.wiring.docking import dock_folder
 from mediad.wiring.station import Station
 from mediad.wiring.usb import UsbWorld
@@ -71,6 +73,7 @@ class FolderPart:
             on_problem=lambda text: _log.warning("folder problem", folder=folder.name, why=text),
         )
         self._delays: dict[frozenset[bytes], float] = {}
+        self._told: set[Rejected] = set()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
@@ -98,7 +101,7 @@ class FolderPart:
         self._board.show(SlotView(port, self._folder.name, recorder=self._folder.name))
         error: MediadError | None = None
         try:
-            result = dock_folder(self._station, self._folder, ready.accepts, progress)
+            result = dock_folder(self._station, self._folder, ready.accepts, progress, self._told)
             error = result.error if result else None
             if result and error is None and result.counts.failed:
                 error = MediadError(f"{result.counts.failed} files could not be taken", code="files-failed")
@@ -113,6 +116,8 @@ class FolderPart:
             _log.error("folder needs a person", folder=self._folder.name, code=error.code, why=error.message)
             view = view.attention(sentence(error))
             self._watcher.again(ready, self._next_delay(ready, error))
+        elif lost := sorted(printable(r.path) for r in self._told if r.outcome is Outcome.FAILED):
+            view = view.attention(f"{SENTENCES['source']} {lost[0]} cannot be read: {len(lost)} such entries")
         self._board.show(view)
 
     def _next_delay(self, ready: FolderReady, error: MediadError) -> float:

@@ -1,6 +1,8 @@
 """The world of the bays, wired: USB ports, mounts by udisks2, MTP, unlock helpers, and the station they serve."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mediad.bay import BoardProgress
@@ -20,12 +22,38 @@ _PULL_GRACE_SECONDS = 1.0
 """The kernel needs a moment to notice a pull: a yes is only believed if it is still true after so long."""
 
 
+class LiveKeys:
+    """Which identity is on which slot at this moment. A key on two slots names neither: serials are cloned, cards are copied."""
+
+    def __init__(self, present: Callable[[UsbDevice], bool]) -> None:
+        self._present = present
+        self._live: dict[str, tuple[UsbDevice, str]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, device: UsbDevice, key: str) -> None:
+        with self._lock:
+            self._live[device.port] = (device, key)
+
+    def sure(self, device: UsbDevice, identity: SourceIdentity) -> SourceIdentity:
+        """The identity, without the right to have files recognised if a device on another slot has the same key."""
+        with self._lock:
+            others = [d for d, key in self._live.values() if key == identity.key and d.port != device.port]
+        twins = sorted(other.port for other in others if self._present(other))
+        if not twins:
+            return identity
+        doubt = (
+            f"{identity.key} is on {', '.join(twins)} too: every file was read; dock both again, one after the other"
+        )
+        return replace(identity, identified=False, doubt=doubt)
+
+
 class UsbWorld:
     """See ``bay.World``."""
 
     def __init__(self, station: Station, watcher: UsbWatcher) -> None:
         self._station, self._watcher = station, watcher
         self._udisks, self._mtp = Udisks(), Mtp()
+        self._live = LiveKeys(watcher.present)
         self.stop = station.stop
 
     def control_profile(self, device: UsbDevice) -> Profile | None:
@@ -40,7 +68,9 @@ class UsbWorld:
         return unlock(device, u.command, secret_file=u.secret_file, timeout=u.timeout_seconds)
 
     def identify(self, device: UsbDevice, carried: SlotIdentity | None) -> SourceIdentity:
-        return device_identity(self._station, device, carried)
+        identity = device_identity(self._station, device, carried)
+        self._live.note(device, identity.key)
+        return identity
 
     def wanted(self, identity: SourceIdentity) -> bool:
         """Whether an unregistered device is taken: as configured; footage must not be lost, so by default it is."""
@@ -97,16 +127,23 @@ class UsbWorld:
         identity: SourceIdentity,
         officer: str,
     ) -> Result:
-        return dock_device(
-            self._station,
-            device,
-            mounts,
-            broken,
-            progress,
-            identity=identity,
-            officer=officer,
-            present=lambda: self.present(device),
-        )
+        def docked(identity: SourceIdentity) -> Result:
+            return dock_device(
+                self._station,
+                device,
+                mounts,
+                broken,
+                progress,
+                identity=identity,
+                officer=officer,
+                present=lambda: self.present(device),
+            )
+
+        identity = self._live.sure(device, identity)
+        result = docked(identity)
+        if result.error is None and not identity.doubt and (later := self._live.sure(device, identity)).doubt:
+            return docked(later)  # another one came meanwhile: what was recognised by then is read after all
+        return result
 
     def finish_open_work(self) -> object:
         return self._station.finish_open_work()
