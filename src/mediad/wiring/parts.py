@@ -12,7 +12,7 @@ from mediad.edges.board import Board
 from mediad.edges.folders import FolderReady, FolderWatcher
 from mediad.edges.usb import UsbWatcher
 from mediad.errors import MediadError
-from mediad.model.board import SENTENCES, SlotView, sentence
+from mediad.model.board import SlotView, sentence
 from mediad.model.evidence import Outcome, Rejected
 from mediad.model.layout import printable
 from mediad.wiring.docking import dock_folder
@@ -117,7 +117,7 @@ class FolderPart:
             view = view.attention(sentence(error))
             self._watcher.again(ready, self._next_delay(ready, error))
         elif lost := sorted(printable(r.path) for r in self._told if r.outcome is Outcome.FAILED):
-            view = view.attention(f"{SENTENCES['source']} {lost[0]} cannot be read: {len(lost)} such entries")
+            view = view.attention(f"有内容无法读取 {lost[0]} cannot be read: {len(lost)} such entries")
         self._board.show(view)
 
     def _next_delay(self, ready: FolderReady, error: MediadError) -> float:
