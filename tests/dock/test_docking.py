@@ -124,5 +124,28 @@ def test_quick_unplug_and_plug_on_one_port_is_a_new_stay(station: Station) -> No
     assert len(kept.handovers) == 3 and len(set(serials)) == 2, serials
 
 
+def test_recorder_that_is_powered_off_is_safe_to_take_until_the_next_one_comes(station: Station) -> None:
+    """`devices.power_off`: udisks2 cuts the power, so the recorder leaves the bus; it does not leave its slot."""
+    digests = write_tree(station.work / "card", SHIFT)
+    image = make_card(station.work / "card.img", Part("fat32", station.work / "card"))
+    station.resume()
+    station.configure(power_off="true")
+    station.vm.plug("r1", image, port=1, serial="POWER0001")
+    recorder = station.until_state(1, "safe")["recorder"]
+    on_the_bus = "grep -qs POWER0001 /sys/bus/usb/devices/*/serial"
+    station.until("the recorder is off the bus", lambda: station.vm.run(on_the_bus)["rc"] != 0)
+    station.vm.run("sleep 4", check=True)  # the port has settled, and the daemon has been told
+    slot = station.slot(1)
+    assert (slot["state"], slot["recorder"]) == ("safe", recorder), station.report()
+    assert not station.mounted("vfat")
+    # taken out and docked again: it has power again, and everything on it is known
+    station.vm.unplug("r1")
+    station.vm.plug("r1", image, port=1, serial="POWER0001")
+    station.until("a second docking recorded", lambda: station.records() >= 2)
+    station.until_state(1, "safe")
+    kept = station.judge(digests)
+    assert [r["state"] for r in kept.handovers] == ["complete", "complete"]
+
+
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)

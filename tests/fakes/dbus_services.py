@@ -141,7 +141,8 @@ class FakeUdisks(Service):
 
 
 class FakeSystemd(Service):
-    """StartUnit and StopUnit with their JobRemoved signals; ``on_start`` and ``on_stop`` return the job's result."""
+    """StartUnit and StopUnit with their JobRemoved signals; ``on_start`` and ``on_stop`` return the job's result, "" for a
+    job that does not end."""
 
     def __init__(self, address: str, on_start: Callable[[str], str], on_stop: Callable[[str], str]) -> None:
         self.on = {"StartUnit": on_start, "StopUnit": on_stop}
@@ -160,7 +161,7 @@ class FakeSystemd(Service):
         return "", ()
 
     def after(self, member: str) -> list[Message]:
-        if member not in self.on or self._job is None:
+        if member not in self.on or self._job is None or not self._job[2]:
             return []
         number, unit, result = self._job
         emitter = DBusAddress("/org/freedesktop/systemd1", interface="org.freedesktop.systemd1.Manager")

@@ -1,8 +1,10 @@
 """What happens on a slot, from "plugged in" to "safe to take": real bays and a real board before a world of paper."""
 
+import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,12 +13,16 @@ import pytest
 from mediad import bay
 from mediad.bay import Bays, BoardProgress
 from mediad.edges.board import Board
-from mediad.errors import Busy, DeviceError, DeviceGone, MediadError, Stopping, VaultFull, VaultOffline
+from mediad.edges.mount import Udisks
+from mediad.edges.usb import UsbWatcher
+from mediad.errors import Busy, DeviceError, DeviceGone, MediadError, Stopping, StorageError, VaultFull, VaultOffline
 from mediad.model.board import NOT_BACK, NOT_LET_GO, SENTENCES, TOO_EARLY
 from mediad.model.evidence import Counts, DockingState, Outcome, SourceIdentity
 from mediad.model.profile import Profile
 from mediad.model.slots import SlotChange, SlotIdentity, UsbDevice, UsbVolume
 from mediad.session import Result
+from mediad.wiring.usb import UsbWorld
+from tests.support import Site
 
 PORT = "pci-0000:00:03.0-usb-0:1"
 OTHER = "pci-0000:00:03.0-usb-0:2"
@@ -798,3 +804,31 @@ def test_a_partition_that_shows_up_while_power_is_cut_is_docked_before_the_slot_
     station.settle()
     assert station.went().count("safe") == 1
     assert "dock REC-1 ['1', '2']" in next(calls for _, state, calls in station.states if state == "safe")
+
+
+# --- the world, as it is wired --------------------------------------------------------------------------------------------
+
+
+def test_the_vault_is_asked_without_looking_at_any_recorder(site: Site, tmp_path: Path) -> None:
+    with closing(site.open()) as opened:
+        world = UsbWorld(opened, UsbWatcher(1.0))
+        assert world.vault_trouble() is None
+        site.vault.rename(tmp_path / "away")
+        site.vault.mkdir()
+        assert isinstance(world.vault_trouble(), VaultOffline)
+        site.vault.rmdir()
+        (tmp_path / "away").rename(site.vault)
+        assert world.vault_trouble() is None
+        shutil.rmtree(site.vault / ".staging")
+        assert isinstance(world.vault_trouble(), StorageError)
+
+
+def test_a_volume_that_is_held_counts_more_than_one_that_went_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = {"/dev/sdb1": DeviceGone("it left"), "/dev/sdb2": Busy("held")}
+
+    def unmount(_udisks: Udisks, devnode: str) -> None:
+        raise errors[devnode]
+
+    monkeypatch.setattr(Udisks, "unmount", unmount)
+    with closing(site.open()) as opened, pytest.raises(Busy):
+        UsbWorld(opened, UsbWatcher(1.0)).unmount(device("1", volume("/dev/sdb1"), volume("/dev/sdb2")))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import stat
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from mediad.edges.board import Board
 from mediad.edges.hook import Hook
+from mediad.model.board import WORDS, SlotView
 
 
 def program(path: Path, text: str) -> list[str]:
@@ -90,3 +93,79 @@ def test_a_missing_hook_is_reported_and_none_is_fine(tmp_path: Path) -> None:
     silent = Hook([])
     silent.tell("a", "safe")
     assert silent.flush(0)
+
+
+def test_a_hook_that_hangs_holds_up_nothing_and_nothing_piles_up(tmp_path: Path, log: Path) -> None:
+    """A thousand states while one call hangs: told at once, and then only the last of each slot."""
+    gate = tmp_path / "gate"
+    text = f'echo "$1 $2" >>{log}; mkfifo {gate} 2>/dev/null && cat {gate} >/dev/null; exit 0'
+    hook = Hook(program(tmp_path / "lamp", text), timeout=60)
+    hook.tell("a", "detecting")
+    begin = time.monotonic()
+    while not gate.exists():
+        assert time.monotonic() - begin < 30
+    for _ in range(500):
+        hook.tell("a", "copying")
+        hook.tell("a", "safe")
+    assert hook._pending == {"a": "safe"}
+    gate.open("w").close()
+    assert hook.flush(30)
+    assert log.read_text().splitlines() == ["a detecting", "a safe"]
+
+
+def test_a_state_that_the_hook_could_not_show_is_worth_telling_again(tmp_path: Path, log: Path) -> None:
+    problems: list[str] = []
+    hook = Hook(program(tmp_path / "lamp", f'echo "$2" >>{log}; exit 1'), on_problem=problems.append)
+    for _ in range(2):
+        hook.tell("a", "safe")
+        assert hook.flush(10)
+    assert log.read_text() == "safe\nsafe\n"
+    assert len(problems) == 2
+
+
+def test_a_state_that_cannot_be_handed_over_does_not_end_the_hook(tmp_path: Path, log: Path) -> None:
+    problems: list[str] = []
+    hook = Hook(program(tmp_path / "lamp", f'echo "$1" >>{log}'), on_problem=problems.append)
+    hook.tell("a\0b", "safe")
+    assert hook.flush(10), "its thread died"
+    hook.tell("a", "safe")
+    assert hook.flush(10)
+    assert log.read_text() == "a\n"
+    assert len(problems) == 1
+
+
+def test_without_a_thread_to_be_had_the_next_state_tries_again(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems: list[str] = []
+    hook = Hook(program(tmp_path / "lamp", f'echo "$2" >>{log}'), on_problem=problems.append)
+
+    def none_left(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", none_left)
+        hook.tell("a", "copying")
+    assert len(problems) == 1
+    hook.tell("a", "safe")
+    assert hook.flush(10)
+    assert log.read_text() == "safe\n"
+
+
+def test_the_lamp_of_a_slot_follows_the_board_while_the_hook_is_slow(tmp_path: Path, log: Path) -> None:
+    """Whatever a lamp shows in between, in the end it shows what the board shows."""
+    hook = Hook(program(tmp_path / "lamp", f'echo "$2" >>{log}'))
+    board = Board(tmp_path / "run", hook.tell)
+    states = [*WORDS] * 20
+
+    def work() -> None:
+        for state in states:
+            board.show(SlotView("p1", state=state))
+
+    threads = [Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert hook.flush(60)
+    assert log.read_text().splitlines()[-1] == board.view("p1").state

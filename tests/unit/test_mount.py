@@ -5,14 +5,18 @@ What mediad concludes from a mount table is tested with literal mountinfo lines,
 
 from __future__ import annotations
 
+import itertools
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jeepney.io.blocking import DBusConnection
 
-from mediad.edges import mountinfo
+from mediad.edges import mountinfo, ptp
 from mediad.edges.mount import Udisks
 from mediad.edges.mtp import Mtp
 from mediad.edges.ptp import DeviceInfo, Pipes, find_pipes, parse_device_info, read_device_info
@@ -224,11 +228,20 @@ def mtp(bus: str, table: Path, tmp_path: Path) -> Iterator[Callable[..., tuple[M
         table.write_text(ROOT)
         return "done"
 
-    def make(on_start: Callable[[str], str] = start) -> tuple[Mtp, FakeSystemd]:
-        services.append(FakeSystemd(bus, on_start, stop))
+    def make(
+        on_start: Callable[[str], str] = start, on_stop: Callable[[str], str] = stop, timeout: float = 5
+    ) -> tuple[Mtp, FakeSystemd]:
+        services.append(FakeSystemd(bus, on_start, on_stop))
         (tmp_path / "usb/001").mkdir(parents=True)
         (tmp_path / "usb/001/005").touch()
-        edge = Mtp(address=bus, mounts=tmp_path / "mtp", table=table, timeout=5, devices=tmp_path / "usb")
+        edge = Mtp(
+            address=bus,
+            mounts=tmp_path / "mtp",
+            table=table,
+            timeout=timeout,
+            devices=tmp_path / "usb",
+            gone_timeout=timeout,
+        )
         return edge, services[0]
 
     make.start = start  # type: ignore[attr-defined]
@@ -259,6 +272,37 @@ def test_an_mtp_recorder_that_cannot_be_opened_is_a_device_error(
     (tmp_path / "usb/001/005").unlink()
     with pytest.raises(DeviceGone):
         edge.mount(RECORDER)
+
+
+def test_an_mtp_recorder_that_hangs_while_it_is_opened_or_let_go_is_given_up_in_time(
+    mtp: Callable[..., tuple[Mtp, FakeSystemd]], table: Path
+) -> None:
+    edge, _ = mtp(lambda unit: "", lambda unit: "", timeout=0.1)
+    with pytest.raises(DeviceError, match="timeout"):
+        edge.mount(RECORDER)
+    table.write_text(ROOT + f"50 27 0:60 / {edge.point(RECORDER)} ro - fuse.jmtpfs jmtpfs ro\n")
+    with pytest.raises(DeviceError, match="still mounted"):
+        edge.unmount(RECORDER)
+
+
+def test_a_bus_that_is_lost_while_a_recorder_is_opened_is_a_device_error(
+    mtp: Callable[..., tuple[Mtp, FakeSystemd]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise ConnectionResetError("the bus is gone")
+
+    edge, _ = mtp()
+    monkeypatch.setattr(DBusConnection, "recv_until_filtered", lost)
+    with pytest.raises(DeviceError, match="lost the system D-Bus"):
+        edge.mount(RECORDER)
+
+
+def test_a_bus_that_hangs_up_or_answers_nothing_is_a_device_error(tmp_path: Path, table: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "mute"))
+        listening.listen()
+        with pytest.raises(DeviceError, match="D-Bus"):
+            Udisks(address=f"unix:path={tmp_path}/mute", table=table).mount("/dev/sda1", "vfat")
 
 
 def test_starting_the_unit_may_be_forbidden(mtp: Callable[..., tuple[Mtp, FakeSystemd]]) -> None:
@@ -296,6 +340,25 @@ def test_device_info_is_read_field_by_field() -> None:
     for end in range(len(data)):
         with pytest.raises(DeviceError):
             parse_device_info(data[:end])
+
+
+@pytest.mark.parametrize("piece", [b"", b"x"], ids=["nothing", "byte by byte"])
+def test_a_device_that_never_ends_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
+    calls = itertools.count()
+
+    def bulk(_descriptor: int, endpoint: int, buffer: Any, _length: int) -> int:
+        call = next(calls)
+        assert call < 100_000, "it is asked for ever"
+        if endpoint != 0x81:
+            return 12
+        sent = struct.pack("<IHHI", 1 << 20, 2, 0x1001, 0) if call == 1 else piece  # "a megabyte follows"
+        buffer[: len(sent)] = sent
+        return len(sent)
+
+    monkeypatch.setattr(ptp, "_bulk", bulk)
+    monkeypatch.setattr(ptp, "_ALL_SECONDS", 0.01)
+    with pytest.raises(DeviceError, match="in time"):
+        ptp._exchange(-1, Pipes(0, 0x02, 0x81))
 
 
 def interface(number: int, klass: int, *endpoints: tuple[int, int]) -> bytes:

@@ -1,25 +1,30 @@
 """What can be scraped: every metric by its name, what the numbers say, and when health and readiness say no."""
 
+import http.client
+import itertools
 import json
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 import mediad
 from mediad.errors import ConfigError, MediadError, StorageError, VaultOffline
 from mediad.model.board import SlotView
-from mediad.telemetry import METRICS, Collector, Samples, server, slot_samples
-from mediad.wiring.daemon import catalogue_samples
+from mediad.telemetry import METRICS, Collector, Remembered, Samples, server, slot_samples
+from mediad.wiring.daemon import catalogue_samples, head, vault_samples
+from mediad.wiring.station import Station
 from tests.support import Site, make_card, noise
 
 
@@ -106,10 +111,14 @@ def test_slots_are_counted_by_state_and_measured_while_they_copy() -> None:
     assert ("mediad_slot_files", ("3号", "done")) not in samples
 
 
+def both(station: Station) -> tuple[Callable[[], Samples], ...]:
+    return Remembered(lambda: head(station), lambda: catalogue_samples(station)), lambda: vault_samples(station)
+
+
 def test_the_catalogue_answers_with_what_was_ingested(site: Site, tmp_path: Path) -> None:
     card = make_card(tmp_path / "card", {"a.mp4": noise(5_000, 1), "b.mp4": noise(7_000, 2), "c.mp4": noise(5_000, 1)})
     site.ingest(card)
-    with closing(site.open()) as station, closing(Served(lambda: catalogue_samples(station))) as shown:
+    with closing(site.open()) as station, closing(Served(*both(station))) as shown:
         samples = shown.samples()
         assert samples["mediad_dockings_total", ("complete",)] == 1
         assert samples["mediad_dockings_open", ()] == 0
@@ -129,10 +138,99 @@ def test_the_catalogue_answers_with_what_was_ingested(site: Site, tmp_path: Path
         assert ("mediad_vault_free_bytes", ("local",)) not in samples
 
 
+def test_sums_are_made_anew_only_when_something_was_recorded(site: Site, tmp_path: Path) -> None:
+    """Any fact moves the head: nothing that is summed up can change without it."""
+    site.ingest(make_card(tmp_path / "one", {"a.mp4": b"x"}))
+    gathered: list[int] = []
+
+    with closing(site.open()) as station:
+
+        def gather() -> Samples:
+            gathered.append(1)
+            return catalogue_samples(station)
+
+        sums = Remembered(lambda: head(station), gather, clock=lambda: 0.0)
+        first = list(sums())
+        assert list(sums()) == first == list(catalogue_samples(station))
+        assert len(gathered) == 1
+        site.ingest(make_card(tmp_path / "two", {"b.mp4": b"y"}))
+        assert list(sums()) == list(catalogue_samples(station)) != first
+        assert len(gathered) == 2
+
+
+def test_making_sums_takes_a_twentieth_of_the_time_at_most() -> None:
+    now, heads, gathered = [0.0], itertools.count(), []
+
+    def gather() -> Samples:
+        gathered.append(now[0])
+        now[0] += 3.0  # a large catalogue
+        yield "mediad_assets", (), len(gathered)
+
+    sums = Remembered(lambda: next(heads), gather, lambda: now[0])
+    while now[0] < 600:
+        assert [value for _, _, value in sums()] == [len(gathered)]
+        now[0] += 1.0
+    assert len(gathered) == pytest.approx(600 / 63, abs=1)
+
+
+def test_sums_that_could_not_be_made_are_not_remembered() -> None:
+    trouble: list[Exception] = [StorageError("locked")]
+
+    def gather() -> Samples:
+        if trouble:
+            raise trouble.pop()
+        yield "mediad_assets", (), 7
+
+    sums = Remembered(lambda: 1, gather)
+    with pytest.raises(StorageError):
+        sums()
+    assert [value for _, _, value in sums()] == [7]
+
+
+def test_a_client_that_hangs_up_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    """It asks, and is gone with a reset before the answer comes."""
+    asked, go = threading.Event(), threading.Event()
+
+    def slow() -> Samples:
+        asked.set()
+        assert go.wait(30)
+        yield from (("mediad_assets", (), 1.0) for _ in range(1))
+
+    with capture_logs() as logs, closing(Served(slow)) as shown:
+        host, port = shown.address.split(":")
+        client = socket.create_connection((host, int(port)))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert asked.wait(30)
+        client.close()
+        ended = [t for t in threading.enumerate() if "process_request" in t.name]
+        go.set()
+        assert ended
+        for thread in ended:
+            thread.join(30)
+    assert [line["event"] for line in logs] == ["http client hung up"]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_fault_in_a_scrape_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    def broken() -> Samples:
+        raise KeyError("a fault of ours")
+        yield
+
+    with (
+        capture_logs() as logs,
+        closing(Served(broken)) as shown,
+        pytest.raises((urllib.error.URLError, ConnectionError, http.client.HTTPException)),
+    ):
+        shown.get("/metrics")
+    assert [line["event"] for line in logs] == ["http request failed"]
+    assert capfd.readouterr().err == "", "logs are JSON, also then"
+
+
 def test_a_source_yields_only_known_metrics_with_their_labels(site: Site, tmp_path: Path) -> None:
     site.ingest(make_card(tmp_path / "card", {"a.mp4": b"x"}))
     with closing(site.open()) as station:
-        for name, labels, value in catalogue_samples(station):
+        for name, labels, value in [*catalogue_samples(station), *vault_samples(station)]:
             assert len(labels) == len(METRICS[name][2]), name
             assert value >= 0
 
@@ -193,6 +291,7 @@ telemetry.set_up_logs("info")
 log = structlog.get_logger().bind(docking="dck-1")
 log.debug("quiet")
 log.info("可取走", size=3)
+secret = "correct horse"
 try:
     1 / 0
 except ZeroDivisionError:
@@ -208,3 +307,4 @@ def test_logs_are_one_json_object_a_line_on_standard_error() -> None:
     assert first["at"].endswith("Z")
     assert "可取走" in done.stderr
     assert second["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert "correct horse" not in done.stderr, "what a variable held is nobody's business: it may be a password"

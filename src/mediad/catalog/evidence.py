@@ -170,17 +170,22 @@ def alarms(conn: Connection, limit: int = 100) -> list[Row[Any]]:
     return list(conn.execute(select(t.alarm).order_by(t.alarm.c.seq.desc()).limit(limit)))
 
 
+def head(conn: Connection) -> int:
+    """The number of the newest custody event. As long as it stands, no answer on this page changes."""
+    return int(conn.execute(select(func.coalesce(func.max(t.custody.c.seq), 0))).scalar_one())
+
+
 def totals(conn: Connection) -> dict[str, int]:
     """Sums for status and metrics."""
     n = select(func.count()).select_from
-    size = conn.execute(select(func.coalesce(func.sum(t.asset.c.size), 0))).scalar_one()
+    assets, size = conn.execute(select(func.count(), func.coalesce(func.sum(t.asset.c.size), 0))).one()
     return {
-        "assets": conn.execute(n(t.asset)).scalar_one(),
+        "assets": assets,
         "bytes": int(size),
         "recordings": conn.execute(n(t.recording)).scalar_one(),
         "dockings": conn.execute(n(t.docking)).scalar_one(),
         "alarms": conn.execute(n(t.alarm)).scalar_one(),
-        "events": conn.execute(select(func.coalesce(func.max(t.custody.c.seq), 0))).scalar_one(),
+        "events": head(conn),
     }
 
 

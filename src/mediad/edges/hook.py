@@ -4,7 +4,8 @@ never waits for it.
 Contract: ``argv... <slot> <state>``, no shell; stdin is /dev/null, what it prints is dropped; environment
 PATH, LANG and the two arguments again as ``MEDIAD_SLOT`` and ``MEDIAD_STATE``; killed, with all its children,
 after the time limit.  States are those of slots.json: idle, detecting, unlocking, copying, safe, attention,
-paused.  One call at a time; of states that pass while a call runs, only the latest of each slot is told.
+paused.  One call at a time; of states that pass while a call runs, only the latest of each slot waits, so
+however long a call takes nothing piles up.
 """
 
 from __future__ import annotations
@@ -42,9 +43,14 @@ class Hook:
             return
         with self._state:
             self._pending[slot] = state
-            if not self._running:
-                self._running = True
+            if self._running:
+                return
+            try:
                 threading.Thread(target=self._work, name="mediad-hook", daemon=True).start()
+            except RuntimeError as error:  # no more threads: the next state tries again
+                self._on_problem(f"the slot hook cannot be run now: {error}")
+            else:
+                self._running = True
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything is told; False after ``timeout`` seconds.  For shutdown."""
@@ -63,9 +69,11 @@ class Hook:
                 if self._told.get(slot) == state:
                     continue
                 self._told[slot] = state
-            self._call(slot, state)
+            if not self._call(slot, state):
+                with self._state:  # nobody knows what it shows now, so the same state is worth telling again
+                    self._told.pop(slot, None)
 
-    def _call(self, slot: str, state: str) -> None:
+    def _call(self, slot: str, state: str) -> bool:
         name = self._argv[0]
         try:
             outcome = run(
@@ -75,10 +83,14 @@ class Hook:
             )
         except OSError as error:
             self._on_problem(f"cannot run the slot hook {name}: {error.strerror}")
-            return
+            return False
+        except Exception as error:  # this thread ends only when there is nothing to tell
+            self._on_problem(f"cannot run the slot hook {name}: {error}")
+            return False
         if outcome.late:
             self._on_problem(f"the slot hook {name} took over {self._timeout:g} s for {slot} {state}; killed")
         elif outcome.too_much:
             self._on_problem(f"the slot hook {name} wrote too much for {slot} {state}; killed")
         elif outcome.code:
             self._on_problem(f"the slot hook {name} ended with {outcome.code} for {slot} {state}")
+        return not (outcome.late or outcome.too_much or outcome.code)

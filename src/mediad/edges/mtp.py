@@ -38,13 +38,17 @@ class Mtp:
         timeout: float = 90.0,
         table: Path = mountinfo.MOUNTINFO,
         devices: Path = Path("/dev/bus/usb"),
+        gone_timeout: float = 15.0,
     ) -> None:
-        """``timeout``: seconds from asking to the mount; MTP recorders with many files take long to open."""
+        """``timeout``: seconds from asking to the mount; MTP recorders with many files take long to open.
+        ``gone_timeout``: how long the mount may outlive its unit, which systemd kills if it hangs.
+        """
         self._address = address
         self._mounts = mounts
         self._timeout = timeout
         self._table = table
         self._devices = devices
+        self._gone = gone_timeout
 
     def point(self, device: UsbDevice) -> Path:
         """Where the recorder is mounted, or would be."""
@@ -87,7 +91,7 @@ class Mtp:
         """Stop the unit and wait until the mount is gone.  Not mounted is success."""
         point = self.point(device)
         result = self._job("StopUnit", device)
-        if not mountinfo.wait_for(lambda table: _on(point, table) is None, 15.0, path=self._table):
+        if not mountinfo.wait_for(lambda table: _on(point, table) is None, self._gone, path=self._table):
             raise DeviceError(f"{point} is still mounted (unit {_unit(device)}: {result})")
 
     def _is_mounted(self, point: Path) -> bool:
@@ -118,6 +122,8 @@ class Mtp:
                         hint="is 50-mediad.rules installed, and is this the user mediad?",
                     ) from failure
                 raise DeviceError(f"systemd refused {method} of {unit}: {failure.text}") from failure
+            except OSError as error:  # also that the bus did not answer in time
+                raise DeviceError(f"lost the system D-Bus in {method} of {unit}") from error
 
     def _result(self, bus: DBusConnection, removed: deque[Message], job: str) -> str:
         end = time.monotonic() + self._timeout

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _COMMAND, _DATA, _RESPONSE = 1, 2, 3
 _OK = 0x2001
 _LIMIT = 1 << 20
 _TIMEOUT_MS = 3000
+_ALL_SECONDS = 10.0
+"""For the whole answer: a device that sends it byte by byte must not hold its slot up."""
 
 _CLAIM = 0x8004550F
 _RELEASE = 0x80045510
@@ -130,7 +133,8 @@ def _exchange(descriptor: int, pipes: Pipes) -> bytes:
     buffer = ctypes.create_string_buffer(16384)
     data, want = b"", 12
     dataset = b""
-    while True:
+    end = time.monotonic() + _ALL_SECONDS
+    while time.monotonic() < end:
         got = _bulk(descriptor, pipes.into, buffer, len(buffer))
         data += buffer.raw[:got]
         while len(data) >= 12:
@@ -146,6 +150,7 @@ def _exchange(descriptor: int, pipes: Pipes) -> bytes:
                 return dataset
             if kind == _DATA:
                 dataset = body
+    raise DeviceError("the MTP device did not end its answer in time")
 
 
 def read_device_info(node: Path) -> DeviceInfo:

@@ -19,9 +19,17 @@ def reserve_bytes(config: Config, total: int) -> int:
     return max(config.ingest.reserve_bytes, int(total * config.ingest.reserve_percent / 100))
 
 
+def head(station: Station) -> int:
+    """How long the custody chain is: what ``catalogue_samples`` says changes only with it."""
+    from mediad.catalog import evidence
+
+    with station.ledger.catalog.read() as conn:
+        return evidence.head(conn)
+
+
 def catalogue_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]]:
-    """Metrics that the catalogue and the first vault answer."""
-    from mediad.catalog import evidence, work
+    """Metrics that are sums over the catalogue's facts."""
+    from mediad.catalog import evidence
 
     with station.ledger.catalog.read() as conn:
         totals = evidence.totals(conn)
@@ -42,11 +50,18 @@ def catalogue_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], 
         yield "mediad_stored_bytes", (), totals["bytes"]
         yield "mediad_assets", (), totals["assets"]
         yield "mediad_custody_events", (), totals["events"]
-        yield "mediad_placements_open", (), len(work.placements(conn, station.vault.name))
-        yield "mediad_custody_unmirrored_events", (station.vault.name,), work.unmirrored(conn, station.vault.name)
         for code, n in evidence.alarm_counts(conn).items():
             yield "mediad_alarms", (code,), n
+
+
+def vault_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Metrics of the first vault, and of what is on its way there."""
+    from mediad.catalog import work
+
     vault = station.vault.name
+    with station.ledger.catalog.read() as conn:
+        yield "mediad_placements_open", (), len(work.placements(conn, vault))
+        yield "mediad_custody_unmirrored_events", (vault,), work.unmirrored(conn, vault)
     try:
         station.vault.check()
         space = station.vault.space()
@@ -105,7 +120,11 @@ def _run(config: Config, held: ExitStack) -> None:
         station.vault.check_writable()
 
     station.alive = alive
-    samples = (lambda: telemetry.slot_samples(board.views()), lambda: catalogue_samples(station))
+    samples = (
+        lambda: telemetry.slot_samples(board.views()),
+        telemetry.Remembered(lambda: head(station), lambda: catalogue_samples(station)),
+        lambda: vault_samples(station),
+    )
     run, stop, address = telemetry.server(config.http.listen, telemetry.Collector(*samples), alive, ready)
     log.info("http", address=address)
     http = parts.HttpPart(lambda: (run, stop))

@@ -10,7 +10,7 @@ from mediad.edges.mount import Udisks
 from mediad.edges.mtp import Mtp
 from mediad.edges.unlock import unlock
 from mediad.edges.usb import UsbWatcher
-from mediad.errors import MediadError
+from mediad.errors import DeviceGone, MediadError
 from mediad.model.evidence import SourceIdentity
 from mediad.model.profile import Profile, choose, settle_seconds
 from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume, with_serial
@@ -86,7 +86,7 @@ class UsbWorld:
         return self._mtp.mount(device) if volume is None else self._udisks.mount(volume.devnode, volume.fstype)
 
     def unmount(self, device: UsbDevice) -> None:
-        """Unmount every volume; the first error is raised when all were tried."""
+        """Unmount every volume; the worst error is raised when all were tried: one that went away is not mounted."""
         if device.kind == "mtp":
             self._mtp.unmount(device)
             return
@@ -97,7 +97,7 @@ class UsbWorld:
             except MediadError as e:
                 errors.append(e)
         if errors:
-            raise errors[0]
+            raise min(errors, key=lambda e: isinstance(e, DeviceGone))
 
     def power_off(self, device: UsbDevice) -> bool:
         """Power the device off where that is configured."""
