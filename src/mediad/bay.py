@@ -41,7 +41,7 @@ Make = Callable[[SlotView], SlotView]
 
 
 class World(Protocol):
-    """What a bay needs of the world; wiring provides it. Every call but ``dock`` ends within a few minutes, whatever a device does."""
+    """What a bay needs of the world; wiring provides it. Every call but ``dock`` ends within minutes, whatever a device does."""
 
     stop: threading.Event
 

@@ -13,6 +13,7 @@ import pytest
 from mediad import bay
 from mediad.bay import Bays, BoardProgress
 from mediad.edges.board import Board
+from mediad.edges.folders import FolderReady
 from mediad.edges.mount import Udisks
 from mediad.edges.usb import UsbWatcher
 from mediad.errors import Busy, DeviceError, DeviceGone, MediadError, Stopping, StorageError, VaultFull, VaultOffline
@@ -21,8 +22,9 @@ from mediad.model.evidence import Counts, DockingState, Outcome, SourceIdentity
 from mediad.model.profile import Profile
 from mediad.model.slots import SlotChange, SlotIdentity, UsbDevice, UsbVolume
 from mediad.session import Result
+from mediad.wiring import parts
 from mediad.wiring.usb import UsbWorld
-from tests.support import Site
+from tests.support import Site, make_site
 
 PORT = "pci-0000:00:03.0-usb-0:1"
 OTHER = "pci-0000:00:03.0-usb-0:2"
@@ -832,3 +834,22 @@ def test_a_volume_that_is_held_counts_more_than_one_that_went_away(site: Site, m
     monkeypatch.setattr(Udisks, "unmount", unmount)
     with closing(site.open()) as opened, pytest.raises(Busy):
         UsbWorld(opened, UsbWatcher(1.0)).unmount(device("1", volume("/dev/sdb1"), volume("/dev/sdb2")))
+
+
+def test_a_drop_folder_at_which_the_program_failed_does_not_go_on_saying_that_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "drop").mkdir()
+    site = make_site(tmp_path / "station", more=f'[[folder]]\nname = "drop"\npath = "{tmp_path}/drop"\n')
+
+    def bug(_station: object, _folder: object, _accepts: object, progress: BoardProgress) -> None:
+        progress.begin(1, 1)
+        raise KeyError("x")
+
+    monkeypatch.setattr(parts, "dock_folder", bug)
+    board = Board(tmp_path / "run")
+    with closing(site.open()) as opened:
+        part = parts.FolderPart(opened, site.config.folder[0], board)
+        part._dock(FolderReady(tmp_path / "drop", {}))
+    view = board.view("folder:drop")
+    assert (view.state, view.why.split(" ")[0]) == ("attention", SENTENCES["unexpected"])

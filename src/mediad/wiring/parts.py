@@ -107,10 +107,9 @@ class FolderPart:
                 error = MediadError(f"{result.counts.failed} files could not be taken", code="files-failed")
         except MediadError as e:
             error = e
-        except Exception:
+        except Exception as e:
             _log.exception("folder docking failed", folder=self._folder.name)
-            self._watcher.again(ready, FOLDER_RETRY_SECONDS)
-            return
+            error = MediadError(f"an unexpected fault: {type(e).__name__}; see the log", code="unexpected")
         view = SlotView(port, self._folder.name, recorder=self._folder.name)
         if error is not None and not self._stopping:
             _log.error("folder needs a person", folder=self._folder.name, code=error.code, why=error.message)
