@@ -3,7 +3,7 @@
 ``rebuild`` runs the same ``apply`` over the mirrored log, so an event's detail holds the whole new state.
 """
 
-import base64
+import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -73,7 +73,7 @@ Batch = Sequence[tuple[Event, Mapping[str, Any]]]
 
 
 def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
+    return binascii.a2b_base64(text, strict_mode=True)
 
 
 def upsert(conn: Connection, table: Table, rows: list[Row]) -> None:

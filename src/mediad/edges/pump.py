@@ -40,18 +40,26 @@ def _hasher(algorithm: str) -> Hasher:
 
 
 class BufferPool:
-    """At most ``limit`` bytes in buffers of ``BUFFER`` bytes; ``take`` waits for one. Made when first needed."""
+    """At most ``limit`` bytes in buffers of ``BUFFER`` bytes; ``take`` waits for one. Made when first needed; the one given
+    back last is taken first."""
 
     def __init__(self, limit: int = POOL_BYTES) -> None:
-        self._free: queue.LifoQueue[mmap.mmap | None] = queue.LifoQueue()
+        # A ticket for each buffer that may be out: this queue is far quicker than a semaphore, and small files take two each.
+        self._tickets: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._free: list[mmap.mmap] = []
         for _ in range(max(2, limit // BUFFER)):
-            self._free.put(None)
+            self._tickets.put(None)
 
     def take(self) -> mmap.mmap:
-        return self._free.get() or mmap.mmap(-1, BUFFER)
+        self._tickets.get()
+        try:
+            return self._free.pop()
+        except IndexError:
+            return mmap.mmap(-1, BUFFER)
 
     def give(self, buffer: mmap.mmap) -> None:
-        self._free.put(buffer)
+        self._free.append(buffer)
+        self._tickets.put(None)
 
 
 class _Line:

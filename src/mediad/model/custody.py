@@ -55,7 +55,10 @@ class Event:
 
 def canonical(value: object) -> str:
     """JSON with sorted keys, no spaces and no escapes beyond what JSON demands: one text per value. Raises ValueError for NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _head(seq: int, at: str, station: str, actor: str, kind: str, subject: str, detail: str, prev: str) -> str:

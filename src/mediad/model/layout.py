@@ -89,11 +89,12 @@ def parse_segment_key(key: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
-_KEY_PART = re.compile(r"^(?!\.{1,2}\Z)[A-Za-z0-9._\-一-鿿]+\Z")
+_PART = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._\-一-鿿]+"
+_KEY = re.compile(rf"{_PART}(?:/{_PART})*\Z")
 
 
 def check_key(key: str) -> str:
     """The key itself, if every part of it is safe. Raises ValueError; a wrong key is a fault of ours, never of a user."""
-    if not key or len(key) > 900 or not all(_KEY_PART.match(part) for part in key.split("/")):
+    if len(key) > 900 or not _KEY.match(key):
         raise ValueError(f"not a vault key: {key!r}")
     return key
