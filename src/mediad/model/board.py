@@ -24,7 +24,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "storage": "储存器或目录读写出错", "vault-full": "储存器已满，腾出空间后自动继续", "catalog-full": "目录所在磁盘已满",
     "vault-offline": "储存器未接好，接好后自动继续", "integrity": "数据核对不符，请保持原样",
     "key-conflict": "储存器中的文件被改动，请保持原样", "chain-forked": "流转记录不一致，请保持原样",
-    "catalogue-behind-mirror": "目录比储存器旧，请保持原样", "segment-broken": "流转记录损坏", "chain-gap": "流转记录有缺失",
+    "catalogue-behind-mirror": "目录比储存器旧，请保持原样", "segment-broken": "流转记录损坏", "segment-stray": "流转记录有多余的一段，请保持原样", "chain-gap": "流转记录有缺失",
     "chain-link": "流转记录前后不接", "chain-hash": "流转记录被改动", "chain-station": "流转记录属于另一台采集站",
     "vault-other": "接上的是另一个储存器", "catalog": "目录无法使用", "catalogue-missing": "目录丢失",
     "device": "记录仪或存储卡出错，请重新插入", "device-gone": "拔出过早，请重新插入", "source": "有文件无法读取，请重新插入",
