@@ -1,5 +1,6 @@
 """A station with a little of everything, and the auditor's answer about it. Shared by the tests of fsck, custody and rebuild."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -171,6 +172,11 @@ def rewrite_chain(site: Site, seq: int, change: Callable[[dict[str, Any]], None]
                 "UPDATE custody SET detail = ?, prev = ?, hash = ? WHERE seq = ?",
                 (forged.detail, forged.prev, forged.hash, forged.seq),
             )
+            db.execute("UPDATE mirrored SET hash = ? WHERE seq = ?", (forged.hash, forged.seq))
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_json(path: Path) -> Any:

@@ -1,7 +1,8 @@
 """What tests of a whole station share: a station in a temporary folder, cards made of literal files, and a judge.
 
 The judge here is written from the design alone (digests computed by the test, SQL on the catalogue file, the vault as it
-lies on the disk); it calls none of mediad's code but the canonical form of custody events. ``mediad fsck`` is a second judge.
+lies on the disk); it calls none of mediad's code but the form of custody events and of printed names. ``mediad fsck`` is
+a second judge.
 """
 
 import base64
@@ -24,6 +25,7 @@ from mediad import config as configuration
 from mediad.cli.progress import _Plain
 from mediad.config import Config
 from mediad.model import custody
+from mediad.model.layout import printable
 from mediad.session import Result
 from mediad.wiring.docking import dock_path
 from mediad.wiring.station import Station
@@ -126,10 +128,9 @@ def sha256(data: bytes) -> str:
 
 
 def needs_root(what: str) -> None:
-    """Tests that mount or make device nodes need root, as in CI; there their absence is a failure, elsewhere a shown skip."""
+    """Tests that mount or make device nodes need root; without it they fail and say how to run them."""
     if os.geteuid() != 0:
-        reason = f"needs root: {what}"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        pytest.fail(f"{what} needs root: run `sudo make test`, or `sudo .venv/bin/python -m pytest` on this file")
 
 
 def program(name: str, package: str) -> str:
@@ -204,12 +205,23 @@ def _sidecars(site: Site, kept: Mapping[str, Path], lying: set[str]) -> list[str
     wrong = []
     named: set[str] = set()
     alarmed = {json.loads(r[0]).get("key") for r in site.rows("SELECT detail FROM custody WHERE kind = 'alarm.raised'")}
+    stored = {}
+    for subject, text in site.rows(
+        "SELECT subject, detail FROM custody WHERE kind IN ('asset.stored', 'replica.stored')"
+    ):
+        detail = json.loads(text)
+        stored[detail["key"]] = {"asset": subject} | {
+            k: v for k, v in detail.items() if k not in ("method", "verified_at")
+        }
     for key, path in kept.items():
         if key.startswith("originals/") and key.endswith("/record.json"):
             try:
-                named |= {f["key"] for f in json.loads(path.read_bytes())["files"]}
+                files = {f["key"]: f for f in json.loads(path.read_bytes())["files"]}
             except ValueError:
                 wrong.append(f"not whole: {key}")
+                continue
+            named |= set(files)
+            wrong += [f"{key} tells another story of {k}" for k, f in files.items() if k in stored and stored[k] != f]
     wrong += [f"in no sidecar: {k}" for k in sorted(lying - named)]
     wrong += [f"in a sidecar but not there: {k}" for k in sorted(named - lying - alarmed)]
     return wrong
@@ -241,11 +253,55 @@ def _handovers(site: Site, kept: Mapping[str, Path]) -> list[str]:
     for key, (docking, digest) in closed.items():
         if key not in kept or sha256(kept[key].read_bytes()) != digest:
             wrong.append(f"hand-over record of {docking} is missing or another one: {key}")
+        else:
+            wrong += [f"hand-over record of {docking}: {what}" for what in _told(site, docking, kept[key])]
+    closings = site.rows("SELECT subject, count(*) FROM custody WHERE kind = 'docking.closed' GROUP BY subject")
+    wrong += [f"{docking} was closed {n} times" for docking, n in closings if n != 1]
     opened = {r[0] for r in site.rows("SELECT id FROM docking WHERE state = 'open'")}
     for key in kept:
         if key.startswith("handovers/") and key not in closed and key.split("/")[-2] not in opened:
             wrong.append(f"hand-over record of no docking: {key}")
     return wrong
+
+
+def _told(site: Site, docking: str, path: Path) -> list[str]:
+    """What a record tells, against the rows of its docking: sums and state, and of every file what became of it."""
+    try:
+        body = json.loads(path.read_bytes())
+        lines = [
+            (f["volume"], base64.b64decode(f["path_b64"]), f["path"], f["size"], f["outcome"], f["asset"], f["sha256"], f["why"])
+            for f in body["files"] if f["outcome"] != "known"
+        ]  # fmt: skip
+        known = [(f["volume"], f["path_b64"], f["size"], f["asset"], f["sha256"]) for f in body["files"]
+                 if f["outcome"] == "known"]  # fmt: skip
+        head = [body[n] for n in ("state", "officer", "actor", "slot", "source", "channel", "profile", "continues")]
+        head += [body["recorder"][n] for n in ("key", "label", "registered")]
+        counts = [body["counts"][n] for n in ("new", "sightings", "skipped", "failed", "bytes")]
+    except (ValueError, KeyError, TypeError) as e:
+        return [f"it cannot be read ({e!r})"]
+    row = site.rows(
+        "SELECT state, officer, actor, slot, source, channel, profile, continues, recorder, label, registered,"
+        " new, sightings, skipped, failed, bytes FROM docking WHERE id = ?", docking,
+    )[0]  # fmt: skip
+    wrong = [] if [*head, *counts] == list(row) else [f"it says {[*head, *counts]}, the catalogue {row}"]
+    rows = site.rows(
+        "SELECT f.volume, f.path, f.size, coalesce(f.outcome, 'failed'), f.asset, a.sha256,"
+        " CASE WHEN f.outcome IS NULL THEN 'not reached: the docking broke off' ELSE f.why END"
+        " FROM source_file f LEFT JOIN asset a ON a.id = f.asset WHERE f.docking = ?", docking,
+    )  # fmt: skip
+    meant = [(volume, path, printable(path), *rest) for volume, path, *rest in rows]
+    wrong += [f"files differ: {line}" for line in lines if line not in meant]
+    wrong += [f"it lacks a file: {line}" for line in meant if line not in lines]
+    for outcome, sums in (("stored", 0), ("sighting", 1), ("failed", 3)):
+        if sum(1 for line in lines if line[4] == outcome) != counts[sums]:
+            wrong.append(f"its sum of {outcome} is not that of its lines")
+    digests = dict(site.rows("SELECT id, sha256 FROM asset"))
+    listings = site.rows("SELECT detail FROM custody WHERE kind = 'docking.listed' AND subject = ?", docking)
+    listed = [
+        (volume, path, size, asset, digests[asset])
+        for text, in listings for volume, path, size, _, asset in json.loads(text)["known"]
+    ]  # fmt: skip
+    return wrong if sorted(known) == sorted(listed) else [*wrong, "its known files are not those of its listing"]
 
 
 # --- small disks ------------------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def _an_original_is_stored_twice_in_the_log(site: Site) -> None:
         mirror.mirror(station.ledger, station.vault)
 
 
-@_case("facts-differ")
+@_case("facts-differ", "handover-differs")
 def _a_table_is_changed_behind_the_log(site: Site) -> None:
     sql(site, "UPDATE docking SET officer = '9999'")
 
@@ -242,9 +242,17 @@ def _a_recording_loses_its_asset(site: Site) -> None:
     sql(site, "DELETE FROM recording_asset WHERE asset = (SELECT min(asset) FROM recording_asset)")
 
 
-@_case("replica-without-asset", "facts-differ")
+@_case("replica-without-asset", "facts-differ", "handover-differs")
 def _an_asset_row_is_deleted(site: Site) -> None:
     sql(site, "DELETE FROM asset WHERE id = (SELECT min(id) FROM asset)")
+
+
+@_case("closed-twice")
+def _a_docking_is_closed_again(site: Site) -> None:
+    docking, detail = site.rows("SELECT subject, detail FROM custody WHERE kind = 'docking.closed' LIMIT 1")[0]
+    with closing(site.open()) as station:
+        station.ledger.record([Draft("docking.closed", docking, json.loads(detail))])
+        mirror.mirror(station.ledger, station.vault)
 
 
 @_case("docking-abandoned")

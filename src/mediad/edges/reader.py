@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mediad.errors import NotFound, StorageError, VaultOffline
+from mediad.errors import MediadError, NotFound, StorageError, VaultOffline
 
 _MARKER = ".mediad-vault.json"  # said again here on purpose: an auditor does not ask the writers where to look
 _CHUNK = 4 * 1024 * 1024
-_SMALL_LIMIT = 256 * 1024 * 1024
+_RECORD_LIMIT = 2 * 1024**3
+"""Records are read as a whole. A hand-over record of a million files, or the segments about them, stay below one GiB."""
 
 Method = Literal["direct", "evicted", "cached"]
 
@@ -67,8 +68,8 @@ class VaultReader:
                 f"vault {self.name} cannot be read: {os.strerror(e.errno or 0)} ({self.root})", hint="mount its disk"
             ) from e
         try:
-            found = json.loads((self.root / _MARKER).read_bytes())["id"]
-        except (OSError, ValueError, KeyError, TypeError):
+            found = json.loads(self.read(_MARKER))["id"]
+        except (MediadError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return found if isinstance(found, str) else None
 
@@ -95,8 +96,8 @@ class VaultReader:
     def stat(self, key: str) -> Entry | None:
         """One name as it is now, or None."""
         try:
-            status = os.lstat(self.root / key)
-        except (FileNotFoundError, NotADirectoryError):
+            status = os.lstat(self._path(key))
+        except (FileNotFoundError, NotADirectoryError, NotFound):
             return None
         except OSError:
             return Entry(key, "unreadable", 0, 0)
@@ -109,7 +110,7 @@ class VaultReader:
 
         def keep(part: memoryview) -> None:
             parts.append(bytes(part))
-            if len(parts) * _CHUNK > _SMALL_LIMIT:
+            if len(parts) * _CHUNK > _RECORD_LIMIT:
                 raise StorageError(f"{key} is larger than any record", hint="look at it by hand")
 
         self._through(key, keep)
@@ -128,12 +129,24 @@ class VaultReader:
         return Measured({a: h.hexdigest() for a, h in hashers.items()}, size, method)
 
     def _through(self, key: str, feed: Callable[[memoryview], None]) -> tuple[int, Method]:
+        path = self._path(key)
         try:
-            return _read_file(self.root / key, feed)
+            return _read_file(path, feed)
         except FileNotFoundError:
             raise NotFound(f"{key} is not in vault {self.name}") from None
         except OSError as e:
             raise StorageError(f"{key}: {os.strerror(e.errno or 0)}", hint="check the vault's disk") from e
+
+    def _path(self, key: str) -> Path:
+        """Where a key lies. Keys come from records and tables that anybody may have changed: raises NotFound for one that names
+        nothing in the vault."""
+        try:
+            os.fsencode(key)
+        except ValueError:
+            key = ""
+        if "\0" in key or not all(part not in ("", ".", "..") for part in key.split("/")):
+            raise NotFound(f"{key!r} names nothing in vault {self.name}")
+        return self.root / key
 
 
 def _read_file(path: Path, feed: Callable[[memoryview], None]) -> tuple[int, Method]:
@@ -142,6 +155,7 @@ def _read_file(path: Path, feed: Callable[[memoryview], None]) -> tuple[int, Met
     try:
         fd = os.open(path, flags | os.O_DIRECT)
         try:
+            _check_regular(fd)
             done = _pour(fd, 0, feed)
         finally:
             os.close(fd)
@@ -151,12 +165,18 @@ def _read_file(path: Path, feed: Callable[[memoryview], None]) -> tuple[int, Met
             raise  # EINVAL is how a file system says that it has no O_DIRECT, at open or at the first read
     fd = os.open(path, flags)
     try:
+        _check_regular(fd)
         os.fsync(fd)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         method: Method = "cached" if _resident(fd) else "evicted"
         return _pour(fd, 0, feed), method
     finally:
         os.close(fd)
+
+
+def _check_regular(fd: int) -> None:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
 
 _own = threading.local()

@@ -5,6 +5,7 @@ adds meanwhile is no finding: whatever is in the list was reserved or recorded b
 in that older list it looks up once more before it says so. docs/fsck.md explains every code.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ from typing import Any, Final, Protocol
 from mediad.catalog.audit import AuditCatalog, ReplayFailed, Snapshot
 from mediad.errors import CatalogError, MediadError, NotFound
 from mediad.fsck.custody import Chain
-from mediad.fsck.records import check_handovers, check_sidecars, check_structure, mirrors
+from mediad.fsck.handovers import check_handovers
+from mediad.fsck.records import check_mirrored, check_reservations, check_structure, mirrors
+from mediad.fsck.sidecars import check_foreign, check_sidecars
 from mediad.fsck.vault import Look, Reader, look
 from mediad.model.evidence import Finding
 
 CODES: Final = {
-    "catalogue-damaged": "the database finds its own file damaged",
+    "catalogue-damaged": "the catalogue's file is damaged, or holds values that cannot stand there",
     "catalogue-station": "the catalogue belongs to another station than the configuration",
     "chain-gap": "an event is missing in the custody log",
     "chain-link": "an event does not follow the one before it",
@@ -31,6 +34,7 @@ CODES: Final = {
     "asset-lost": "the only vaults that held an asset have lost it",
     "asset-without-recording": "an asset belongs to no recording",
     "replica-without-asset": "a replica of no asset",
+    "closed-twice": "a docking was closed a second time",
     "docking-abandoned": "a docking is open, but no process works on it",
     "vault-offline": "a vault is not there, or is another one",
     "unreadable": "a folder of the vault, or a name in it, cannot be read",
@@ -45,7 +49,7 @@ CODES: Final = {
     "sidecar-broken": "a batch's sidecar cannot be understood",
     "sidecar-differs": "a batch's sidecar contradicts the catalogue",
     "handover-missing": "a closed docking has no hand-over record",
-    "handover-differs": "a hand-over record is not the one that was recorded",
+    "handover-differs": "a hand-over record is not the one that was recorded, or contradicts the catalogue",
     "handover-orphan": "a hand-over record of a docking that the catalogue does not know",
     "record-writable": "a sidecar, hand-over record or custody segment is not read-only",
     "segment-gap": "events are in no segment of a vault",
@@ -60,6 +64,7 @@ CODES: Final = {
 _DIFFERENCES_SHOWN = 50
 _SIDE_BY_SIDE = 2
 _AT_ONCE = 64
+_DOCKING = re.compile(r"dck-[a-z0-9-]{10,60}")
 
 
 class Progress(Protocol):
@@ -81,7 +86,7 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, code: str, subject: str, detail: str) -> None:
-        self.findings.append(Finding(code, subject, detail))
+        self.findings.append(Finding(code, str(subject), detail))
 
     def count(self, what: str, number: int = 1) -> None:
         self.counts[what] = self.counts.get(what, 0) + number
@@ -103,7 +108,7 @@ class _Facts:
     originals: dict[str, dict[str, Any]]
     placed: dict[str, set[str]]
     markers: dict[str, str]
-    mirrored: dict[str, int]
+    mirrored: list[Any]
     states: dict[str, str]
     opened: list[str]
     used: set[str]
@@ -123,18 +128,19 @@ def fsck(
     Raises VaultOffline or CatalogError where a vault's folder or the catalogue cannot be read at all.
     """
     report = Report()
+    abandoned = _careful(abandoned)
     looks = [look(vault, station) for vault in vaults]
     with catalog.snapshot() as snap:
         if (found := snap.station()) != station:
-            report.add("catalogue-station", str(found), f"the configuration says {station}; nothing else was checked")
+            report.add("catalogue-station", found, f"the configuration says {station}; nothing else was checked")
             return report
         facts = _facts(snap, report, looks, station, quick=quick)
     for vault in looks:
         if _online(vault, facts, report):
-            _check_vault(vault, facts, report, quick=quick, progress=progress)
+            _check_vault(catalog, vault, facts, report, quick=quick, progress=progress)
     for name in sorted(facts.used - {v.name for v in looks}):
         report.add("vault-offline", name, "it holds originals, but is in no configuration")
-    check_handovers(looks, facts.chain, facts.states, report)
+    check_handovers(catalog, looks, facts.chain, facts.states, report)
     _check_dockings(catalog, facts.opened, abandoned, report)
     mirrors(catalog, looks, facts.chain, facts.mirrored, abandoned, report)
     return report
@@ -145,15 +151,17 @@ def verify_custody(
 ) -> Report:
     """Check the chain alone: in the catalogue, in every reachable mirror, and against what hand-over records say of it."""
     report = Report()
+    abandoned = _careful(abandoned)
     looks = [_look_or_note(vault, station, report) for vault in vaults]
     with catalog.snapshot() as snap:
         chain = _chain(snap, report, station)
         markers, mirrored, states = snap.vaults(), snap.mirrored(), snap.docking_states()
+    check_mirrored(mirrored, markers, chain, report)
     for vault in looks:
         if vault.online and markers.get(vault.name) != vault.marker:
             vault.online = False
             report.notes.append(f"vault {vault.name} is not the registered one: its mirror was not compared")
-    check_handovers(looks, chain, states, report, custody_only=True)
+    check_handovers(catalog, looks, chain, states, report, custody_only=True)
     mirrors(catalog, looks, chain, mirrored, abandoned, report)
     return report
 
@@ -164,6 +172,11 @@ def _look_or_note(vault: Reader, station: str, report: Report) -> Look:
     except MediadError as e:
         report.notes.append(f"{e.message}: its mirror was not compared")
         return Look(vault, station, online=False)
+
+
+def _careful(abandoned: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Ask only about what can be a docking: anything else that stands in its place has no lock, and no process."""
+    return lambda docking: _DOCKING.fullmatch(docking) is None or abandoned(docking)
 
 
 def _chain(snap: Snapshot, report: Report, station: str) -> Chain:
@@ -178,6 +191,8 @@ def _facts(snap: Snapshot, report: Report, looks: Sequence[Look], station: str, 
     if not quick:
         for line in snap.damage():
             report.add("catalogue-damaged", "catalogue", line)
+    for subject, what in snap.misfits():
+        report.add("catalogue-damaged", subject, what)
     chain = _chain(snap, report, station)
     check_structure(snap, report)
     if chain.broken is None:
@@ -185,16 +200,23 @@ def _facts(snap: Snapshot, report: Report, looks: Sequence[Look], station: str, 
     else:
         report.notes.append("the custody log is broken, so the tables were not compared with it")
     names = [v.name for v in looks]
-    return _Facts(
+    reserved = {name: list(snap.placements(name)) for name in names}
+    opened = snap.open_dockings()
+    facts = _Facts(
         chain,
         {name: {row.key: row for row in snap.originals(name)} for name in names},
-        {name: {row.key for row in snap.placements(name)} for name in names},
+        # A docking is not closed while its bytes are on their way, so what a closed one has reserved explains nothing.
+        {name: {row.key for row in rows if row.docking in opened} for name, rows in reserved.items()},
         snap.vaults(),
         snap.mirrored(),
         snap.docking_states(),
-        snap.open_dockings(),
+        opened,
         snap.replicas_by_vault(),
     )
+    for rows in reserved.values():
+        check_reservations(rows, report)
+    check_mirrored(facts.mirrored, facts.markers, chain, report)
+    return facts
 
 
 def _replay(snap: Snapshot, report: Report) -> None:
@@ -205,7 +227,7 @@ def _replay(snap: Snapshot, report: Report) -> None:
             if shown <= _DIFFERENCES_SHOWN:
                 report.add("facts-differ", f"{table} {row}", what)
     except ReplayFailed as e:
-        report.add("log-unplayable", "catalogue", str(e))
+        report.add("log-unplayable", f"event {e.seq}", str(e))
     except CatalogError as e:
         report.add("catalogue-damaged", "catalogue", e.message)
     if shown > _DIFFERENCES_SHOWN:
@@ -224,18 +246,27 @@ def _online(vault: Look, facts: _Facts, report: Report) -> bool:
     return vault.online
 
 
-def _check_vault(vault: Look, facts: _Facts, report: Report, *, quick: bool, progress: Progress) -> None:
+def _check_vault(
+    catalog: AuditCatalog, vault: Look, facts: _Facts, report: Report, *, quick: bool, progress: Progress
+) -> None:
     recorded = facts.originals[vault.name]
     named = {key for name, key in facts.chain.stored if name == vault.name} | set(recorded) | facts.placed[vault.name]
     vault.report_strays(report.add)
-    first = {key for name, key in facts.chain.first if name == vault.name}
-    foreign = check_sidecars(vault, recorded, named | facts.chain.explained, first, report)
+    foreign = check_sidecars(catalog, vault, recorded, named | facts.chain.explained, facts.chain, report)
     for key in vault.originals:
-        if key not in named and key.rpartition("/")[0] not in foreign and vault.reader.stat(key) is not None:
-            if vault.is_half(key):
-                report.add("half-file", key, "an unfinished file lies outside the staging area")
-            else:
-                report.add("original-orphan", key, "no asset and no reservation names these bytes")
+        if key in named or vault.reader.stat(key) is None:
+            continue
+        if vault.is_half(key):
+            report.add("half-file", key, "an unfinished file lies outside the staging area")
+        elif key.rpartition("/")[0] in foreign.claimed:
+            foreign.keys.append(key)
+        else:
+            report.add("original-orphan", key, "no asset and no reservation names these bytes")
+    _read_originals(vault, recorded, report, quick=quick, progress=progress)
+    check_foreign(vault, foreign, report)
+
+
+def _read_originals(vault: Look, recorded: dict[str, Any], report: Report, *, quick: bool, progress: Progress) -> None:
     to_read = list(_by_sight(vault, recorded, report))
     report.count("originals", len(recorded))
     if quick:

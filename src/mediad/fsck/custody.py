@@ -3,8 +3,10 @@ the vaults' segments and in exported files. Nothing of ``model.custody`` is used
 """
 
 import hashlib
+import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +16,27 @@ from mediad.model.evidence import Finding
 _ZERO = "0" * 64
 _HASH_FIELD = b',"hash":"'
 _TAIL = len(_HASH_FIELD) + 64 + 2  # ,"hash":"<64 hex>"}
+
+STORES = ("asset.stored", "replica.stored")
+"""Kinds of event that say of a key that bytes were stored under it; their details are what the batch's sidecar says of them."""
+
+
+def loads(text: str | bytes) -> Any:
+    """JSON as mediad writes it. Raises ValueError for everything else, however it is wrong: no number that is none (NaN,
+    Infinity, 1e999), and no nesting that has no end."""
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError as e:
+        raise ValueError("it is nested too deeply") from e
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
 
 
 class Segments(Protocol):
@@ -35,10 +58,10 @@ class Chain:
     broken: Finding | None = None
     closed: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Docking to the ``handover`` of its last ``docking.closed``."""
-    stored: set[tuple[str, str]] = field(default_factory=set)
-    """Vault and key of every original that was ever stored."""
-    first: set[tuple[str, str]] = field(default_factory=set)
-    """Those of them under which bytes became an asset, rather than a replica of one."""
+    reclosed: list[tuple[int, str]] = field(default_factory=list)
+    """Every further ``docking.closed`` of a docking: its number and the docking."""
+    stored: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Vault and key of every original that was ever stored, to the number of the event that says so."""
     explained: set[str] = field(default_factory=set)
     """Keys that an alarm speaks of."""
     subjects: dict[int, str] = field(default_factory=dict)
@@ -72,13 +95,15 @@ class Chain:
 
     def _check(self, row: Any, prev: str) -> None:
         seq = row.seq
-        if row.station != self.station:
+        if odd := [name for name in _TEXTS if not isinstance(getattr(row, name), str)]:
+            self.break_at(seq, "chain-hash", f"event {seq} was changed: its {', '.join(odd)} is no text")
+        elif row.station != self.station:
             self.break_at(seq, "chain-station", f"event {seq} is of station {row.station}")
         elif row.prev != prev:
             self.break_at(seq, "chain-link", f"event {seq} does not follow the one before it")
         else:
             try:
-                detail = json.loads(row.detail)
+                detail = loads(row.detail)
                 whole = {"seq": seq, "at": row.at, "station": row.station, "actor": row.actor, "kind": row.kind,
                          "subject": row.subject, "detail": detail, "prev": row.prev}  # fmt: skip
                 good = _dump(detail) == row.detail and _sha256(_dump(whole).encode("utf-8")) == row.hash
@@ -97,14 +122,16 @@ class Chain:
         self.subjects[seq] = subject
         self.subjects.pop(seq - 1000, None)
         if kind == "docking.closed" and isinstance(detail.get("handover"), dict):
+            if subject in self.closed:
+                self.reclosed.append((seq, subject))
             self.closed[subject] = detail["handover"]
-        elif kind in ("asset.stored", "replica.stored"):
-            place = str(detail.get("vault")), str(detail.get("key"))
-            self.stored.add(place)
-            if kind == "asset.stored":
-                self.first.add(place)
+        elif kind in STORES:
+            self.stored[str(detail.get("vault")), str(detail.get("key"))] = seq
         elif kind == "alarm.raised" and "key" in detail:
             self.explained.add(str(detail["key"]))
+
+
+_TEXTS = ("at", "station", "actor", "kind", "subject", "detail", "prev", "hash")
 
 
 def _dump(value: object) -> str:
@@ -135,7 +162,7 @@ class BadLine(ValueError):
 def read_line(line: bytes, station: str) -> Line:
     """Check one line by its bytes: without its ``hash`` field it has that hash. Raises BadLine."""
     try:
-        event = json.loads(line)
+        event = loads(line)
         told = event["hash"]
         if not _is_hash(told) or line[-_TAIL:] != _HASH_FIELD + told.encode() + b'"}':
             raise BadLine("it does not end in its hash")
@@ -143,10 +170,13 @@ def read_line(line: bytes, station: str) -> Line:
             raise BadLine(f"event {event['seq']} was changed after it was recorded")
         if event["station"] != station:
             raise BadLine(f"event {event['seq']} is of station {event['station']}")
-        return Line(int(event["seq"]), str(event["prev"]), told)
+        seq, prev = event["seq"], event["prev"]
+        if type(seq) is not int or not isinstance(prev, str):
+            raise BadLine("its number or its link is none")
+        return Line(seq, prev, told)
     except BadLine:
         raise
-    except (KeyError, TypeError, ValueError, RecursionError) as e:
+    except (KeyError, TypeError, ValueError) as e:
         raise BadLine("a line is no custody event") from e
 
 
@@ -168,13 +198,15 @@ def check_file(lines: Iterable[bytes], station: str | None) -> tuple[int, Findin
         except BadLine as e:
             return seq, Finding("chain-hash", f"event {seq + 1}", str(e))
         seq, prev = line.seq, line.hash
+    if seq == 0:
+        return 0, Finding("chain-gap", "event 1", "there is no event at all: nothing is proven")
     return seq, None
 
 
 def _station_of(raw: bytes) -> str:
     try:
-        return str(json.loads(raw)["station"])
-    except (KeyError, TypeError, ValueError, RecursionError) as e:
+        return str(loads(raw)["station"])
+    except (KeyError, TypeError, ValueError) as e:
         raise BadLine("a line is no custody event") from e
 
 
@@ -234,8 +266,23 @@ def check_mirror(vault: Segments, keys: Sequence[tuple[int, str]], chain: Chain)
 def _lines(data: bytes, station: str) -> Iterator[Line]:
     if not data.endswith(b"\n"):
         raise BadLine("the segment ends in the middle of a line")
-    for raw in data[:-1].split(b"\n"):
-        yield read_line(raw, station)
+    for raw in io.BytesIO(data):  # line by line: a segment may be large
+        yield read_line(raw[:-1], station)
+
+
+def stored_keys(vault: Segments, keys: Iterable[str], station: str) -> set[str]:
+    """Keys under which a custody log in a vault says that bytes were stored: the log of another station, which is read line by
+    line as far as it holds, and judged by that station's own auditor."""
+    found: set[str] = set()
+    for key in keys:
+        try:
+            for raw in io.BytesIO(vault.read(key)):
+                if any(f'"kind":"{kind}"'.encode() in raw for kind in STORES):
+                    read_line(raw[:-1], station)
+                    found.add(str(loads(raw)["detail"]["key"]))
+        except (MediadError, KeyError, TypeError, ValueError):
+            continue
+    return found
 
 
 def _against(mirror: Mirror, vault: str, key: str, line: Line, chain: Chain) -> bool:
@@ -250,16 +297,16 @@ def _against(mirror: Mirror, vault: str, key: str, line: Line, chain: Chain) -> 
     return True
 
 
-def check_handover_head(docking: str, body: Any, chain: Chain) -> Finding | None:
+def check_handover_head(docking: str, body: Mapping[str, Any], chain: Chain) -> Finding | None:
     """A hand-over record names the event that was the chain's head when it was written; the chain must still hold it."""
-    try:
-        seq, digest = int(body["chain"]["seq"]), body["chain"]["hash"]
-    except (KeyError, TypeError, ValueError):
+    head = body.get("chain")
+    seq, digest = (head.get("seq"), head.get("hash")) if isinstance(head, dict) else (None, None)
+    if type(seq) is not int or seq < 0 or not _is_hash(digest):
         return Finding("chain-cut", docking, "its hand-over record names no event of the custody log")
     if seq > chain.head:
         if chain.broken is not None:
             return None  # said already, and the chain was not read to its end
         return Finding("chain-cut", docking, f"its hand-over record names event {seq}, the chain ends at {chain.head}")
-    if seq > 0 and chain.hash_at(seq) != digest:
+    if digest != (chain.hash_at(seq) if seq else _ZERO):
         return Finding("chain-cut", docking, f"its hand-over record names another event {seq} than the chain holds")
     return None

@@ -94,12 +94,16 @@ class Look:
 
     def list_segments(self) -> None:
         """Look at the custody segments (again)."""
+        self.segments = self.segments_of(self.station)
+
+    def segments_of(self, station: str) -> list[tuple[int, str]]:
+        """First number and key of a station's custody segments in this vault, in order."""
         found = []
-        for entry in self.reader.entries(segment_prefix(self.station).rstrip("/")):
+        for entry in self.reader.entries(segment_prefix(station).rstrip("/")):
             match = _SEGMENT.fullmatch(entry.key)
             if match and entry.kind == "file":
                 found.append((int(match[2]), entry.key))
-        self.segments = sorted(found)
+        return sorted(found)
 
 
 def look(reader: Reader, station: str, *, originals: bool = True) -> Look:
@@ -113,7 +117,7 @@ def look(reader: Reader, station: str, *, originals: bool = True) -> Look:
             seen.strays.append(("set-aside", entry.key, detail))
     for entry in reader.entries("handovers"):
         _record(seen, entry, _HANDOVER.fullmatch(entry.key) is not None, _SIGNATURE)
-        if _HANDOVER.fullmatch(entry.key):
+        if entry.kind == "file" and _HANDOVER.fullmatch(entry.key):
             seen.handovers[entry.key] = entry
     # Only our own log: that of another station in the same vault is read by its own auditor.
     for entry in reader.entries(segment_prefix(station).rstrip("/")):
