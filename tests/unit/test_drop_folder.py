@@ -107,7 +107,9 @@ def test_what_the_profile_leaves_out_calls_for_nobody(tmp_path: Path, folder: Fo
     told: set[Rejected] = set()
     with closing(site.open()) as station:
         assert look(station, folder, told) is None
-        assert told == set()
+        make_card(folder.path, {"a.jpg": b"a"})
+        assert named(look(station, folder, told)) == {"a.jpg": "stored", "lost+found": "rejected"}
+        assert told == set(), "nothing that the slot would call for"
 
 
 def test_a_look_walks_the_folder_once(station: Station, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Who is docked, and what that proves: only what a device gives itself lets its files be recognised unread."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume
 from mediad.wiring.docking import device_identity, dock_path
 from mediad.wiring.station import Station
 from mediad.wiring.usb import LiveKeys, UsbWorld
-from tests.support import Site, complaints, make_card, noise
+from tests.support import MIB, Site, complaints, make_card, noise, small_disk
 
 SERIAL, UUID, PLACEHOLDER = "4C530001230417112345", "5F3C-2A1E", "0123456789ABCDEF"
 FILES: dict[str | bytes, bytes] = {"DCIM/a.mp4": noise(9_000, 1), "b.jpg": noise(5_000, 2)}
@@ -122,6 +123,20 @@ def test_a_registered_placeholder_gives_name_and_profile_and_no_more(station: St
     station.ledger.record([Draft("recorder.registered", f"serial:{PLACEHOLDER}", detail)])
     who = device_identity(station, device("p1", PLACEHOLDER, ""), None)
     assert (who.label, who.profile, who.registered, who.identified) == ("07", "gat947", True, False)
+
+
+def test_a_file_rewritten_in_place_with_its_old_time_is_read(site: Site, tmp_path: Path) -> None:
+    """Same path, size, mtime, birth time and inode; only when it last changed, which no writer sets back, tells."""
+    with small_disk(tmp_path / "disk", MIB) as disk:
+        card = make_card(disk / "card", FILES)
+        site.ingest(card)
+        before = (card / "b.jpg").stat()
+        (card / "b.jpg").write_bytes(OTHERS["b.jpg"])
+        os.utime(card / "b.jpg", ns=(before.st_mtime_ns,) * 2)
+        assert (card / "b.jpg").stat().st_ino == before.st_ino
+        assert outcomes(site.ingest(card).record) == {"DCIM/a.mp4": "known", "b.jpg": "stored"}
+        assert set(outcomes(site.ingest(card).record).values()) == {"known"}
+    assert complaints(site, [*FILES.values(), OTHERS["b.jpg"]]) == []
 
 
 # --- one card, docked by both ways ------------------------------------------------------------------------------------

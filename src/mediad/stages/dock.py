@@ -23,6 +23,7 @@ from mediad.model.evidence import (
     Rejected,
     SourceFile,
     captured_at,
+    from_ns,
     recognisable_time,
 )
 from mediad.model.profile import Profile
@@ -106,12 +107,16 @@ def look(
 
 def _is_known(docking: Docking, file: SourceFile, claim: Row[Any]) -> bool:
     """Known without reading: same path, size, time and birth time, a time that says enough, and a healthy replica (the claim
-    has one). A source without identity must also show the same file by device and inode."""
+    has one). A source without identity must also show the same file by device and inode, not touched since that docking began:
+    who rewrites a file may set its mtime back, but not when it last changed."""
     if (claim.size, claim.mtime_ns, claim.birth_ns) != (file.size, file.mtime_ns, file.birth_ns):
         return False
-    if not docking.source.identified and (claim.device, claim.inode) != (file.device, file.inode):
+    seen = datetime.fromisoformat(claim.seen_at)
+    if not docking.source.identified and (
+        (claim.device, claim.inode) != (file.device, file.inode) or from_ns(file.changed_ns) > seen
+    ):
         return False
-    return recognisable_time(docking.file_time(file), datetime.fromisoformat(claim.seen_at), docking.opened_at)
+    return recognisable_time(docking.file_time(file), seen, docking.opened_at)
 
 
 def record_listing(ledger: Ledger, docking: Docking, listing: Listing, *, name_known: bool) -> None:
