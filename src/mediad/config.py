@@ -242,12 +242,13 @@ def overlap(config: Config, folder: Path) -> str:
     Empty if it can. Compared by what the paths lead to, so links and bind mounts do not hide it."""
     places = [(f"vault {v.name}", v.path) for v in config.vault]
     if config.station.state is not None:
-        places.append(("the state folder", config.station.state))
+        places.append(("the folder of the slot board", config.runtime))
+        places.append(("the state folder", config.station.state))  # a folder of its own below that is fine
     if config.catalog.file is not None:
         places.append(("the catalogue", config.catalog.file))
     above = _and_above(folder)
     for name, place in places:
-        if _and_above(place)[0] in above:
+        if name != "the state folder" and _and_above(place)[0] in above:
             return f"lies inside {name}, {place}"
         if above[0] in _and_above(place):
             return f"contains {name}, {place}"

@@ -144,7 +144,7 @@ def test_what_is_wrong_is_said_with_file_key_and_value(tmp_path: Path, text: str
         ("var", "contains vault local"),
         (".", "contains vault local"),
         ("/", "contains vault local"),
-        ("var/drop", "lies inside the state folder"),
+        ("var/run", "lies inside the folder of the slot board"),
         ("link/inner", "lies inside vault local"),
         ("elsewhere", "contains the catalogue"),
     ],
@@ -161,9 +161,11 @@ def test_a_watched_folder_never_holds_or_lies_in_what_mediad_writes(tmp_path: Pa
     assert words in said
 
 
-def test_a_watched_folder_beside_them_is_fine(tmp_path: Path) -> None:
-    config = load(write(tmp_path, more='[[folder]]\nname = "a"\npath = "variety"\n'), {})
-    assert config.folder[0].path == tmp_path / "variety"
+@pytest.mark.parametrize("path", ["variety", "var/drop"])
+def test_a_watched_folder_beside_them_is_fine(tmp_path: Path, path: str) -> None:
+    """Also below the state folder, where many keep everything of a station together."""
+    config = load(write(tmp_path, more=f'[[folder]]\nname = "a"\npath = "{path}"\n'), {})
+    assert config.folder[0].path == tmp_path / path
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -432,7 +432,7 @@ def test_what_mediad_writes_itself_is_never_a_source(site: Site, tmp_path: Path)
         site.root,
         site.vault,
         site.vault / "originals",
-        site.config.state / "locks",
+        site.config.state,
         tmp_path,
         tmp_path / "way",
     ):
