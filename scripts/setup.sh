@@ -14,8 +14,11 @@ for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 ||
         missing="$missing ${pair#*:}"
 done
-set -- /usr/share/fonts/opentype/noto/NotoSansCJK-*.ttc /usr/share/fonts/truetype/wqy/*.ttc  # for the station's screen
-ls "$@" >/dev/null 2>&1 || missing="$missing fonts-wqy-microhei"
+fonts=  # for the station's screen
+for font in /usr/share/fonts/opentype/noto/NotoSansCJK-*.ttc /usr/share/fonts/truetype/wqy/*.ttc; do
+    [ -e "$font" ] && fonts=yes
+done
+[ -n "$fonts" ] || missing="$missing fonts-wqy-microhei"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     root=

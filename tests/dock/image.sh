@@ -12,7 +12,7 @@ SIZE=${SIZE:-3G}
 NEEDS="qemu-system-x86 qemu-utils mmdebstrap mtools dosfstools exfatprogs fdisk e2fsprogs"
 
 PKGS=systemd,systemd-sysv,udev,dbus,kmod,procps,python3,linux-image-amd64,initramfs-tools
-PKGS+=,udisks2,polkitd,adduser,jmtpfs,libmtp-common,libmtp-runtime,fuse3
+PKGS+=,udisks2,polkitd,adduser,tzdata,jmtpfs,libmtp-common,libmtp-runtime,fuse3
 PKGS+=,exfatprogs,dosfstools,e2fsprogs,util-linux,fdisk,dmsetup,usbutils,strace
 
 # What the docks never touch; leaving it out of the stock kernel's modules makes the image smaller and quicker to build.
