@@ -192,7 +192,7 @@ def server(
 
         def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base's form
             """A client that hangs up is no trouble of ours."""
-            if isinstance(sys.exception(), ConnectionError):
+            if isinstance(sys.exception(), ConnectionError | TimeoutError):
                 _log.debug("http client hung up", client=client_address[0])
             else:
                 _log.exception("http request failed", client=client_address[0])

@@ -24,8 +24,11 @@ import pytest
 from mediad import daemon
 from mediad.catalog import db
 from mediad.edges import systemd
-from mediad.edges.board import daemon_runs, read_board
-from mediad.errors import CatalogError, ConfigError, MediadError
+from mediad.edges.board import Board, daemon_runs, read_board
+from mediad.edges.folders import FolderReady
+from mediad.errors import CatalogError, ConfigError, MediadError, StorageError, VaultFull
+from mediad.model.settling import Signature
+from mediad.wiring.parts import FolderPart
 from tests.support import MIB, Site, complaints, make_card, make_site, noise
 
 PATIENCE = 60.0
@@ -41,6 +44,8 @@ class Paper:
         self.stop = threading.Event()
         self.beats = beats
         self.sick: Exception | None = None
+        self.left: list[float] = []
+        self.stuck: threading.Event | None = None
 
     def finish_open_work(self) -> object:
         self.said.append("finish open work")
@@ -75,6 +80,11 @@ class Part:
     def stop(self) -> None:
         self._paper.said.append(f"stop {self.name}{' after stop' if self._paper.stop.is_set() else ''}")
 
+    def join(self, seconds: float) -> bool:
+        self._paper.said.append(f"join {self.name}")
+        self._paper.left.append(seconds)
+        return self._paper.stuck.wait(seconds) if self._paper.stuck else True
+
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
@@ -90,8 +100,91 @@ def test_it_starts_and_stops_in_order() -> None:
     daemon.run(paper, [paper.part("http"), paper.part("usb")], paper.notify, 0.01)
     assert paper.said == [
         "finish open work", "start http", "start usb", "READY=1", "WATCHDOG=1",
-        "STOPPING=1", "stop usb after stop", "stop http after stop", "close",
+        "STOPPING=1", "stop usb after stop", "stop http after stop", "join usb", "join http", "close",
     ]  # fmt: skip
+
+
+def test_all_parts_have_one_time_to_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manager kills after one time, so a part that hangs takes it from the others, and does not add to it."""
+    monkeypatch.setattr(daemon, "STOP_SECONDS", 0.3)
+    paper = Paper()
+    paper.stuck = threading.Event()
+    began = time.monotonic()
+    daemon.run(paper, [paper.part(name) for name in "abc"], paper.notify, 0.01)
+    assert time.monotonic() - began < 3 * 0.3
+    assert paper.left[0] <= 0.3
+    assert paper.left[1:] == [0.0, 0.0]
+    assert paper.said[-1] == "close"
+
+
+@pytest.mark.parametrize("sees_it", [True, False])
+def test_a_stop_while_interrupted_work_is_finished_is_in_order(monkeypatch: pytest.MonkeyPatch, sees_it: bool) -> None:
+    """No part is begun, nobody is told that it is ready, and the end is as ever: also if one large file takes longer."""
+    monkeypatch.setattr(daemon, "STOP_SECONDS", PATIENCE if sees_it else 0.1)
+    paper, never = Paper(), threading.Event()
+
+    def finish() -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (paper.stop if sees_it else never).wait(PATIENCE)
+        paper.said.append("left off")
+        return None
+
+    monkeypatch.setattr(paper, "finish_open_work", finish)
+    daemon.run(paper, [paper.part("usb")], paper.notify, 0.01)
+    assert paper.said == ["STOPPING=1", *(["left off"] if sees_it else []), "close"]
+    never.set()
+
+
+def test_work_that_cannot_be_finished_at_the_start_ends_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vault that is gone as a whole: the manager starts it again."""
+    paper = Paper()
+
+    def finish() -> object:
+        raise StorageError("the vault is offline")
+
+    monkeypatch.setattr(paper, "finish_open_work", finish)
+    with pytest.raises(StorageError):
+        daemon.run(paper, [paper.part("usb")], paper.notify, 0.01)
+    assert paper.said == ["STOPPING=1", "close"]
+
+
+def test_work_that_cannot_be_finished_later_is_logged_and_the_daemon_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "DUE_SECONDS", 0.0)
+    paper, passes = Paper(beats=1_000), []
+
+    def finish() -> object:
+        passes.append(None)
+        if len(passes) == 4:
+            paper.beats = 0
+        if len(passes) > 1:
+            raise (StorageError("no"), ValueError("no"))[len(passes) % 2]
+        return None
+
+    monkeypatch.setattr(paper, "finish_open_work", finish)
+    daemon.run(paper, [], paper.notify, 0.01)
+    assert len(passes) >= 4
+
+
+def test_signals_may_come_between_any_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler runs in the midst of whatever the main thread is doing: many signals, and none of them hangs it."""
+    paper = Paper(beats=1_000_000)
+    ended, me = threading.Event(), os.getpid()
+    monkeypatch.setattr(daemon, "DUE_SECONDS", 0.0)
+
+    def shower() -> None:
+        while not ended.is_set():
+            os.kill(me, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # until the daemon has its own
+    rain = threading.Thread(target=shower)
+    rain.start()
+    try:
+        for _ in range(50):
+            daemon.run(paper, [paper.part("usb")], paper.notify, 1e-6)
+    finally:
+        ended.set()
+        rain.join()
+    assert paper.said.count("close") == 50
 
 
 def test_the_watchdog_is_fed_only_while_it_is_healthy() -> None:
@@ -106,7 +199,7 @@ def test_a_part_that_cannot_start_stops_the_others_and_ends_the_daemon() -> None
     paper = Paper()
     with pytest.raises(ConfigError):
         daemon.run(paper, [paper.part("http"), paper.part("usb", ConfigError("no udev"))], paper.notify, None)
-    assert paper.said == ["finish open work", "start http", "STOPPING=1", "stop http after stop", "close"]
+    assert paper.said == ["finish open work", "start http", "STOPPING=1", "stop http after stop", "join http", "close"]
 
 
 def test_what_is_due_is_done_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +236,19 @@ def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> N
     systemd.notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
     systemd.notify("READY=1")
+
+
+def test_a_manager_that_reads_nothing_holds_nothing_up(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its queue is short; a daemon that waits for it could not even be stopped."""
+    monkeypatch.setattr(systemd, "SEND_SECONDS", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(short / "s"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(short / "s"))
+        full = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text()) + 2
+        told = threading.Thread(target=lambda: [systemd.notify("WATCHDOG=1") for _ in range(full)], daemon=True)
+        told.start()
+        told.join(PATIENCE)
+        assert not told.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -195,6 +301,14 @@ class Running:
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self._states: queue.Queue[list[str]] = queue.Queue()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        """Like a manager: whoever is told something must not wait until somebody wants to know it."""
+        while said := self.manager.recv(4096):
+            self._states.put(said.decode().split("\n"))
 
     def _read(self) -> None:
         assert self.child.stderr is not None
@@ -215,18 +329,17 @@ class Running:
 
     def told(self, state: str) -> None:
         """Wait until the manager is told a state."""
-        self.manager.settimeout(PATIENCE)
-        while state not in self.manager.recv(4096).decode().split("\n"):
+        while state not in self._states.get(timeout=PATIENCE):
             pass
 
     def silent(self, seconds: float, state: str) -> bool:
         """Whether a state stays unsaid for so long; tried until it does or patience ends."""
         end = time.monotonic() + PATIENCE
-        self.manager.settimeout(seconds)
         while time.monotonic() < end:
             try:
-                self.manager.recv(4096)
-            except TimeoutError:
+                if state not in self._states.get(timeout=seconds):
+                    continue
+            except queue.Empty:
                 return True
         return False
 
@@ -254,6 +367,9 @@ class Running:
         self._reader.join()
         assert self.child.stderr is not None
         self.child.stderr.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", self.manager.getsockname())
+        self._listener.join()
         self.manager.close()
 
 
@@ -413,3 +529,77 @@ def test_a_vault_that_is_away_at_start_is_told_on_the_screen_and_by_the_exit_cod
     done = site.run("run")
     assert done.returncode == 5
     assert "请叫管理员" in (read_board(site.config.runtime) or {})["message"]
+
+
+def test_a_signal_that_another_thread_gets_wakes_the_daemon_at_once() -> None:
+    """The kernel may give it to any thread, and the main thread waits for a long beat: it must not go on doing so."""
+    paper = Paper()
+    began = time.monotonic()
+    done = threading.Event()
+
+    def other() -> None:
+        while "READY=1" not in paper.said:
+            done.wait(0.01)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    daemon.run(paper, [], paper.notify, 3 * PATIENCE)
+    thread.join()
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+# --- without its port, and with rude clients --------------------------------------------------------------------------
+
+
+def test_a_port_in_use_does_not_keep_evidence_waiting_and_is_taken_when_it_is_free(
+    site: Site, short: Path, tmp_path: Path
+) -> None:
+    """Another program has the port: recorders and folders are served all the same, and the board says so until it is had."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        site.config_file.write_text(site.config_file.read_text().replace("127.0.0.1:0", address))
+        child = Running(site, short)
+        try:
+            assert address in child.until("no http")["why"]
+            child.told("READY=1")
+            (site.root / "drop/a.mp4").write_bytes(noise(1_000, 1))
+            child.until("handed over", state="complete")
+            assert "监测端口不可用" in (read_board(site.config.runtime) or {})["message"]
+            other.close()
+            child.address = child.until("http")["address"]
+            assert child.get("/healthz") == (200, "ok\n")
+            assert (read_board(site.config.runtime) or {})["message"] == ""
+            assert child.end() == 0
+        finally:
+            child.close()
+
+
+def test_a_daemon_that_never_got_its_port_stops_in_order(site: Site, short: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        site.config_file.write_text(site.config_file.read_text().replace("127.0.0.1:0", address))
+        child = Running(site, short)
+        try:
+            child.until("no http")
+            child.told("READY=1")
+            assert child.end() == 0
+        finally:
+            child.close()
+
+
+# --- files that cannot be taken ---------------------------------------------------------------------------------------
+
+
+def test_files_that_cannot_be_taken_are_tried_less_and_less_often(site: Site) -> None:
+    """From 30 seconds, doubled each time, to 6 hours; other files and other trouble have a time of their own."""
+    with closing(site.open()) as station:
+        part = FolderPart(station, site.config.folder[0], Board(site.config.runtime))
+        failed = MediadError("2 files could not be taken", code="files-failed")
+        mine = FolderReady(site.root / "drop", {b"a.mp4": Signature(1, 2, 3)})
+        delays = [part._next_delay(mine, failed) for _ in range(13)]
+        assert delays[:11] == [30.0 * 2**n for n in range(10)] + [6 * 3600.0]
+        assert delays[11:] == [6 * 3600.0] * 2
+        other = FolderReady(site.root / "drop", {b"b.mp4": Signature(1, 2, 3)})
+        assert part._next_delay(other, failed) == 30.0
+        assert part._next_delay(mine, VaultFull("no space left")) == 30.0

@@ -270,6 +270,31 @@ def test_an_address_in_use_is_refused_with_the_setting(served: Served) -> None:
         server(served.address, Collector(), lambda: None, lambda: None)
 
 
+def test_clients_that_go_away_in_the_middle_print_nothing(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    """A reset before the request, in the midst of it, and before the answer is read."""
+    host, port = served.address.split(":")
+    for said in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\n\r\n"):
+        for _ in range(5):
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(said)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close by a reset
+    for thread in threading.enumerate():
+        if "process_request" in thread.name:
+            thread.join(30)
+    assert served.get("/healthz") == (200, "ok\n")
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_fault_of_ours_in_a_request_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    def broken() -> Samples:
+        raise ValueError("ours")
+        yield
+
+    with closing(Served(broken)) as shown, pytest.raises(OSError):
+        shown.get("/metrics")
+    assert "http request failed" in "".join(capfd.readouterr())
+
+
 def test_it_listens_on_ipv6_too() -> None:
     if not socket.has_ipv6:
         pytest.fail("this kernel has no IPv6")

@@ -3,6 +3,9 @@
 import os
 import socket
 
+SEND_SECONDS = 5.0
+"""How long a manager that reads nothing is waited for: it must not stop the heart beat, and the end, for ever."""
+
 
 def notify(*states: str) -> None:
     """Send states such as ``READY=1``, ``WATCHDOG=1``, ``STATUS=...``, ``STOPPING=1``, ``EXTEND_TIMEOUT_USEC=...``."""
@@ -10,6 +13,7 @@ def notify(*states: str) -> None:
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
+        s.settimeout(SEND_SECONDS)
         try:
             s.connect("\0" + address[1:] if address.startswith("@") else address)
             s.sendall("\n".join(states).encode())

@@ -125,9 +125,8 @@ def _run(config: Config, held: ExitStack) -> None:
         telemetry.Remembered(lambda: head(station), lambda: catalogue_samples(station)),
         lambda: vault_samples(station),
     )
-    run, stop, address = telemetry.server(config.http.listen, telemetry.Collector(*samples), alive, ready)
-    log.info("http", address=address)
-    http = parts.HttpPart(lambda: (run, stop))
+    collector = telemetry.Collector(*samples)
+    http = parts.HttpPart(lambda: telemetry.server(config.http.listen, collector, alive, ready), board.say)
     daemon.run(station, [http, *running], systemd.notify, systemd.watchdog_seconds())
     board.stop()
     hook.flush(5.0)

@@ -1,13 +1,13 @@
 """The parts of the daemon, wired: USB ports, drop folders, HTTP. Each runs in threads of its own and blocks while idle."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
 
 from mediad.bay import Bays, BoardProgress
 from mediad.config import Folder
-from mediad.daemon import STOP_SECONDS
 from mediad.edges.board import Board
 from mediad.edges.folders import FolderReady, FolderWatcher
 from mediad.edges.usb import UsbWatcher
@@ -24,6 +24,8 @@ _log = structlog.get_logger()
 FOLDER_RETRY_SECONDS = 30.0
 FOLDER_RETRY_MOST_SECONDS = 6 * 3600.0
 _REMEMBERED = 1_000
+HTTP_RETRY_SECONDS = 2.0
+HTTP_RETRY_MOST_SECONDS = 300.0
 
 
 class UsbPart:
@@ -42,13 +44,16 @@ class UsbPart:
         self._thread.start()
 
     def stop(self) -> None:
-        """No new dockings; wait for those under way."""
         self._stopping = True
         self._watcher.wake()
-        self._thread.join()
-        if not self.bays.finish(STOP_SECONDS):
-            _log.error("a bay did not end in time; the next start finishes its docking")
-        self._watcher.stop()
+
+    def join(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        self._thread.join(seconds)
+        ended = self.bays.finish(max(0.0, end - time.monotonic())) and not self._thread.is_alive()
+        if ended:
+            self._watcher.stop()
+        return ended
 
     def healthy(self) -> bool:
         return self._stopping or self._thread.is_alive()
@@ -84,8 +89,13 @@ class FolderPart:
     def stop(self) -> None:
         self._stopping = True
         self._watcher.wake()
-        self._thread.join(STOP_SECONDS)
-        self._watcher.stop()
+
+    def join(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        ended = not self._thread.is_alive()
+        if ended:
+            self._watcher.stop()
+        return ended
 
     def healthy(self) -> bool:
         return self._stopping or self._thread.is_alive()
@@ -132,18 +142,57 @@ class FolderPart:
         return delay
 
 
+Bind = Callable[[], tuple[Callable[[], None], Callable[[], None], str]]
+"""Gives run, stop, and the address in use; raises MediadError if it cannot be had now."""
+
+
 class HttpPart:
-    """/metrics, /healthz and /readyz."""
+    """/metrics, /healthz and /readyz. Evidence does not wait for them: an address that cannot be had is tried again and again."""
 
     name = "http"
 
-    def __init__(self, serve: Callable[[], tuple[Callable[[], None], Callable[[], None]]]) -> None:
-        self._serve = serve
-        self._shutdown: Callable[[], None] = lambda: None
+    def __init__(self, bind: Bind, say: Callable[[str], None]) -> None:
+        """``say`` puts a sentence on the board, or takes it away."""
+        self._bind, self._say = bind, say
+        self._shutdown: Callable[[], None] | None = None
+        self._stopping = threading.Event()
+        self._ending = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
-        run, self._shutdown = self._serve()
-        threading.Thread(target=run, name="http", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
-        self._shutdown()
+        self._stopping.set()  # whoever is served already is so until the last docking has ended
+
+    def join(self, seconds: float) -> bool:
+        with self._lock:
+            self._ending = True
+        if self._shutdown is not None:
+            self._shutdown()
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        delay, said = HTTP_RETRY_SECONDS, ""
+        while not self._stopping.is_set():
+            try:
+                run, shutdown, address = self._bind()
+            except MediadError as e:
+                if e.message != said:
+                    said = e.message
+                    _log.error("no http", code=e.code, why=e.message)
+                    self._say(f"监测端口不可用，收存照常，请告知管理员 {e.message}")
+                self._stopping.wait(delay)
+                delay = min(2 * delay, HTTP_RETRY_MOST_SECONDS)
+                continue
+            with self._lock:
+                if self._ending:
+                    return  # the process ends, and its socket with it
+                self._shutdown = shutdown
+            _log.info("http", address=address)
+            if said:
+                self._say("")
+            run()
+            return
