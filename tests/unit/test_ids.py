@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from mediad.model import ids
 
+ID = re.compile(r"(ast|rec|dck|bat)-[a-z0-9-]{10,60}")
 digests = st.binary(min_size=32, max_size=32)
 
 
@@ -18,14 +20,14 @@ def test_an_asset_and_its_recording_carry_the_same_characters_of_the_digest(valu
     expected = base64.b32encode(value).decode().lower()[:26]
     assert ids.asset_id(value) == f"ast-{expected}"
     assert ids.recording_id(value) == f"rec-{expected}"
-    assert ids.is_id(ids.asset_id(value))
-    assert ids.is_id(ids.recording_id(value))
+    assert ID.fullmatch(ids.asset_id(value))
+    assert ID.fullmatch(ids.recording_id(value))
 
 
 @given(digests, st.sampled_from(["sha256", "sm3"]))
-def test_a_digest_survives_its_text_and_differs_by_algorithm(value: bytes, algorithm: str) -> None:
+def test_a_digest_differs_by_algorithm(value: bytes, algorithm: str) -> None:
     digest = ids.Digest(algorithm, value)
-    assert ids.Digest.parse(str(digest)) == digest
+    assert str(digest) == f"{algorithm}:{value.hex()}"
     other = ids.Digest("sm3" if algorithm == "sha256" else "sha256", value)
     assert digest != other
 
@@ -36,12 +38,6 @@ def test_what_is_no_digest_is_refused(value: bytes, algorithm: str) -> None:
         return
     with pytest.raises(ValueError, match="not a"):
         ids.Digest(algorithm, value)
-
-
-@pytest.mark.parametrize("text", ["", "sha256", "sha256:xy", "md5:" + "0" * 32, "sha256:" + "0" * 63, ":" + "0" * 64])
-def test_text_that_is_no_digest_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        ids.Digest.parse(text)
 
 
 @given(st.binary())
@@ -55,14 +51,7 @@ def test_sha256_is_that_of_the_library(data: bytes) -> None:
 )
 def test_stamped_ids_are_ids_and_sort_by_time(at: datetime, entropy: bytes) -> None:
     early = ids.stamped_id("dck", at.replace(microsecond=0), entropy)
-    assert ids.is_id(early)
+    assert ID.fullmatch(early)
     assert ids.stamped_id("dck", at, entropy) == early
     if at.second < 59:
         assert early[:20] < ids.stamped_id("dck", at.replace(second=at.second + 1), entropy)[:20]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "ast-", "../x", "ast-" + "A" * 26, "xyz-" + "a" * 26, "rec-" + "a" * 61, "ast-" + "a" * 26 + "\n"]
-)
-def test_other_text_is_no_id(text: str) -> None:
-    assert not ids.is_id(text)

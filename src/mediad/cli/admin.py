@@ -12,6 +12,8 @@ config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 recorder_app = typer.Typer(help="Registered recorders (执法记录仪).", no_args_is_help=True)
 catalog_app = typer.Typer(help="The catalogue.", no_args_is_help=True)
 
+_LONGEST = 100
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
@@ -24,21 +26,29 @@ def register(app: typer.Typer) -> None:
 
 @config_app.command("check")
 def config_check(as_json: AsJson = False) -> None:
-    """Read the configuration and every recorder profile, and say what they come to."""
+    """Read the configuration and every recorder profile, and say what they come to. Exit code 2 if it cannot work."""
     from mediad.edges.profiles import load_profiles
+    from mediad.wiring.check import config_problems
 
     config = common.load_config()
     profiles = load_profiles(config.devices.profiles)
+    problems = [{"key": key, "detail": detail} for key, detail in config_problems(config)]
     if as_json:
-        common.print_json({"config": config.model_dump(mode="json"), "profiles": [p.name for p in profiles]})
-        return
-    print(f"配置无误 the configuration is fine: unit {config.unit.name}, station {config.station.id}")
-    print(f"  catalogue {config.catalog.url}")
-    for v in config.vault:
-        print(f"  vault {v.name}: {v.path}")
-    for f in config.folder:
-        print(f"  folder {f.name}: {f.path} ({f.channel})")
-    print(f"  profiles: {', '.join(p.name for p in profiles) or 'none, the built-in generic one'}")
+        shown = {"config": config.model_dump(mode="json"), "profiles": [p.name for p in profiles]}
+        common.print_json({**shown, "findings": problems})
+    else:
+        verdict = f"{len(problems)} 项发现 findings" if problems else "配置无误 the configuration is fine"
+        common.say(f"{verdict}: unit {config.unit.name}, station {config.station.id}")
+        for problem in problems:
+            common.say(f"  发现 finding {problem['key']}: {problem['detail']}")
+        common.say(f"  catalogue {config.catalog.url}")
+        for v in config.vault:
+            common.say(f"  vault {v.name}: {v.path}")
+        for f in config.folder:
+            common.say(f"  folder {f.name}: {f.path} ({f.channel})")
+        common.say(f"  profiles: {', '.join(p.name for p in profiles) or 'none, the built-in generic one'}")
+    if problems:
+        sys.exit(2)
 
 
 @recorder_app.command("add")
@@ -53,14 +63,20 @@ def recorder_add(
     """Register a recorder: from now on its dockings are no longer flagged as unregistered."""
     from mediad.model.custody import Draft
     from mediad.model.layout import safe_name
+    from mediad.wiring.check import check_profile
     from mediad.wiring.station import record_fact
 
     if not serial.strip():
         raise UsageError("a recorder has a serial number")
+    for what, text in (("serial number", serial), ("name", name), ("file system UUID", uuid)):
+        if not text.isprintable() or len(text) > _LONGEST:
+            raise UsageError(f"a {what} has at most {_LONGEST} printable characters", hint="type it, do not paste it")
+    config = common.load_config()
+    check_profile(config, profile)
     key = f"fsuuid:{uuid}" if uuid else f"serial:{serial}"
     detail = {"label": safe_name(serial.encode(), "recorder"), "name": name or serial, "profile": profile}
-    record_fact(common.load_config(), lambda _ledger: [Draft("recorder.registered", key, detail)])
-    print(f"{key} = {name or serial}")
+    record_fact(config, lambda _ledger: [Draft("recorder.registered", key, detail)])
+    common.say(f"{key} = {name or serial}")
 
 
 @recorder_app.command("list")
@@ -74,7 +90,7 @@ def recorder_list(as_json: AsJson = False) -> None:
         common.print_json(rows)
         return
     for r in rows:
-        print(f"{r['label']:20}  {r['name']:12}  {r['key']}")
+        common.say(f"{r['label']:20}  {r['name']:12}  {r['key']}")
 
 
 @catalog_app.command("upgrade")
@@ -87,7 +103,7 @@ def catalog_upgrade() -> None:
     if not db.exists(config.catalog.url):
         raise CatalogError("there is no catalogue", hint="`mediad run` makes one, `mediad rebuild` restores one")
     db.migrate(config.catalog.url)
-    print(f"the catalogue has version {db.SCHEMA}")
+    common.say(f"the catalogue has version {db.SCHEMA}")
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -106,6 +122,8 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         for c in checks:
             mark = "✓" if c["ok"] else "✗" if c["needed"] else "-"
-            print(f"{mark} {c['what']}: {c['detail']}" + (f"\n    -> {c['hint']}" if c["hint"] else ""))
+            common.say(f"{mark} {c['what']}: {c['detail']}")
+            if c["hint"]:
+                common.say(f"    -> {c['hint']}")
     if any(not c["ok"] and c["needed"] for c in checks):
         sys.exit(5)

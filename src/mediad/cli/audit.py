@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mediad.cli import common
-from mediad.errors import NotFound, Refused, StorageError
-from mediad.model.layout import printable
+from mediad.errors import IntegrityError, NotFound, Refused, StorageError
 
 if TYPE_CHECKING:
     from mediad.fsck import Report
+    from mediad.model.custody import Event
 
 custody_app = typer.Typer(help="The custody log: show, verify, export.", no_args_is_help=True)
 
@@ -92,12 +92,20 @@ def show(
     if subject and not rows:
         raise NotFound(f"no event speaks of {subject}")
     if as_json:
-        common.print_json([{**row._mapping, "detail": json.loads(row.detail)} for row in rows])
+        common.print_json([{name: _shown(name, value) for name, value in row._mapping.items()} for row in rows])
         return
     for row in rows:
-        print(f"{row.seq:>8}  {row.at}  {_plain(row.actor)}  {row.kind}  {_plain(row.subject)}")
+        common.say(f"{row.seq:>8}  {row.at}  {row.actor}  {row.kind}  {row.subject}")
         if subject:
-            print(f"          {_plain(row.detail)}")
+            common.say(f"          {row.detail}")
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A value of an event as JSON; one that somebody put there in place of the right one, as text."""
+    if name == "detail":
+        with suppress(ValueError, TypeError, RecursionError):
+            return json.loads(value)
+    return value if isinstance(value, int | str) else str(value)
 
 
 @custody_app.command()
@@ -113,13 +121,25 @@ def export(
         try:
             with out.open("xb") as file:
                 for row in snap.events():
-                    file.write(Event(*row).line().encode("utf-8") + b"\n")
+                    file.write(_line(Event(*row)))
                     count += 1
+        except IntegrityError:
+            out.unlink()
+            raise
         except FileExistsError:
             raise Refused(f"{out} exists", hint="name a new file") from None
         except OSError as e:
             raise StorageError(f"{out}: {e.strerror}", hint="check the folder and its space") from e
-    print(f"导出 exported {count} 条流转记录 events: {out}")
+    common.say(f"导出 exported {count} 条流转记录 events: {out}")
+
+
+def _line(event: "Event") -> bytes:
+    try:
+        return event.line().encode("utf-8") + b"\n"
+    except (TypeError, ValueError) as e:
+        raise IntegrityError(
+            f"event {event.seq} of the catalogue is none any more", hint="run `mediad custody verify`"
+        ) from e
 
 
 def rebuild(
@@ -136,44 +156,42 @@ def rebuild(
 
     def told(seq: int) -> None:
         if not as_json:
-            print(f"rebuild: event {seq}", file=sys.stderr)
+            common.tell(f"rebuild: event {seq}")
 
     result = wiring_audit.rebuild(config, vault, told, replace=replace)
     if as_json:
         common.print_json(result.as_json())
         return
-    print(f"重建完成 rebuilt from vault {result.vault}: {result.events} 条流转记录 events")
+    common.say(f"重建完成 rebuilt from vault {result.vault}: {result.events} 条流转记录 events")
     if result.replaced:
-        print(f"  旧目录库 old catalogue kept as {result.replaced}")
+        common.say(f"  旧目录库 old catalogue kept as {result.replaced}")
     if result.originals:
-        print(f"  补录 taken in from the originals: {result.originals}")
+        common.say(f"  补录 taken in from the originals: {result.originals}")
     if result.dockings_closed:
-        print(f"  中断的接入 dockings closed as interrupted: {result.dockings_closed}")
+        common.say(f"  中断的接入 dockings closed as interrupted: {result.dockings_closed}")
     for note in result.notes:
-        print(f"  注意 note: {_plain(note)}")
+        common.say(f"  注意 note: {note}")
     for f in result.findings:
-        print(f"  发现 finding: {f.code}  {_plain(f.subject)}: {_plain(f.detail)}")
-    print("  下一步 next: mediad fsck")
-
-
-def _plain(text: str) -> str:
-    """Text as a terminal may show it: names in a vault are no friends."""
-    return printable(text.encode("utf-8", "surrogateescape"))
+        common.say(f"  发现 finding: {f.code}  {f.subject}: {f.detail}")
+    common.say("  下一步 next: mediad fsck")
 
 
 def _tell(report: "Report", *, as_json: bool) -> None:
-    findings = [{"code": f.code, "subject": _plain(f.subject), "detail": _plain(f.detail)} for f in report.findings]
+    findings = [
+        {"code": f.code, "subject": common.plain(f.subject), "detail": common.plain(f.detail)} for f in report.findings
+    ]
     if as_json:
         answer: dict[str, Any] = {"checked": report.checked, "findings": findings, "counts": report.counts}
-        common.print_json(answer | {"notes": [_plain(n) for n in report.notes]})
+        common.print_json(answer | {"notes": [common.plain(n) for n in report.notes]})
     else:
         for f in findings:
-            print(f"发现 finding  {f['code']}  {f['subject']}\n    {f['detail']}")
+            common.say(f"发现 finding  {f['code']}  {f['subject']}")
+            common.say(f"    {f['detail']}")
         for note in report.notes:
-            print(f"注意 note: {_plain(note)}")
+            common.say(f"注意 note: {note}")
         counts = ", ".join(f"{what} {n}" for what, n in report.counts.items())
         verdict = f"{len(findings)} 项发现 findings (docs/fsck.md)" if findings else "一切正常 everything holds"
-        print(f"核查 checked {report.checked} ({counts}): {verdict}")
+        common.say(f"核查 checked {report.checked} ({counts}): {verdict}")
     if findings:
         sys.exit(1)
 
@@ -190,14 +208,14 @@ class _Lines:
 
     def begin(self, files: int, size: int) -> None:
         self.files, self.size = self.files + files, self.size + size
-        print(f"fsck: {self.files} originals, {self.size // 2**20} MiB", file=sys.stderr)
+        common.tell(f"fsck: {self.files} originals, {self.size // 2**20} MiB")
 
     def moved(self, size: int) -> None:
         with self._lock:
             self.moved_bytes += size
             if self.moved_bytes - self._said >= self._EVERY:
                 self._said = self.moved_bytes
-                print(f"fsck: {self.moved_bytes // 2**20} of {self.size // 2**20} MiB", file=sys.stderr)
+                common.tell(f"fsck: {self.moved_bytes // 2**20} of {self.size // 2**20} MiB")
 
     def done(self) -> None:
         self.done_files += 1

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediad import config as configuration
 from mediad.config import Config
+from mediad.errors import UsageError
+from mediad.model.layout import printable
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
@@ -36,10 +42,113 @@ def ledger(config: Config) -> Iterator[Ledger]:
         opened.catalog.close()
 
 
+def plain(value: object) -> str:
+    r"""Text as a terminal may show it: names on cards, in vaults and in catalogues are no friends. What controls a terminal, turns
+    the direction of writing or is no character at all stands as ``\xNN``."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    try:
+        return printable(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return printable(text.encode("utf-8", "surrogatepass"))
+
+
+def say(line: object = "") -> None:
+    """One line of a result, on standard output."""
+    with _output():
+        sys.stdout.write(plain(line) + "\n")
+
+
+def tell(line: object) -> None:
+    """One line about what is going on, on standard error. Nobody has to listen."""
+    with suppress(OSError):
+        sys.stderr.write(plain(line) + "\n")
+        sys.stderr.flush()
+
+
+def tell_fault(error: BaseException) -> None:
+    """Where an error of ours came from, for whoever mends it."""
+    for part in traceback.format_exception(error):
+        for line in part.rstrip("\n").split("\n"):
+            tell(line)
+
+
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, sort_keys=False)
-    sys.stdout.write("\n")
+    """One JSON document on standard output: UTF-8 where that is what it takes, and nothing in it that controls a terminal."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(value, ensure_ascii=not unicode, indent=2, sort_keys=False)
+    with _output():
+        sys.stdout.write(_UNUSUAL.sub(_escaped, text) + "\n")
+
+
+_UNUSUAL = re.compile(r"[^\n -~\u4e00-\u9fff]+")
+"""What is worth looking at more closely; documents of ten thousand files are printed."""
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in match[0])
+
+
+def print_raw(data: bytes) -> None:
+    """A document as it lies in a vault, byte by byte; only a terminal gets it made harmless."""
+    with _output():
+        if sys.stdout.isatty():
+            sys.stdout.write("\n".join(plain(line) for line in data.decode("utf-8", "surrogateescape").split("\n")))
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+
+
+PIPE_CLOSED = 141
+"""How shells see a program that SIGPIPE ended: who read the output went away before the end, so nobody knows what it said."""
+
+_lost = 0
+"""Exit code of a command whose output could not be written to its end, if nothing worse is to be said; 0 while it could."""
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    """A command goes on when nobody takes its output any more: it may be in the middle of something, and its exit code counts."""
+    global _lost  # noqa: PLW0603 - there is one standard output
+    try:
+        yield
+    except BrokenPipeError:
+        _lost = PIPE_CLOSED
+        _forget_output()
+    except OSError as e:
+        _lost = 5
+        _forget_output()
+        tell(f"mediad: the output cannot be written: {e.strerror}")
+
+
+def finish_output(code: int) -> int:
+    """Write out what is left; returns the exit code, which is not 0 if not everything could be written."""
+    with _output():
+        sys.stdout.flush()
+    return code or _lost
+
+
+def _forget_output() -> None:
+    """What is said from now on has no place to go; without this the interpreter would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_arguments(arguments: Iterable[str]) -> None:
+    """Only the name of a file may be bytes that are no text. Raises UsageError."""
+    for argument in arguments:
+        if not argument.isprintable() and not os.path.lexists(argument):
+            try:
+                argument.encode("utf-8")
+            except UnicodeEncodeError:
+                raise UsageError(f"{plain(argument)} is no text in UTF-8, and no file has that name") from None
+
+
+def use_any_locale() -> None:
+    """Print whatever there is in every locale: what cannot be shown is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def size(n: int | None) -> str:

@@ -91,11 +91,11 @@ def _as_json(record: dict[str, Any]) -> dict[str, Any]:
 def _print(record: dict[str, Any]) -> None:
     c = record["counts"]
     state = {"complete": "完成 complete", "incomplete": "不完整 incomplete", "interrupted": "中断 interrupted"}
-    print(f"交接 hand-over  {record['docking']}")
-    print(f"  {state[record['state']]}: 新存 {c['new']} new ({common.size(c['bytes'])}), 重复 {c['sightings']} seen before under"
-          f" another name, 跳过 {c['skipped']} skipped, 失败 {c['failed']} failed")  # fmt: skip
+    common.say(f"交接 hand-over  {record['docking']}")
+    stored = f"新存 {c['new']} new ({common.size(c['bytes'])}), 重复 {c['sightings']} seen before under another name"
+    common.say(f"  {state[record['state']]}: {stored}, 跳过 {c['skipped']} skipped, 失败 {c['failed']} failed")
     for f in record["files"]:
         if f["outcome"] == "failed":
-            print(f"  失败 failed: {f['path']}: {f['why']}")
+            common.say(f"  失败 failed: {f['path']}: {f['why']}")
     for f in record["findings"]:
-        print(f"  注意 note: {f['detail']} ({f['code']})")
+        common.say(f"  注意 note: {f['detail']} ({f['code']})")

@@ -1,5 +1,6 @@
 """The program `mediad`: commands, and the one table from errors to exit codes."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,9 @@ EXIT_CODES: tuple[tuple[type[MediadError], int], ...] = (
 )
 """Which error ends the program how; docs/errors.md is held against it. 0 is fine, 1 means findings."""
 
+DEBUG = "MEDIAD_DEBUG"
+"""Environment variable: if set, a fault of ours shows where it is."""
+
 app = typer.Typer(
     name="mediad",
     help="The daemon of a docking station for body cameras and other evidence media.",
@@ -58,27 +62,44 @@ def _main(
 @app.command()
 def version() -> None:
     """Print the version."""
-    print(f"mediad {__version__}")
+    common.say(f"mediad {__version__}")
 
 
 def main() -> None:
     """Run the program; a user sees one clear sentence and what to do, never a traceback."""
     from mediad.cli import admin, audit, ingest, run, show, slots
 
+    common.use_any_locale()
     for family in (run, ingest, show, slots, audit, admin):
         family.register(app)
+    sys.exit(common.finish_output(_run()))
+
+
+def _run() -> int:
+    """The exit code of a command."""
     try:
+        common.check_arguments(sys.argv[1:])
         app()
+    except SystemExit as e:
+        return e.code if isinstance(e.code, int) else 0 if e.code is None else 5
     except MediadError as e:
-        print(f"mediad: {e.message}", file=sys.stderr)
+        common.tell(f"mediad: {e.message}")
         if e.hint:
-            print(f"  -> {e.hint}", file=sys.stderr)
-        sys.exit(exit_code(e))
-    except BrokenPipeError:
-        sys.exit(0)
+            common.tell(f"  -> {e.hint}")
+        return exit_code(e)
     except OSError as e:  # what no edge has a better word for
-        print(f"mediad: {e.strerror or e}{f': {e.filename!r}' if e.filename else ''}", file=sys.stderr)
-        sys.exit(5)
+        common.tell(f"mediad: {e.strerror or e}{f': {e.filename!r}' if e.filename else ''}")
+        return 5
+    except Exception as e:
+        common.tell(f"mediad: mediad is at fault ({type(e).__name__}: {str(e)[:200]})")
+        if os.environ.get(DEBUG):
+            common.tell_fault(e)
+        else:
+            common.tell(
+                f"  -> report it with what {DEBUG}=1 mediad ... prints; `mediad fsck` tells whether the records are in order"
+            )
+        return 5
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mediad.cli import common
 from mediad.errors import MediadError
 from mediad.model.evidence import Outcome
 
@@ -32,13 +33,10 @@ class _Plain:
         self.done_files += 1
 
     def paused(self, reason: MediadError | None) -> None:
-        print(f"{self.name}: {reason.message if reason else 'going on'}", file=sys.stderr)
+        common.tell(f"{self.name}: {reason.message if reason else 'going on'}")
 
     def _show(self) -> None:
-        print(
-            f"{self.name}: {self.done_files}/{self.files} files, {self.done // 2**20}/{self.size // 2**20} MiB",
-            file=sys.stderr,
-        )
+        common.tell(f"{self.name}: {self.done_files}/{self.files} files, {self.done // 2**20}/{self.size // 2**20} MiB")
 
 
 @contextmanager
@@ -51,7 +49,8 @@ def for_terminal(name: str) -> Iterator["_Plain"]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[files]}"), DownloadColumn(binary_units=True),
+        TextColumn("{task.description}", markup=False), BarColumn(),
+        TextColumn("{task.fields[files]}"), DownloadColumn(binary_units=True),
         TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
     )  # fmt: skip
 
@@ -68,5 +67,5 @@ def for_terminal(name: str) -> Iterator["_Plain"]:
             bar.update(task, files=f"{self.done_files}/{self.files}")
 
     with bar:
-        task = bar.add_task(name, total=None, files="")
+        task = bar.add_task(common.plain(name), total=None, files="")
         yield Bar(name)

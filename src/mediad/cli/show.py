@@ -1,12 +1,13 @@
 """`mediad status | recordings | show | handover | vault`: what the station holds, for people and as JSON."""
 
+import hashlib
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from mediad.cli import common
-from mediad.errors import NotFound
+from mediad.errors import IntegrityError, NotFound
 
 handover_app = typer.Typer(help="Hand-over records (交接记录).", no_args_is_help=True)
 vault_app = typer.Typer(help="Vaults (专用储存器).", no_args_is_help=True)
@@ -54,17 +55,17 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         common.print_json(answer)
         return
-    print(f"采集站 station {config.station.id} · {config.unit.name}")
-    print(f"  原始文件 originals {totals['assets']}, {common.size(totals['bytes'])} · 接入 dockings {totals['dockings']}"
+    common.say(f"采集站 station {config.station.id} · {config.unit.name}")
+    common.say(f"  原始文件 originals {totals['assets']}, {common.size(totals['bytes'])} · 接入 dockings {totals['dockings']}"
           f" · 流转记录 custody events {totals['events']} (未镜像 not mirrored {unmirrored})")  # fmt: skip
     for v in vaults:
-        print(
+        common.say(
             f"  储存器 vault {v['name']}: {v['state']}, 可用 free {common.size(v['free'])} / {common.size(v['total'])}"
         )
     for o in opened:
-        print(f"  正在接入 docking {o['docking']}  {o['recorder']}  {o['slot']}")
+        common.say(f"  正在接入 docking {o['docking']}  {o['recorder']}  {o['slot']}")
     for a in alarms:
-        print(f"  告警 alarm {a['code']}: {a['subject']}: {a['detail']}")
+        common.say(f"  告警 alarm {a['code']}: {a['subject']}: {a['detail']}")
 
 
 def recordings(
@@ -91,8 +92,10 @@ def recordings(
         return
     for r in rows[-limit:]:
         mark = "★" if r["important"] else " "
-        print(f"{r['started_at'][:19]} {mark} {r['kind']:5}  {r['recorder']:16}  {r['officer'] or '-':12}  {r['id']}")
-    print(f"{len(rows)} 条音像记录 recordings")
+        common.say(
+            f"{r['started_at'][:19]} {mark} {r['kind']:5}  {r['recorder']:16}  {r['officer'] or '-':12}  {r['id']}"
+        )
+    common.say(f"{len(rows)} 条音像记录 recordings")
 
 
 def _local(stamp: str, zone: Any) -> str:
@@ -119,11 +122,11 @@ def show(
         return
     for key, value in answer.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            print(f"{key}:")
+            common.say(f"{key}:")
             for item in value:
-                print("  " + "  ".join(str(v) for v in item.values()))
+                common.say("  " + "  ".join(str(v) for v in item.values()))
         else:
-            print(f"{key}: {value}")
+            common.say(f"{key}: {value}")
 
 
 def _asset(conn: Any, subject: str) -> dict[str, Any] | None:
@@ -171,21 +174,29 @@ def handover_list(
         return
     for r in rows:
         began = _local(r["opened_at"], config.unit.zone)[:19]
-        print(f"{began}  {r['label']:16}  {r['state']:11}  {r['new']:>5} new  {r['failed']:>3} failed  {r['id']}")
+        common.say(f"{began}  {r['label']:16}  {r['state']:11}  {r['new']:>5} new  {r['failed']:>3} failed  {r['id']}")
 
 
 @handover_app.command("show")
 def handover_show(docking: Annotated[str, typer.Argument(help="A docking (dck-).")]) -> None:
-    """Print a docking's hand-over record, as it lies in the vault."""
+    """Print a docking's hand-over record, as it lies in the vault, if it is still the one that was recorded."""
     from mediad.catalog import evidence
     from mediad.wiring.look import read_first_vault
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
         row = evidence.docking(conn, docking)
-    if row is None or row.handover_key is None:
+        closed = [e.body() for e in evidence.events_of(conn, docking) if e.kind == "docking.closed"]
+    if row is None or not closed:
         raise NotFound(f"{docking} has no hand-over record", hint="`mediad handover list` lists them")
-    print(read_first_vault(config, row.handover_key).decode("utf-8"), end="")
+    recorded = closed[-1]["handover"]
+    data = read_first_vault(config, recorded["key"])
+    if hashlib.sha256(data).hexdigest() != recorded["sha256"]:
+        raise IntegrityError(
+            f"{recorded['key']} is not the record whose digest stands in the custody log",
+            hint="keep it as it is and run `mediad fsck`; a backup of the vault may hold the record",
+        )
+    common.print_raw(data)
 
 
 @vault_app.command("list")
@@ -199,6 +210,6 @@ def vault_list(as_json: AsJson = False) -> None:
         common.print_json(answer)
         return
     for v in answer:
-        print(
+        common.say(
             f"{v['name']}  {v['kind']}  {v['state']}  {v['path']}  free {common.size(v['free'])} / {common.size(v['total'])}"
         )

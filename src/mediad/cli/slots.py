@@ -1,6 +1,5 @@
 """`mediad slots`: what is on each slot, on the station's own screen or as JSON; and teaching slots their names."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -46,11 +45,11 @@ def slots(
         return
     for said in (board["news"], board["message"]):
         if said:
-            print(said)
+            common.say(said)
     for slot in board["slots"]:
-        print(line(slot))
+        common.say(line(slot))
     if not board["slots"] and not board["news"]:
-        print("没有接口 no slots yet: dock a recorder, or teach one with `mediad slots teach NAME`")
+        common.say("没有接口 no slots yet: dock a recorder, or teach one with `mediad slots teach NAME`")
 
 
 def line(slot: dict[str, Any]) -> str:
@@ -89,7 +88,7 @@ def teach(
     watcher.start()
     try:
         watcher.wait(0.6)  # what is plugged in already
-        print(f"请将任意设备插入 {new_name} plug any device into {new_name}", file=sys.stderr)
+        common.tell(f"请将任意设备插入 {new_name} plug any device into {new_name}")
         found = [c for c in watcher.wait(timeout) if c.device is not None]
     finally:
         watcher.stop()
@@ -118,4 +117,4 @@ def _name(port: str, new_name: str) -> None:
         return [Draft("slot.named", port, {"name": new_name})]
 
     record_fact(common.load_config(), make)
-    print(f"{port} = {new_name}")
+    common.say(f"{port} = {new_name}")

@@ -69,9 +69,9 @@ def _head(seq: int, at: str, station: str, actor: str, kind: str, subject: str, 
     )
 
 
-def link(prev: str, seq: int, at: str, station: str, actor: str, draft: Draft, detail: str | None = None) -> Event:
-    """Chain a draft behind ``prev``. ``detail`` may hand in the canonical JSON where it is made beforehand."""
-    text = canonical(draft.detail) if detail is None else detail
+def link(prev: str, seq: int, at: str, station: str, actor: str, draft: Draft) -> Event:
+    """Chain a draft behind ``prev``."""
+    text = canonical(draft.detail)
     head = _head(seq, at, station, actor, draft.kind, draft.subject, text, prev)
     digest = hashlib.sha256(head.encode("utf-8")).hexdigest()
     return Event(seq, at, station, actor, draft.kind, draft.subject, text, prev, digest)

@@ -159,15 +159,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """One line of a hand-over record."""
+    """What became of a file without reading it: it is known to be this asset."""
 
     file: SourceFile
     outcome: Outcome
     asset: str | None = None
-    sha256: str | None = None
-    sm3: str | None = None
-    key: str | None = None
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

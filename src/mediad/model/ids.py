@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -30,12 +29,6 @@ class Digest:
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Digest":
-        """Read ``algorithm:hex``. Raises ValueError."""
-        algorithm, _, value = text.partition(":")
-        return cls(algorithm, bytes.fromhex(value))
 
     @classmethod
     def sha256(cls, data: bytes) -> "Digest":
@@ -70,11 +63,3 @@ def stamped_id(prefix: str, at: datetime, entropy: bytes) -> str:
 def short_digest(data: bytes) -> str:
     """16 base32 characters of a SHA-256: file names for locks, volume names. Not evidence."""
     return _base32(hashlib.sha256(data).digest())[:16]
-
-
-_PLAIN_ID = re.compile(r"^(ast|rec|dck|bat)-[a-z0-9-]{10,60}\Z")
-
-
-def is_id(text: str) -> bool:
-    """Whether the text has the form of an id that mediad gives."""
-    return bool(_PLAIN_ID.match(text))

@@ -10,7 +10,6 @@ from datetime import date
 ORIGINALS = "originals"
 HANDOVERS = "handovers"
 CUSTODY = "custody"
-DERIVED = "derived"
 STAGING = ".staging"
 MARKER = ".mediad-vault.json"
 SIDECAR = "record.json"

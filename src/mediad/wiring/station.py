@@ -18,7 +18,7 @@ from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.edges.pump import BufferPool
 from mediad.edges.source import SourceSet
 from mediad.edges.vault import LocalVault
-from mediad.errors import CatalogError, Refused
+from mediad.errors import CatalogError, ConfigError, Refused, VaultOffline
 from mediad.model.custody import FORMAT, Draft
 from mediad.model.evidence import Docking, DockingState, SourceIdentity
 from mediad.model.ids import short_digest, stamped_id
@@ -74,6 +74,17 @@ def open_ledger(config: Config, actor: str | None = None) -> Ledger:
     from mediad.catalog.ledger import Ledger
 
     return Ledger(Catalog(config.catalog.url), config.station.id, actor or login(), now)
+
+
+def renamed_vault(section: VaultSection, config: Config, registered: Mapping[str, str]) -> str | None:
+    """The name under which a vault of the configuration is registered, if it is another one."""
+    if section.name in registered:
+        return None
+    try:
+        marker = open_vault(section, config, BufferPool()).read_marker()
+    except VaultOffline:
+        return None
+    return next((name for name, known in registered.items() if known == marker), None)
 
 
 class Station:
@@ -165,6 +176,11 @@ class Station:
         with self.ledger.catalog.read() as conn:
             registered = {row.name: row.marker for row in evidence.vaults(conn)}
         if section.name not in registered:
+            if old := renamed_vault(section, self.config, registered):
+                raise ConfigError(
+                    f"the vault in {section.path} is registered as {old}, the configuration calls it {section.name}",
+                    hint=f'write name = "{old}" there: names of vaults stand in the custody log and do not change',
+                )
             marker = self.vault.read_marker() or new_id("vault")
             self.vault.register(marker)
             detail = {"marker": marker, "kind": section.kind, "dedicated": section.dedicated}
