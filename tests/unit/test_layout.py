@@ -1,6 +1,7 @@
 """Vault keys: whatever a card calls its files, keys stay within what every file system and S3 take."""
 
 import json
+import re
 import unicodedata
 from datetime import date
 
@@ -73,6 +74,21 @@ def test_a_printable_path_shows_what_it_escapes() -> None:
     assert layout.printable(b"a\xffb\nc") == "a\\xffb\\x0ac"
     assert layout.printable("说明 1.txt".encode()) == "说明 1.txt"
     assert layout.printable("\u202etxt".encode()) == "\\xe2\\x80\\xaetxt"
+
+
+def test_an_ideographic_space_is_shown_as_it_is() -> None:
+    """Chinese names hold it; other blanks could hide what a name is."""
+    name = "现场\u3000检查.mp4"
+    assert layout.printable(name.encode()) == name
+    assert layout.printable("a\u3000\u00a0\u200b\u2066b".encode()) == "a\u3000\\xc2\\xa0\\xe2\\x80\\x8b\\xe2\\x81\\xa6b"
+
+
+@given(st.text(alphabet="ab 现场\u3000\n\t\u202e\u200b\u00a0\x7f", max_size=30))
+def test_a_printable_path_tells_the_raw_one(text: str) -> None:
+    """What is escaped can be read back, where the name itself has no backslash."""
+    shown = layout.printable(text.encode())
+    back = re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes.fromhex(m[1].decode()), shown.encode())
+    assert back == text.encode()
 
 
 @given(st.dates(), st.text(max_size=50), st.from_regex(r"bat-[a-z0-9-]{10,40}", fullmatch=True), raw_names)

@@ -131,8 +131,8 @@ def test_the_port_cannot_overwrite_or_delete(vault: LocalVault) -> None:
     public = {name for name in dir(vault) if not name.startswith("_")}
     assert public == {
         "name", "root", "read_marker", "register", "open", "check", "space", "begin", "admit", "confirm", "staged", "owners",
-        "clear_staging", "set_aside", "put", "get", "exists", "size_of", "read_back",
-        "list", "expect", "probe_medium", "check_writable",
+        "clear_staging", "set_aside", "put", "get", "exists", "size_of", "read_back", "list", "expect", "probe_medium",
+        "check_writable",
     }  # fmt: skip
 
 
@@ -372,3 +372,238 @@ def test_a_vault_that_goes_away_is_noticed(vault: LocalVault) -> None:
 def test_space_is_that_of_the_disk(vault: LocalVault) -> None:
     space = vault.space()
     assert 0 < space.free <= space.total
+
+
+# --- one tree on one disk ---------------------------------------------------------------------------------------------
+
+KEYS = {
+    "originals": f"{FOLDER}/bat-1/ast-a",
+    "originals/2026/11": f"{FOLDER}/bat-1/ast-a",
+    "handovers": "handovers/x/record.json",
+    "handovers/x": "handovers/x/record.json",
+    "custody": "custody/test-01/000000000001.jsonl",
+    "custody/test-01": "custody/test-01/000000000001.jsonl",
+}
+
+
+def _uses(vault: LocalVault, key: str) -> dict[str, Callable[[], Any]]:
+    return {
+        "put": lambda: vault.put(f"{key}x", b"x"), "get": lambda: vault.get(key), "exists": lambda: vault.exists(key),
+        "read_back": lambda: vault.read_back(key), "size_of": lambda: vault.size_of(key),
+        "list": lambda: list(vault.list(key.rpartition("/")[0])), "set_aside": lambda: vault.set_aside(key),
+        "admit": lambda: vault.admit("dck-1", "bat-2", key.rpartition("/")[0] + "/bat-2"),
+        "confirm": lambda: vault.confirm(key.rpartition("/")[0]),
+    }  # fmt: skip
+
+
+def _filled(vault: LocalVault) -> LocalVault:
+    admitted(vault, {"ast-a": b"a"})
+    vault.put(KEYS["handovers"], b"x")
+    vault.put(KEYS["custody"], b"x")
+    stage(vault, {"ast-b": b"b"}, batch_id="bat-2")
+    return vault
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["in use", "another process"])
+@pytest.mark.parametrize("folder", KEYS)
+def test_a_folder_that_is_a_link_is_refused_by_every_call(
+    vault: LocalVault, tmp_path: Path, folder: str, fresh: bool
+) -> None:
+    """Somebody moved it to another disk and left a link: what is written there is not in the vault."""
+    _filled(vault)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    real = vault.root / folder
+    moved = real.with_name("moved")
+    real.rename(moved)
+    real.symlink_to(elsewhere)
+    port = LocalVault("local", vault.root, "test-01", BufferPool(4 * MIB)) if fresh else vault
+    if fresh:
+        port._marker = "vault-1"
+    for name, use in _uses(port, KEYS[folder]).items():
+        with pytest.raises(StorageError, match="is a link") as e:
+            use()
+        assert e.value.hint, name
+    assert list(elsewhere.iterdir()) == []
+    assert vault.staged("dck-1", "bat-2")
+
+
+@pytest.mark.parametrize("top", ["originals", "handovers", "custody", ".staging", ".staging/test-01"])
+def test_a_vault_one_of_whose_folders_is_a_link_is_offline(vault: LocalVault, tmp_path: Path, top: str) -> None:
+    """To open it, to look at it, and while it is in use."""
+    _filled(vault)
+    (vault.root / top).rename(vault.root / "moved")
+    (vault.root / top).symlink_to(tmp_path)
+    port = LocalVault("local", vault.root, "test-01", BufferPool(4 * MIB))
+    for use in (
+        lambda: port.open("vault-1"),
+        lambda: port.expect("vault-1"),
+        vault.check,
+        lambda: port.register("vault-1"),
+    ):
+        with pytest.raises(VaultOffline, match="is a link"):
+            use()
+    if top.startswith(".staging"):
+        for use in (lambda: vault.begin("dck-9", "bat-9"), vault.owners, lambda: vault.clear_staging("dck-1")):
+            with pytest.raises(VaultOffline, match="is a link"):
+                use()
+
+
+@pytest.mark.parametrize("folder", KEYS)
+def test_a_folder_on_another_disk_is_refused_by_every_call(vault: LocalVault, folder: str) -> None:
+    """Another disk is mounted over it: a rename into it is none, and it may go away by itself."""
+    _filled(vault)
+    real = vault.root / folder
+    real.rename(real.with_name("moved"))
+    with small_disk(real, 16 * MIB):
+        for name, use in _uses(vault, KEYS[folder]).items():
+            with pytest.raises(StorageError, match="lies on another disk") as e:
+                use()
+            assert e.value.hint, name
+        assert [p.name for p in real.iterdir() if p.name != "lost+found"] == []
+
+
+def test_a_link_in_the_staging_area_goes_and_what_it_points_to_stays(vault: LocalVault, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_bytes(b"x")
+    link = vault.root / ".staging/test-01/dck-link"
+    link.symlink_to(elsewhere)
+    with pytest.raises(StorageError):
+        vault.begin("dck-link", "bat-1")
+    assert vault.owners() == ["dck-link"]
+    vault.clear_staging("dck-link")
+    assert vault.owners() == []
+    assert [p.name for p in elsewhere.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
+def test_what_is_no_file_is_never_read_nor_taken_for_the_same_bytes(
+    vault: LocalVault, tmp_path: Path, planted: str
+) -> None:
+    """A link to equal bytes, a pipe that would block for ever, a folder."""
+    (tmp_path / "same").write_bytes(b"x")
+    path = vault.root / "handovers/x/record.json"
+    vault.put("handovers/x/other.json", b"x")
+    make = {"link": lambda: path.symlink_to(tmp_path / "same"), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}
+    make[planted]()
+    for use in (lambda: vault.get("handovers/x/record.json"), lambda: vault.read_back("handovers/x/record.json"),
+                lambda: vault.put("handovers/x/record.json", b"x")):  # fmt: skip
+        with pytest.raises(StorageError):
+            use()
+    assert vault.exists("handovers/x/record.json")
+
+
+def test_a_record_larger_than_any_is_not_read(vault: LocalVault) -> None:
+    vault.put("handovers/x/record.json", b"x")
+    path = vault.root / "handovers/x/record.json"
+    path.chmod(0o640)
+    os.truncate(path, 2**40) if "tmpfs" not in _type_of(vault.root) else os.truncate(path, 300 * MIB)
+    with pytest.raises(StorageError, match="larger than any record"):
+        vault.get("handovers/x/record.json")
+
+
+def test_only_originals_are_ever_set_aside(vault: LocalVault) -> None:
+    _filled(vault)
+    for key in (KEYS["custody"], KEYS["handovers"], "originals"):
+        with pytest.raises(IntegrityError, match="no original"):
+            vault.set_aside(key)
+    assert vault.get(KEYS["custody"]) == vault.get(KEYS["handovers"]) == b"x"
+    assert not (vault.root / "set-aside").exists()
+
+
+def test_what_is_set_aside_under_one_name_is_all_kept(vault: LocalVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chance gives the same characters twice."""
+    from mediad.edges import vault as module
+
+    given = iter(["aaaaaaaa", "aaaaaaaa", "bbbbbbbb"])
+    for n, data in enumerate((b"one", b"two"), start=1):
+        stage(vault, {"ast-a": data}, batch_id=f"bat-{n}")
+        vault.admit("dck-1", f"bat-{n}", f"{FOLDER}/bat-{n}")
+    monkeypatch.setattr(module.secrets, "token_hex", lambda _n: next(given))
+    kept = [vault.set_aside(f"{FOLDER}/bat-{n}/ast-a") for n in (1, 2)]
+    assert [(vault.root / where).read_bytes() for where in kept] == [b"one", b"two"]
+
+
+# --- a disk that does not answer --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["EIO", "ESTALE", "EACCES"])
+def test_a_disk_that_does_not_answer_is_not_taken_for_one_that_has_nothing(
+    vault: LocalVault, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """ "Not there" is an answer, an error is none; and it comes as one of ours, with a hint."""
+    import errno
+
+    _filled(vault)
+    error = OSError(getattr(errno, code), code)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    with monkeypatch.context() as patch:
+        for name in ("lstat", "scandir", "statvfs"):
+            patch.setattr(os, name, fail)
+        for use in (
+            lambda: vault.exists(KEYS["originals"]), lambda: vault.size_of(KEYS["originals"]), vault.owners, vault.space,
+            lambda: vault.staged("dck-1", "bat-2"), lambda: list(vault.list("originals")),
+        ):  # fmt: skip
+            with pytest.raises(StorageError) as e:
+                use()
+            assert e.value.hint
+    for name in ("scandir", "statvfs"):  # each by itself as well, behind a look that succeeds
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail)
+            with pytest.raises(StorageError):
+                (vault.space if name == "statvfs" else vault.owners)()
+            if name == "scandir":
+                with pytest.raises(StorageError, match="originals"):
+                    list(vault.list("originals"))
+
+
+# --- modes, and descriptors -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+def test_modes_are_those_that_are_meant_whatever_the_umask(root: Path, umask: int) -> None:
+    """A command that an administrator runs has another umask than the service."""
+    before = os.umask(umask)
+    try:
+        made = LocalVault("local", root, "test-01", BufferPool(8 * MIB))
+        made.register("vault-1")
+        made.open("vault-1")
+        _filled(made)
+        made.set_aside(f"{FOLDER}/bat-1/ast-a")
+    finally:
+        os.umask(before)
+    modes = {(p.is_dir(), p.stat().st_mode & 0o777) for p in root.rglob("*")}
+    assert modes == {(True, 0o750), (True, 0o550), (False, 0o440)}
+    assert root.stat().st_mode & 0o777 == 0o750
+    assert [p.name for p in root.rglob("*") if p.stat().st_mode & 0o777 == 0o550] == ["bat-1"]
+
+
+def test_no_descriptor_is_left_open_where_a_batch_cannot_be_begun_or_copied(
+    vault: LocalVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon lives for months."""
+    from mediad.stages import ingest
+
+    def descriptors() -> set[str]:
+        return set(os.listdir("/proc/self/fd"))
+
+    class Unreadable:
+        def read_ahead(self, files: object) -> None:
+            raise RuntimeError("a fault of ours")
+
+    class Plan:
+        files = (None,)
+
+    stage(vault, {"ast-a": b"a"})
+    before = descriptors()
+    with pytest.raises(StorageError):
+        vault.begin("dck-1", "bat-1")  # is there already
+    batch = vault.begin("dck-1", "bat-2")
+    with pytest.raises(AttributeError):
+        ingest.copy_batch(Plan, batch, Unreadable(), ("sha256",), lambda _n: None)  # type: ignore[arg-type]
+    assert descriptors() == before
+    assert not vault.staged("dck-1", "bat-2")

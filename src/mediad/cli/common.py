@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mediad import config as configuration
 from mediad.config import Config
 from mediad.errors import UsageError
+from mediad.model import sizes
 from mediad.model.layout import printable
 
 if TYPE_CHECKING:
@@ -153,11 +154,4 @@ def use_any_locale() -> None:
 
 def size(n: int | None) -> str:
     """Bytes for people, in binary units."""
-    if n is None:
-        return "?"
-    value = float(n)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
+    return "?" if n is None else sizes.human(n)

@@ -69,7 +69,9 @@ class Terminal:
 
     def small(self, text: str) -> str:
         """Text as the terminal can show it."""
-        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        text = "".join(
+            c if c.isprintable() or c == "\N{IDEOGRAPHIC SPACE}" else "\N{REPLACEMENT CHARACTER}" for c in text
+        )
         return text if self.chinese else "".join(c for c in text if ord(c) < 0x2E80).strip()
 
     def row(self, text: str, width: int, style: Style, align: str = "left") -> Row:

@@ -10,6 +10,7 @@ import fcntl
 import mmap
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from pathlib import Path
 from mediad.errors import Busy, KeyConflict, MediadError, StorageError, VaultFull
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_CHUNK = 1024 * 1024
 
 LOCAL_FILE_SYSTEMS = {0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x01021994: "tmpfs", 0xF2F52010: "f2fs"}
 """Magic numbers (statfs(2)) of file systems whose syncfs reports write errors of a disk on this machine."""
@@ -26,7 +28,10 @@ LOCAL_FILE_SYSTEMS = {0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x
 def storage_error(error: OSError, what: str) -> MediadError:
     """An operating system's error on a vault or the catalogue's disk, as one of ours."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return VaultFull(f"no space left while {what}", hint="make room on the vault's disk; ingest goes on by itself")
+        return VaultFull(
+            f"no space left while {what}",
+            hint="make room on its disk; the daemon goes on by itself, `mediad ingest` is to be run again",
+        )
     return StorageError(
         f"{os.strerror(error.errno or 0)} while {what}", hint="check the vault's disk, its mount and its rights"
     )
@@ -47,11 +52,22 @@ def make_dirs(path: Path, mode: int = 0o750) -> None:
         if path.is_dir():
             return
         make_dirs(path.parent, mode)
-        with suppress(FileExistsError):
-            path.mkdir(mode)
+        make_dir(path, mode)
         fsync_dir(path.parent)
     except OSError as e:
         raise storage_error(e, f"creating {path}") from e
+
+
+def make_dir(path: Path, mode: int = 0o750) -> None:
+    """Create one directory with just this mode, whatever the umask. One that is there stays as it is."""
+    with suppress(FileExistsError):
+        make_new_dir(path, mode)
+
+
+def make_new_dir(path: Path, mode: int = 0o750) -> None:
+    """Like ``make_dir``; raises FileExistsError for one that is there."""
+    path.mkdir(mode)
+    path.chmod(mode)
 
 
 def syncfs(fd: int) -> None:
@@ -82,7 +98,7 @@ def put_exclusive(directory: Path, name: str, data: bytes, scratch: Path, mode: 
             os.link(source, name, src_dir_fd=target, dst_dir_fd=target, follow_symlinks=True)
             created = True
         except FileExistsError:
-            if (directory / name).read_bytes() != data:
+            if read_file(name, max(len(data), 1), dir_fd=target) != data:
                 raise KeyConflict(
                     f"{name} is already stored with other content", hint="run `mediad fsck`: somebody changed the vault"
                 ) from None
@@ -90,6 +106,24 @@ def put_exclusive(directory: Path, name: str, data: bytes, scratch: Path, mode: 
         # Also for the bytes of another process: it may not have got as far as this line.
         os.fsync(target)
     return created
+
+
+def read_file(name: str | Path, limit: int, dir_fd: int | None = None) -> bytes | None:
+    """The bytes of a regular file, None if it has more than ``limit``. A link is not followed, and nothing else than a file is
+    opened for long. Raises OSError."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        parts: list[bytes] = []
+        while part := os.read(fd, _CHUNK):
+            parts.append(part)
+            limit -= len(part)
+            if limit < 0:
+                return None
+    finally:
+        os.close(fd)
+    return b"".join(parts)
 
 
 @contextmanager
@@ -102,6 +136,7 @@ def _nameless(scratch: Path, mode: int) -> Iterator[tuple[int, str]]:
             raise
     else:
         try:
+            os.fchmod(fd, mode)  # whatever the umask
             yield fd, f"/proc/self/fd/{fd}"
         finally:
             os.close(fd)
@@ -110,6 +145,7 @@ def _nameless(scratch: Path, mode: int) -> Iterator[tuple[int, str]]:
     temporary = scratch / f"put-{secrets.token_hex(8)}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
+        os.fchmod(fd, mode)
         yield fd, str(temporary)
     finally:
         os.close(fd)

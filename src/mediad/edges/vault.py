@@ -9,20 +9,22 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mediad.edges import files, pump
 from mediad.edges.files import storage_error
+from mediad.edges.staged import StagedBatch
 from mediad.errors import IntegrityError, NotFound, StorageError, VaultOffline
 from mediad.model.evidence import ReadBack
-from mediad.model.layout import MARKER, STAGING, check_key
+from mediad.model.layout import CUSTODY, HANDOVERS, MARKER, ORIGINALS, STAGING, check_key
 
 SET_ASIDE = "set-aside"
-_FEW = 4
 _REMEMBERED = 1_000
+_RECORD_LIMIT = 256 * 1024 * 1024
+"""No record or segment is larger; what is, somebody planted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,105 +33,6 @@ class Space:
 
     free: int
     total: int
-
-
-class StagedBatch:
-    """A batch folder being filled below ``.staging``. Nothing in it is visible as evidence before ``LocalVault.admit``."""
-
-    def __init__(self, path: Path, batch_id: str, pool: pump.BufferPool, *, one_sync: bool) -> None:
-        self.id = batch_id
-        self.path = path
-        self._pool = pool
-        self._one_sync = one_sync
-        path.mkdir(mode=0o750)
-        self._fd = os.open(
-            path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        )  # before any write: syncfs reports from here on
-        self._names: list[str] = []
-
-    def take(
-        self, source: int, name: str, size: int, algorithms: Sequence[str], progress: Callable[[int], None]
-    ) -> pump.Taken:
-        """Copy a source descriptor into a new file of the batch. Raises SourceError, StorageError or VaultFull; then the
-        file is gone again."""
-        fd = -1
-        try:
-            fd = os.open(
-                name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o440, dir_fd=self._fd
-            )
-            taken = pump.copy(source, fd, size, algorithms, self._pool, progress)
-            if size > pump.BUFFER:
-                os.fsync(fd)  # large files one by one, while the next is read; small ones together in ``seal``
-        except BaseException as e:
-            if fd >= 0:
-                with suppress(StorageError):
-                    self.drop(name)  # if it stays, ``seal`` will not have it
-            if isinstance(e, OSError):
-                raise storage_error(e, "writing to the vault") from e
-            raise
-        finally:
-            if fd >= 0:
-                os.close(fd)
-        self._names.append(name)
-        return taken
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a staged file its final name, once its digest is known."""
-        try:
-            os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-        except OSError as e:
-            raise storage_error(e, "naming a file of a batch") from e
-        self._names[self._names.index(old)] = new
-
-    def drop(self, name: str) -> None:
-        """Take a file out of the batch again: its bytes are in the vault already."""
-        try:
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self._fd)
-        except OSError as e:
-            raise storage_error(e, "taking a file out of a batch") from e
-        with suppress(ValueError):
-            self._names.remove(name)
-
-    def seal(self, sidecar_name: str, sidecar: bytes) -> None:
-        """Write the sidecar and make the whole batch durable. Raises StorageError for any write error since it was begun."""
-        try:
-            with suppress(FileNotFoundError):
-                os.unlink(sidecar_name, dir_fd=self._fd)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(sidecar_name, flags, 0o440, dir_fd=self._fd)
-            try:
-                files.write_all(fd, sidecar)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            if odd := set(os.listdir(self._fd)) ^ {*self._names, sidecar_name}:
-                raise StorageError(f"a batch holds other files than it should: {min(odd)}", hint="dock it again")
-            if self._one_sync and len(self._names) > _FEW:
-                files.syncfs(self._fd)
-            else:
-                for name in self._names:
-                    self._fsync(name)
-            os.fsync(self._fd)
-        except OSError as e:
-            raise storage_error(e, "making a batch durable") from e
-
-    def _fsync(self, name: str) -> None:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def discard(self) -> None:
-        """Remove the batch folder and what is in it."""
-        self.close()
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 class LocalVault:
@@ -149,7 +52,7 @@ class LocalVault:
     def read_marker(self) -> str | None:
         """The id in the marker file; None if there is no marker. Raises VaultOffline if the folder cannot be read."""
         try:
-            raw = (self.root / MARKER).read_bytes()
+            raw = files.read_file(self.root / MARKER, _RECORD_LIMIT) or b""
             return str(json.loads(raw)["id"])
         except FileNotFoundError:
             return None
@@ -160,7 +63,8 @@ class LocalVault:
         """Make the folder a vault: write its marker, durably. An existing marker is never replaced."""
         try:
             files.make_dirs(self.root)
-            self._staging.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._look_over()
+            files.make_dirs(self._staging)
             data = json.dumps({"format": "mediad-vault/1", "id": marker}).encode() + b"\n"
             files.put_exclusive(self.root, MARKER, data, self._staging)
             files.fsync_dir(self.root)
@@ -175,6 +79,7 @@ class LocalVault:
             raise VaultOffline(
                 f"vault {self.name} {what} ({self.root})", hint="mount the right disk; mediad writes to no other"
             )
+        self._look_over()
         self._marker = marker
         self._one_sync = files.is_local(self.root)
         try:
@@ -183,9 +88,50 @@ class LocalVault:
             raise storage_error(e, f"opening vault {self.name}") from e
 
     def check(self) -> None:
-        """Raise VaultOffline unless the vault that was opened is still there."""
+        """Raise VaultOffline unless the vault that was opened is still there, in one piece."""
         if self._marker is None or self.read_marker() != self._marker:
             raise VaultOffline(f"vault {self.name} is not mounted ({self.root})", hint="mount its disk again")
+        self._look_over()
+
+    def _look_over(self) -> None:
+        """Raise VaultOffline if a folder that everything is below lies elsewhere."""
+        for folder in (self.root / ORIGINALS, self.root / HANDOVERS, self.root / CUSTODY, self._staging):
+            self._within(folder)
+
+    def _within(self, folder: Path) -> None:
+        """Raise VaultOffline if a folder, or one on the way to it from the root, is a link or lies on another disk: a vault is one
+        tree on one disk, and what leads out of it is not its own to write to or to believe."""
+        here = str(self.root)
+        try:
+            device = os.stat(here).st_dev
+            for part in folder.relative_to(self.root).parts:
+                here = f"{here}/{part}"
+                found = os.lstat(here)
+                if stat.S_ISLNK(found.st_mode) or found.st_dev != device:
+                    what = "is a link" if stat.S_ISLNK(found.st_mode) else "lies on another disk"
+                    raise VaultOffline(
+                        f"vault {self.name}: {here} {what}",
+                        hint="a vault is one folder tree on one disk: put the real folder in its place",
+                    )
+        except (FileNotFoundError, NotADirectoryError):
+            return  # nothing is there that could lead elsewhere
+        except OSError as e:
+            raise storage_error(e, f"looking at {here}") from e
+
+    def _at(self, key: str) -> Path:
+        """The path of a key. Raises VaultOffline if a folder on the way to it leads elsewhere."""
+        path = self.root / check_key(key)
+        self._within(path.parent)
+        return path
+
+    def _status(self, path: Path, what: str) -> os.stat_result | None:
+        """Of the name itself, not of what a link points to; None if it is not there. Raises StorageError."""
+        try:
+            return os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as e:
+            raise storage_error(e, f"looking at {what}") from e
 
     def expect(self, marker: str | None) -> None:
         """Like ``open``, for readers: nothing is made. Raises VaultOffline."""
@@ -238,18 +184,20 @@ class LocalVault:
     def begin(self, owner: str, batch_id: str) -> StagedBatch:
         """A new batch folder in the staging area of this process (``owner``)."""
         area = self._staging / owner
+        self._within(area)
         try:
-            area.mkdir(mode=0o750, exist_ok=True)
+            files.make_dir(area)
             return StagedBatch(area / batch_id, batch_id, self._pool, one_sync=self._one_sync)
         except OSError as e:
             raise storage_error(e, "beginning a batch") from e
 
     def admit(self, owner: str, batch_id: str, key: str) -> None:
         """Move a sealed batch to its key by one rename, durably. Raises StorageError; IntegrityError if the key is taken."""
-        target = self.root / check_key(key)
+        target = self._at(key)
+        self._within(self._staging / owner)
         try:
             self._folder(target.parent)
-            if target.exists():
+            if self._status(target, key) is not None:
                 raise IntegrityError(f"{key} exists already", hint="run `mediad fsck`")
             os.rename(self._staging / owner / batch_id, target)
             files.fsync_dir(target.parent)
@@ -261,6 +209,7 @@ class LocalVault:
     def confirm(self, key: str) -> None:
         """Make a batch folder that lies at its key durable there: who moved it may have ended before it could do so."""
         folder = self.root / check_key(key)
+        self._within(folder)
         try:
             files.fsync_dir(folder)
             for above in folder.parents:
@@ -280,32 +229,49 @@ class LocalVault:
             self.check()  # an unmounted vault leaves an empty mount point: nothing is made in it
             return
         self._folder(path.parent)
-        with suppress(FileExistsError):
-            path.mkdir(0o750)
+        files.make_dir(path)
         files.fsync_dir(path.parent)
         if len(self._sure) > _REMEMBERED:
             self._sure.clear()
         self._sure.add(path)
 
     def staged(self, owner: str, batch_id: str) -> bool:
-        """Whether a batch still lies in a staging area."""
-        return (self._staging / owner / batch_id).is_dir()
+        """Whether a batch still lies in a staging area. Raises StorageError if the vault does not answer."""
+        self._within(self._staging / owner)
+        found = self._status(self._staging / owner / batch_id, f"the staging area of {owner}")
+        return found is not None and stat.S_ISDIR(found.st_mode)
 
     def owners(self) -> list[str]:
-        """Names of all staging areas."""
+        """Names of all staging areas, and of links that somebody put there. Raises StorageError."""
+        self._within(self._staging)
         try:
-            return sorted(e.name for e in os.scandir(self._staging) if e.is_dir(follow_symlinks=False))
+            with os.scandir(self._staging) as entries:
+                return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) or e.is_symlink())
         except FileNotFoundError:
             return []
+        except OSError as e:
+            raise storage_error(e, "looking into the staging area") from e
 
     def clear_staging(self, owner: str) -> None:
-        """Remove a dead process's staging area: nothing in it was ever promised."""
-        shutil.rmtree(self._staging / owner, ignore_errors=True)
+        """Remove a dead process's staging area: nothing in it was ever promised. Of a link only the link goes."""
+        self._within(self._staging)
+        area = self._staging / owner
+        if area.is_symlink():
+            with suppress(OSError):  # like below: what stays is found again
+                area.unlink()
+        else:
+            shutil.rmtree(area, ignore_errors=True)
 
     def set_aside(self, key: str) -> str:
-        """Move bytes that are not what they should be out of the originals, keeping them; returns where they lie now."""
-        source = self.root / check_key(key)
-        where = f"{SET_ASIDE}/{secrets.token_hex(4)}-{source.name}"
+        """Move bytes that are not what they should be out of the originals, keeping them; returns where they lie now. Raises
+        IntegrityError for what is no original: records and the log are never moved."""
+        source = self._at(key)
+        if not key.startswith(f"{ORIGINALS}/"):
+            raise IntegrityError(f"{key} is no original and stays where it is", hint="run `mediad fsck`")
+        where = ""
+        while not where or self._status(self.root / where, where) is not None:
+            where = f"{SET_ASIDE}/{secrets.token_hex(4)}-{source.name}"
+        self._within(self.root / SET_ASIDE)
         try:
             self._folder(self.root / SET_ASIDE)
             os.chmod(source.parent, 0o750)
@@ -323,7 +289,7 @@ class LocalVault:
 
     def put(self, key: str, data: bytes) -> bool:
         """Create a small object durably; True if new, False if the same bytes were there. Raises KeyConflict for other bytes."""
-        path = self.root / check_key(key)
+        path = self._at(key)
         self.check()
         try:
             self._folder(path.parent)
@@ -332,26 +298,28 @@ class LocalVault:
             raise storage_error(e, f"writing {key}") from e
 
     def get(self, key: str) -> bytes:
-        """A small object's bytes. Raises NotFound."""
+        """A small object's bytes. Raises NotFound or StorageError."""
+        path = self._at(key)
         try:
-            return (self.root / check_key(key)).read_bytes()
+            data = files.read_file(path, _RECORD_LIMIT)
         except FileNotFoundError:
             raise NotFound(f"{key} is not in vault {self.name}") from None
         except OSError as e:
             raise storage_error(e, f"reading {key}") from e
+        if data is None:
+            raise StorageError(f"{key} is larger than any record", hint="look at it by hand")
+        return data
 
     def exists(self, key: str) -> bool:
-        return (self.root / check_key(key)).exists()
+        """Whether anything lies at a key. Raises StorageError if the vault does not answer."""
+        return self._status(self._at(key), key) is not None
 
     def size_of(self, key: str) -> int | None:
         """Size in bytes of the file at a key, None if there is no file. Raises StorageError if the vault does not answer."""
-        try:
-            found = os.lstat(self.root / check_key(key))
-        except (FileNotFoundError, NotADirectoryError):
+        found = self._status(self._at(key), key)
+        if found is None:
             self.check()  # "not there" is only believed of a vault that is
             return None
-        except OSError as e:
-            raise storage_error(e, f"looking at {key}") from e
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def read_back(self, key: str, algorithm: str = "sha256") -> ReadBack:
@@ -359,7 +327,10 @@ class LocalVault:
 
         A read that fails is tried once more: a hiccup of the disk or the network must not condemn good bytes.
         """
-        path = self.root / check_key(key)
+        path = self._at(key)
+        found = self._status(path, key)
+        if found is not None and not stat.S_ISREG(found.st_mode):
+            raise StorageError(f"{key} is no file", hint="run `mediad fsck`: somebody changed the vault")
         try:
             try:
                 return pump.read_back(path, algorithm, self._pool)
@@ -374,18 +345,22 @@ class LocalVault:
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys below a folder key, sorted within each folder. Staging is never listed."""
-        yield from _below(self.root / check_key(prefix.rstrip("/")), prefix.rstrip("/"))
+        key = prefix.rstrip("/")
+        folder = self.root / check_key(key)
+        self._within(folder)
+        yield from _below(folder, key)
 
 
 def _below(folder: Path, key: str) -> Iterator[str]:
     try:
-        entries = sorted(os.scandir(folder), key=lambda e: e.name)
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     except FileNotFoundError:
         return
     except OSError as e:
         raise StorageError(f"{key} cannot be listed: {os.strerror(e.errno or 0)}", hint="check the vault's disk") from e
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _below(folder / entry.name, f"{key}/{entry.name}")
+    for name, is_folder in found:
+        if is_folder:
+            yield from _below(folder / name, f"{key}/{name}")
         else:
-            yield f"{key}/{entry.name}"
+            yield f"{key}/{name}"

@@ -23,7 +23,8 @@ _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
 def printable(raw: bytes) -> str:
-    r"""A recorder's path as text for people: what is not UTF-8, and every control or direction mark, as ``\xNN``.
+    r"""A recorder's path as text for people: what is not UTF-8, and every control or direction mark, invisible character and
+    odd blank, as ``\xNN``. The ideographic space stays: Chinese names have it.
 
     The result has no line breaks, no terminal escapes and no lone surrogates, so it may be shown, logged and put in JSON.
     """
@@ -33,8 +34,11 @@ def printable(raw: bytes) -> str:
     return "".join(_visible(c) for c in text)
 
 
+_BLANKS = " \N{IDEOGRAPHIC SPACE}"
+
+
 def _visible(c: str) -> str:
-    if c == " " or not unicodedata.category(c).startswith(("C", "Z")):
+    if c in _BLANKS or not unicodedata.category(c).startswith(("C", "Z")):
         return c
     return "".join(f"\\x{b:02x}" for b in c.encode("utf-8", "surrogatepass"))
 

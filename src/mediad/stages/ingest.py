@@ -54,6 +54,8 @@ class Batch(Protocol):
 
     def drop(self, name: str) -> None: ...
 
+    def discard(self) -> None: ...
+
 
 @dataclass
 class CopiedBatch:
@@ -70,6 +72,16 @@ def copy_batch(
     plan: BatchPlan, batch: Batch, source: Source, algorithms: Sequence[str], progress: Callable[[int], None]
 ) -> CopiedBatch:
     """Read the files of a batch one by one. One that cannot be read fails alone; a pulled source or a full vault ends it."""
+    try:
+        return _copy_all(plan, batch, source, algorithms, progress)
+    except BaseException:
+        batch.discard()  # nothing of it was promised, and nobody else knows of it
+        raise
+
+
+def _copy_all(
+    plan: BatchPlan, batch: Batch, source: Source, algorithms: Sequence[str], progress: Callable[[int], None]
+) -> CopiedBatch:
     result = CopiedBatch(plan)
     seen: set[Digest] = set()
     for n, planned in enumerate(plan.files):
