@@ -102,9 +102,9 @@ def _once(forge: Forge, lost: Lost, site: Site, mode: str, at: int) -> None:
         # What an operator does: the same command again. Where the new catalogue is in place already, the next start goes on.
         again = forge.run(site, *lost.arguments)
         assert again == 0 or (again == 4 and site.catalogue.exists()), (mode, at, (site.root / "stderr").read_text())
-        if again == 4:
-            with closing(site.open()) as station:
-                station.finish_open_work()
+    if status != 0 or "发现" in (site.root / "stdout").read_text():
+        with closing(site.open()) as station:  # what it could not finish it told
+            assert station.finish_open_work().trouble == []
     _judge(site)
 
 

@@ -13,7 +13,17 @@ import pytest
 from mediad.catalog import audit, swap
 from mediad.cli.progress import _Plain
 from mediad.edges.vault import LocalVault
-from mediad.errors import Busy, CatalogError, IntegrityError, MediadError, NotFound, Refused, StorageError, VaultOffline
+from mediad.errors import (
+    Busy,
+    CatalogError,
+    IntegrityError,
+    MediadError,
+    NotFound,
+    Refused,
+    StorageError,
+    VaultFull,
+    VaultOffline,
+)
 from mediad.model.ids import asset_id
 from mediad.stages import mirror as mirroring
 from mediad.wiring import audit as wiring_audit
@@ -465,6 +475,27 @@ def test_a_rebuild_that_fails_behind_the_swap_says_so_and_the_next_start_goes_on
     with closing(site.open()) as station:
         assert len(station.finish_open_work().closed) == 1
     assert site.rows("SELECT count(*) FROM asset") == [(2,)]
+    assert fsck(site).findings == []
+
+
+def test_a_rebuild_whose_log_finds_no_room_in_the_vault_does_not_succeed(
+    small: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only the new catalogue knows could be lost with it."""
+    site = copy_site(small, tmp_path / "copy")
+    lose(site)
+    real = LocalVault.put
+
+    def full(self: LocalVault, name: str, data: bytes) -> bool:
+        if name.startswith("custody/"):
+            raise VaultFull("no space left")
+        return real(self, name, data)
+
+    with monkeypatch.context() as patch, pytest.raises(VaultFull, match="the new catalogue is in place"):
+        patch.setattr(LocalVault, "put", full)
+        rebuild(site)
+    with closing(site.open()) as station:
+        assert station.finish_open_work().trouble == []
     assert fsck(site).findings == []
 
 

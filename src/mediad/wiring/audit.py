@@ -208,7 +208,7 @@ def _lost(url: str, reached: int) -> list[str]:
 
 def _finish(config: Config, section: VaultSection, adopted: Adopted, result: Rebuilt) -> None:
     """On the new catalogue, in its place: finish what is open. If this breaks off, the next start goes on with it."""
-    from mediad.stages import rebuild
+    from mediad.stages import mirror, rebuild
 
     result.findings += adopted.findings
     try:
@@ -222,8 +222,7 @@ def _finish(config: Config, section: VaultSection, adopted: Adopted, result: Reb
         result.dockings_closed = len(done.closed)
         result.originals, wrong = rebuild.outcome(station.ledger, station.vault.name, adopted, result.events)
         twice = rebuild.set_surplus_aside(station.ledger, station.vault, adopted)
-        if twice:
-            station.finish_open_work()  # mirrors the alarms
+        mirror.mirror(station.ledger, station.vault)  # raises where there is no room: done is only what the vault knows
         result.findings += [*done.trouble, *wrong, *twice]
     finally:
         station.close()
