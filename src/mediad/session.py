@@ -33,6 +33,7 @@ from mediad.model.evidence import (
 )
 from mediad.model.layout import MAX_BATCH_BYTES, MAX_BATCH_FILES
 from mediad.model.profile import Profile
+from mediad.model.sizes import human
 from mediad.settler import Settler
 from mediad.stages import dock, handover, ingest, mirror, recover, store, verify
 
@@ -386,9 +387,9 @@ class Session:
         if space.free - needed >= reserve:
             return None
         return VaultFull(
-            f"vault {self.parts.vault.name} has {space.free // 2**20} MiB free, needs {needed // 2**20} MiB"
-            f" and keeps {reserve // 2**20} MiB in reserve",
-            hint="make room or add a disk; ingest goes on by itself",
+            f"vault {self.parts.vault.name} has {human(space.free)} free, needs {human(needed)}"
+            f" and keeps {human(reserve)} in reserve",
+            hint="make room or add a disk; the daemon goes on by itself, `mediad ingest` is to be run again",
         )
 
     def _resolve_waiting(self) -> None:

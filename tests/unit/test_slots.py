@@ -188,6 +188,23 @@ def test_partitions_that_come_after_their_disk_had_settled_take_its_place_in_a_n
     assert early.stay != late.stay
 
 
+def test_partitions_are_awaited_where_there_is_a_table_for_them() -> None:
+    """udev tells the disk first: a slow card must not be taken for a damaged one before its partitions are told."""
+    ports = Ports()
+    steps = [
+        (usb("1-1"), False),
+        (block("1-1", "sda"), True),
+        (block("1-1", "sda1"), False),
+        (block("1-1", "sda1", "remove"), True),
+        (block("1-1", "sda", "change", ID_PART_TABLE_TYPE=""), False),
+        (usb("1-1", "remove"), False),
+    ]
+    for fact, awaited in steps:
+        ports.apply(fact)
+        assert ports.awaits_partitions(PORT_1) is awaited, fact
+        assert not ports.awaits_partitions("pci-0000:00:14.0-usb-0:7")
+
+
 def test_a_damaged_card_taken_out_of_its_reader_frees_the_place() -> None:
     ports = Ports()
     before = settle(ports, usb("1-1"), block("1-1", "sda"))[PORT_1]

@@ -92,6 +92,25 @@ def test_a_port_is_told_once_when_it_has_been_quiet(watcher: UsbWatcher, source:
     assert watcher.wait(0) == []
 
 
+def test_a_disk_is_not_told_before_its_partitions(watcher: UsbWatcher, source: Source) -> None:
+    """However quiet the port is meanwhile, within reason."""
+    source.send(usb("1-1"), block("1-1", "sda"))
+    assert watcher.wait(3 * SETTLE) == []
+    source.send(block("1-1", "sda1"))
+    (change,) = watcher.wait(5)
+    assert change.device is not None and [v.devnode for v in change.device.volumes] == ["/dev/sda1"]
+
+
+def test_a_disk_whose_partitions_never_come_is_told_all_the_same(
+    watcher: UsbWatcher, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its table is damaged, and somebody must be called."""
+    monkeypatch.setattr("mediad.edges.usb.PARTITIONS_SECONDS", 2 * SETTLE)
+    source.send(usb("1-1"), block("1-1", "sda"))
+    (change,) = watcher.wait(5)
+    assert change.device is not None and [v.devnode for v in change.device.volumes] == ["/dev/sda"]
+
+
 def test_a_pull_is_told_as_a_port_without_device(watcher: UsbWatcher, source: Source) -> None:
     source.send(usb("1-1"))
     assert len(watcher.wait(5)) == 1

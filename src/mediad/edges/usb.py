@@ -25,6 +25,10 @@ from mediad.model.slots import SIZE_KEY, Ports, SlotChange, UsbDevice, UsbFact, 
 RECEIVE_BUFFER = 8 * 1024 * 1024
 """Bytes of socket buffer: a hub with eight card readers makes some hundred events of 1-2 kB at once."""
 
+PARTITIONS_SECONDS = 15.0
+"""How long the partitions of a disk that has a partition table are waited for; a slow card behind a busy hub takes seconds. A card
+that shows none by then is a damaged one."""
+
 _SYSFS = Path("/sys")
 
 
@@ -172,7 +176,7 @@ class UsbWatcher:
             now = self._clock()
             if told or (end is not None and now >= end):
                 return told
-            limits = [at + self._settle - now for at in self._restless.values()]
+            limits = [at + self._quiet(port) - now for port, at in self._restless.items()]
             if end is not None:
                 limits.append(end - now)
             ready = dict(poller.poll(max(0.0, min(limits)) * 1000 + 1 if limits else None))
@@ -228,10 +232,14 @@ class UsbWatcher:
             if port is not None:
                 self._restless[port] = self._clock()
 
+    def _quiet(self, port: str) -> float:
+        """For how many seconds nothing must have happened on a port before it is told."""
+        return max(self._settle, PARTITIONS_SECONDS) if self._ports.awaits_partitions(port) else self._settle
+
     def _settled(self) -> list[SlotChange]:
         """Changes of ports that have been quiet long enough; the others wait."""
         now = self._clock()
-        due = {port for port, at in self._restless.items() if now - at >= self._settle}
+        due = {port for port, at in self._restless.items() if now - at >= self._quiet(port)}
         if not due:
             return []
         for port in due:

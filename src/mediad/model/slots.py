@@ -186,7 +186,7 @@ def _volumes(blocks: Mapping[str, Mapping[str, str]]) -> tuple[UsbVolume, ...]:
         for path, props in blocks.items()
         if props.get("DEVTYPE") == "partition" and props.get("ID_PART_ENTRY_TYPE") not in _CONTAINERS
     }
-    parents = {path.rsplit("/", 1)[0] for path in partitions}
+    parents = _parents(partitions)
     found = []
     for path, properties in blocks.items():
         volume = _volume(properties)
@@ -195,6 +195,11 @@ def _volumes(blocks: Mapping[str, Mapping[str, str]]) -> tuple[UsbVolume, ...]:
         if volume.devnode and not empty and (path in partitions or (whole and path not in parents)):
             found.append(volume)
     return tuple(sorted(found, key=lambda volume: (len(volume.devnode), volume.devnode)))
+
+
+def _parents(partitions: Iterable[str]) -> set[str]:
+    """The disks that partitions are cut from."""
+    return {path.rsplit("/", 1)[0] for path in partitions}
 
 
 def _kind(properties: Mapping[str, str], blocks: Mapping[str, object], volumes: Iterable[UsbVolume]) -> Kind:
@@ -291,6 +296,18 @@ class Ports:
                 if not self._shown.get(path, frozenset()) <= seen:
                     node.generation += 1
                 self._shown[path] = seen
+
+    def awaits_partitions(self, port: str) -> bool:
+        """Whether a disk on the port has a partition table, but none of its partitions has been told yet: udev tells the disk
+        first, and a slow card takes its time over the rest.
+        """
+        for path, node in self._nodes.items():
+            if node.properties and self._port(path, node.properties) == port:
+                cut = _parents(p for p, props in node.blocks.items() if props.get("DEVTYPE") == "partition")
+                disks = {p for p, props in node.blocks.items() if props.get("DEVTYPE") == "disk"}
+                if any(node.blocks[disk].get("ID_PART_TABLE_TYPE") for disk in disks - cut):
+                    return True
+        return False
 
     def current(self) -> dict[str, UsbDevice]:
         """Every taken port and what is on it.
