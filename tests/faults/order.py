@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-TRACED = "openat,write,pwrite64,fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,preadv,pread64"
+TRACED = (
+    "openat,write,pwrite64,fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,preadv,preadv2,pread64,read"
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,11 @@ def _batch(trace: Trace, batch: str, rename: Call, target: str) -> list[str]:
         wrong.append("an original was read back before its name was durable")
     if len(originals) < len({_final(trace, p) for p in staged if "/ast-" in _final(trace, p)}):
         wrong.append("not every original was read back")
-    got = max(c.done for c in [*trace.where("preadv", after=moved), *reads] if c in reads or f"{target}/ast-" in c.path)
+    got = max(
+        c.done
+        for c in [*trace.where("preadv", "preadv2", after=moved), *reads]
+        if c in reads or f"{target}/ast-" in c.path
+    )
     # 7 assets committed, and not earlier
     if trace.commit(["verified_at", batch], named.begun, got) is not None:
         wrong.append("assets were committed before everything was read back")

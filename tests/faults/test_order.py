@@ -78,6 +78,9 @@ def test_every_batch_is_written_synced_placed_moved_read_back_and_recorded_in_th
     assert len(moved) == 3
     sealing = min(c.begun for c in trace.where("write", on="/record.json"))
     assert list(trace.where("write", on=".part", after=sealing)), "no batch was read while another was stored"
+    for file in (p for p in station[1].rglob("*") if p.is_file()):
+        read = sum(int(c.result) for c in trace.where("preadv", "preadv2", "pread64", "read", on=str(file)))
+        assert read == file.stat().st_size, f"one read of the source feeds copy and digests: {file} gave {read} bytes"
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@
 import errno
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mediad.edges import pump
 from mediad.edges.vault import LocalVault
-from mediad.errors import StorageError
+from mediad.errors import StorageError, VaultOffline
 from mediad.model.evidence import DockingState
+from mediad.wiring import station as station_module
 from tests.audit_support import fsck
 from tests.support import MIB, OCTOBER, Site, complaints, make_card, noise
 from tests.unit.test_ingest import FILES, opened_files, outcomes
@@ -63,6 +65,85 @@ def test_an_original_that_the_vault_has_lost_is_stored_again_from_a_recorder_tha
     assert alarms(site) == ["original-lost"]
     assert [c for c in complaints(site, FILES.values()) if "set-aside" not in c] == []
     assert [f.code for f in fsck(site).findings] == (["set-aside"] if harm is cut else [])
+
+
+def rot(path: Path) -> None:
+    path.chmod(0o640)
+    path.write_bytes(bytes(path.stat().st_size))
+    path.chmod(0o440)
+
+
+def test_rotten_bytes_are_replaced_by_the_good_ones_that_were_just_read(site: Site, tmp_path: Path) -> None:
+    """A sighting is read back from the vault before the recorder's copy is let go: it may be the only good one."""
+    site.ingest(make_card(tmp_path / "card", FILES), recorder="R1")
+    rot(original_of(site, VIDEO))
+    again = site.ingest(make_card(tmp_path / "other", {"copy.mp4": FILES[VIDEO]}), recorder="R2")
+    assert (outcomes(again), again.state) == ({"copy.mp4": "sighting"}, DockingState.COMPLETE)
+    assert original_of(site, VIDEO).read_bytes() == FILES[VIDEO]
+    assert alarms(site) == ["original-lost"]
+    assert {f.code for f in fsck(site).findings} == {"set-aside"}
+
+
+def test_an_original_that_cannot_be_read_any_more_is_stored_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bad sectors in the vault: what lies there stays where it is, and a second, proven copy stands for the asset."""
+    site.ingest(make_card(tmp_path / "card", FILES), recorder="R1")
+    bad, real = original_of(site, VIDEO), pump.read_back
+
+    def sectors(path: Path, algorithm: str, pool: pump.BufferPool) -> object:
+        if path == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, algorithm, pool)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pump, "read_back", sectors)
+        site.ingest(make_card(tmp_path / "other", {"copy.mp4": FILES[VIDEO]}), recorder="R2")
+    assert original_of(site, VIDEO) != bad
+    assert alarms(site) == ["original-lost"]
+    assert fsck(site).findings == []
+
+
+def test_a_vault_that_goes_away_during_the_read_back_condemns_nothing(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unmounted at that moment: bytes that cannot be found prove nothing, and the next start finishes what was promised."""
+    card = make_card(tmp_path / "card", FILES)
+    away = site.vault.with_name("unmounted")
+    real = pump.read_back
+
+    def unmounted(path: Path, algorithm: str, pool: pump.BufferPool) -> object:
+        if "/originals/" in str(path) and not away.exists():
+            site.vault.rename(away)
+            site.vault.mkdir()
+        return real(path, algorithm, pool)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pump, "read_back", unmounted)
+        with pytest.raises(VaultOffline):
+            site.ingest(card, recorder="R1")
+    site.vault.rmdir()
+    away.rename(site.vault)
+    assert set(outcomes(site.ingest(card, recorder="R1")).values()) == {"known"}
+    assert complaints(site, FILES.values()) == []
+    assert fsck(site).findings == []
+
+
+def test_a_docking_from_a_future_does_not_vouch_for_a_file(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The station's clock was ahead and is right again: what changed since seems to have changed before. It is read."""
+    card = make_card(tmp_path / "card", {"a.mp4": noise(MIB, 1)})
+    ahead = station_module.now() + timedelta(days=300)
+    with monkeypatch.context() as patch:
+        patch.setattr(station_module, "now", lambda: ahead)
+        site.ingest(card, recorder="R1")
+    before = (card / "a.mp4").stat()
+    with open(card / "a.mp4", "r+b") as f:
+        f.write(noise(MIB, 2))
+    os.utime(card / "a.mp4", ns=(before.st_mtime_ns,) * 2)
+    assert outcomes(site.ingest(card, recorder="R1")) == {"a.mp4": "stored"}
+    assert complaints(site, [noise(MIB, 1), noise(MIB, 2)]) == []
 
 
 def test_another_recorder_with_the_same_bytes_brings_them_back_as_well(site: Site, tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
         yield values[start : start + _CHUNK]
 
 
-def claims(conn: Connection, source: str, vault: str, paths: Iterable[bytes]) -> dict[tuple[str, bytes], Any]:
-    """What is known of a source's paths: (volume, path) to the newest claim whose asset has a healthy replica in the vault,
-    with the time at which the claim's docking began."""
+def claims(
+    conn: Connection, source: str, vault: str, files: Iterable[tuple[str, bytes]]
+) -> dict[tuple[str, bytes], Any]:
+    """What is known of a source's files: (volume, path) to the newest claim whose asset has a healthy replica in the vault,
+    with the time at which the claim's docking began. Costs what the files ask for, however long the source's history is."""
     c, a, r, d = t.claim.c, t.asset.c, t.replica.c, t.docking.c
     query = (
         select(
@@ -32,11 +34,15 @@ def claims(conn: Connection, source: str, vault: str, paths: Iterable[bytes]) ->
         .join(t.docking, d.id == c.docking)
         .where(c.source == source)
     )  # fmt: skip
-    found = {}
-    for chunk in _chunks(list(paths)):
-        for row in conn.execute(query.where(c.path.in_(chunk))):
-            found[row.volume, row.path] = row
-    return found
+    paths: dict[str, list[bytes]] = {}
+    for volume, path in files:
+        paths.setdefault(volume, []).append(path)
+    return {
+        (volume, row.path): row
+        for volume, wanted in paths.items()
+        for chunk in _chunks(wanted)
+        for row in conn.execute(query.where(c.volume == volume, c.path.in_(chunk)))
+    }
 
 
 def assets_by_digest(conn: Connection, sha256: Iterable[str]) -> dict[str, Any]:

@@ -195,8 +195,9 @@ _BEHIND: Final = timedelta(days=366)
 
 
 def recognisable_time(value: datetime, seen: datetime, now: datetime) -> bool:
-    """Whether a file's time says enough to know the file by it; ``seen`` is when the file was docked."""
-    return trusted_time(value, now) and value >= seen - _BEHIND
+    """Whether a file's time says enough to know the file by it; ``seen`` is when the file was docked. If that lies ahead, the
+    station's own clock was wrong at one of the two, and nothing follows from what came before what."""
+    return seen <= now and trusted_time(value, now) and value >= seen - _BEHIND
 
 
 def from_ns(ns: int, zone: ZoneInfo | None = None) -> datetime:

@@ -91,7 +91,7 @@ def look(
         else:
             wanted.append(entry)
     with ledger.catalog.read() as conn:
-        known = evidence.claims(conn, docking.source.key, vault.name, {f.path for f in wanted})
+        known = evidence.claims(conn, docking.source.key, vault.name, ((f.volume, f.path) for f in wanted))
     for file in wanted:
         claim = known.get((file.volume, file.path))
         if claim is not None and _is_known(docking, file, claim) and vault.size_of(claim.key) == claim.original_size:

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from mediad.catalog import evidence, work
 from mediad.catalog.ledger import Ledger
 from mediad.catalog.record import stamp
-from mediad.errors import VaultFull
+from mediad.errors import NotFound, StorageError, VaultFull
 from mediad.model import facts
 from mediad.model.custody import canonical
-from mediad.model.evidence import BatchPlan, Copied, Docking, Planned, kind_of
+from mediad.model.evidence import BatchPlan, Copied, Docking, Planned, ReadBack, kind_of
 from mediad.model.ids import asset_id, recording_id
 from mediad.model.layout import SIDECAR, batch_key
 
@@ -38,6 +38,10 @@ class Vault(Protocol):
     def name(self) -> str: ...
 
     def size_of(self, key: str) -> int | None: ...
+
+    def read_back(self, key: str) -> ReadBack: ...
+
+    def check(self) -> None: ...
 
     def set_aside(self, key: str) -> str: ...
 
@@ -136,18 +140,37 @@ def store_batch(
 
 
 def _held(ledger: Ledger, vault: Vault, sha256: AbstractSet[str]) -> dict[str, Any]:
-    """Digests of which the vault has a replica: not only by the catalogue's word, the file must be there in its size. One that is
-    not is recorded as lost, and its bytes are stored again like new ones."""
+    """Digests of which the vault has a replica: not only by the catalogue's word, the medium must give the same bytes. What it does
+    not give is recorded as lost, and stored again like new: the good bytes are at hand, and perhaps nowhere else."""
     with ledger.catalog.read() as conn:
         believed = evidence.held(conn, vault.name, sha256)
     held = {}
     for digest, row in believed.items():
-        if (found := vault.size_of(row.key)) == row.size:
+        if why := _lost(vault, row):
+            ledger.record(facts.lost(vault.name, row.id, row.key, digest, why))
+        else:
             held[digest] = row
-            continue
-        why = "it is gone" if found is None else f"{found} bytes are there; set aside as {vault.set_aside(row.key)}"
-        ledger.record(facts.lost(vault.name, row.id, row.key, digest, why))
     return held
+
+
+def _lost(vault: Vault, row: Any) -> str:
+    """What is wrong with a replica, as a sentence; empty if the medium gives its bytes. Other bytes are set aside."""
+    found = vault.size_of(row.key)
+    if found is None:
+        return "it is gone"
+    what = f"{found} bytes are there"
+    if found == row.size:
+        try:
+            answer = vault.read_back(row.key)
+        except NotFound:
+            return "it is gone"
+        except StorageError as e:
+            vault.check()  # a vault that is gone altogether says nothing about single files
+            return f"it cannot be read ({e.message})"
+        if answer.digest.hex == row.sha256:
+            return ""
+        what = "other bytes are there"
+    return f"{what}; set aside as {vault.set_aside(row.key)}"
 
 
 def _seal_and_reserve(ledger: Ledger, docking: Docking, batch: Batch, vault: str, new: dict[str, Placed]) -> None:
