@@ -129,6 +129,10 @@ class Ingest(_Section):
         1_000_000, ge=1, description="files looked at in one docking; a card with more calls for a person"
     )
 
+    def reserve(self, total: int) -> int:
+        """Free bytes of a vault of ``total`` bytes below which ingest pauses."""
+        return max(self.reserve_bytes, int(total * self.reserve_percent / 100))
+
 
 class Devices(_Section):
     """What is plugged in."""

@@ -383,7 +383,7 @@ class Session:
 
     def _full(self, needed: int) -> VaultFull | None:
         space = self.parts.vault.space()
-        reserve = max(self.parts.limits.reserve_bytes, int(space.total * self.parts.limits.reserve_percent / 100))
+        reserve = self.parts.limits.reserve(space.total)
         if space.free - needed >= reserve:
             return None
         return VaultFull(

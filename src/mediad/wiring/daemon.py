@@ -14,11 +14,6 @@ from mediad.errors import MediadError, StorageError
 from mediad.wiring.station import DAEMON_LOCK, Station, lock_folder
 
 
-def reserve_bytes(config: Config, total: int) -> int:
-    """Free bytes of a vault of ``total`` bytes below which ingest pauses."""
-    return max(config.ingest.reserve_bytes, int(total * config.ingest.reserve_percent / 100))
-
-
 def head(station: Station) -> int:
     """How long the custody chain is: what ``catalogue_samples`` says changes only with it."""
     from mediad.catalog import evidence
@@ -71,7 +66,7 @@ def vault_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], floa
     yield "mediad_vault_up", (vault,), 1
     yield "mediad_vault_free_bytes", (vault,), space.free
     yield "mediad_vault_size_bytes", (vault,), space.total
-    yield "mediad_vault_reserve_bytes", (vault,), reserve_bytes(station.config, space.total)
+    yield "mediad_vault_reserve_bytes", (vault,), station.config.ingest.reserve(space.total)
 
 
 def run_daemon(config: Config) -> None:
