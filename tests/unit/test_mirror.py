@@ -185,6 +185,46 @@ def test_a_catalogue_that_was_cut_is_refused(site: Site) -> None:
     assert e.value.code == "catalogue-behind-mirror"
 
 
+@pytest.mark.parametrize("change", ["seq = 999999", "hash = 'X'"])
+def test_what_the_catalogue_believes_of_a_mirror_is_held_against_its_own_log(
+    site: Site, station: Station, change: str
+) -> None:
+    """Else nothing more would be written to the vault, and dockings would be "safe to take" all the same."""
+    before = log(site)
+    slots(station, "new", 1)
+    sql(site, f"UPDATE mirrored SET {change}")
+    with pytest.raises(IntegrityError):
+        mirror.mirror(station.ledger, station.vault)
+    assert log(site) == before
+
+
+@pytest.mark.parametrize("note", [(100, 200), (6, 6)], ids=["beyond the log", "within another"])
+def test_a_note_of_a_segment_that_was_never_written_is_named_as_the_catalogues_fault(
+    site: Site, note: tuple[int, int]
+) -> None:
+    """No file is blamed that is not there; the auditor finds it as well, and rebuilding mends it."""
+    sql(site, "INSERT INTO segment VALUES ('local', ?, ?)", *note)
+    with pytest.raises(IntegrityError, match="the catalogue notes") as e:
+        site.open()
+    assert "rebuild" in e.value.hint
+    for report in (wiring_audit.fsck(site.config, _Lines(), quick=True), wiring_audit.verify_custody(site.config)):
+        assert f"segment local/{note[0]}" in [f.subject for f in report.findings if f.code == "facts-differ"]
+    wiring_audit.rebuild(site.config, "", lambda _n: None, replace=True)
+    assert settle(site) == []
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_note_that_gives_a_segment_another_end_blames_no_segment_and_is_mended(site: Site, by: int) -> None:
+    """The auditor names it; the next start looks into the segment itself and notes what is there."""
+    first = int(segments(site)[2].stem)
+    before = log(site)
+    sql(site, "UPDATE segment SET last = last + ? WHERE first = ?", by, first)
+    report = wiring_audit.verify_custody(site.config)
+    assert f"segment local/{first}" in [f.subject for f in report.findings]
+    assert settle(site) == []
+    assert (log(site), alarms(site)) == (before, [])
+
+
 def test_an_older_catalogue_is_refused(site: Site, tmp_path: Path) -> None:
     """A backup was put back: the vault's log goes on behind it."""
     older = site.catalogue.read_bytes()

@@ -182,6 +182,12 @@ class Snapshot:
             row for row in self._conn.execute(_raw(*t.mirrored.columns)) if _fits(row, vault=str, seq=int, hash=str)
         ]
 
+    def segments(self) -> list[Any]:
+        """Which segments the catalogue notes to have written: vault, first and last event; in order."""
+        s = t.segment.c
+        rows = self._conn.execute(_raw(*t.segment.columns).order_by(s.vault, s.first))
+        return [row for row in rows if _fits(row, vault=str, first=int, last=int)]
+
     def placements(self, vault: str) -> Iterator[Any]:
         """Open reservations: bytes that may lie in the vault before they are assets."""
         p = t.placement.c

@@ -15,7 +15,7 @@ from mediad.catalog.audit import AuditCatalog, ReplayFailed, Snapshot
 from mediad.errors import CatalogError, MediadError, NotFound
 from mediad.fsck.custody import Chain
 from mediad.fsck.handovers import check_handovers
-from mediad.fsck.records import check_mirrored, check_reservations, check_structure, mirrors
+from mediad.fsck.records import check_mirrored, check_noted, check_reservations, check_structure, mirrors
 from mediad.fsck.sidecars import check_foreign, check_sidecars
 from mediad.fsck.vault import Look, Reader, look
 from mediad.model.evidence import Finding
@@ -109,6 +109,7 @@ class _Facts:
     placed: dict[str, set[str]]
     markers: dict[str, str]
     mirrored: list[Any]
+    noted: list[Any]
     states: dict[str, str]
     opened: list[str]
     used: set[str]
@@ -142,7 +143,7 @@ def fsck(
         report.add("vault-offline", name, "it holds originals, but is in no configuration")
     check_handovers(catalog, looks, facts.chain, facts.states, report)
     _check_dockings(catalog, facts.opened, abandoned, report)
-    mirrors(catalog, looks, facts.chain, facts.mirrored, abandoned, report)
+    mirrors(catalog, looks, facts.chain, facts.mirrored, facts.noted, abandoned, report)
     return report
 
 
@@ -155,14 +156,15 @@ def verify_custody(
     looks = [_look_or_note(vault, station, report) for vault in vaults]
     with catalog.snapshot() as snap:
         chain = _chain(snap, report, station)
-        markers, mirrored, states = snap.vaults(), snap.mirrored(), snap.docking_states()
+        markers, mirrored, noted, states = snap.vaults(), snap.mirrored(), snap.segments(), snap.docking_states()
     check_mirrored(mirrored, markers, chain, report)
+    check_noted(noted, markers, chain, report)
     for vault in looks:
         if vault.online and markers.get(vault.name) != vault.marker:
             vault.online = False
             report.notes.append(f"vault {vault.name} is not the registered one: its mirror was not compared")
     check_handovers(catalog, looks, chain, states, report, custody_only=True)
-    mirrors(catalog, looks, chain, mirrored, abandoned, report)
+    mirrors(catalog, looks, chain, mirrored, noted, abandoned, report)
     return report
 
 
@@ -209,6 +211,7 @@ def _facts(snap: Snapshot, report: Report, looks: Sequence[Look], station: str, 
         {name: {row.key for row in rows if row.docking in opened} for name, rows in reserved.items()},
         snap.vaults(),
         snap.mirrored(),
+        snap.segments(),
         snap.docking_states(),
         opened,
         snap.replicas_by_vault(),
@@ -216,6 +219,7 @@ def _facts(snap: Snapshot, report: Report, looks: Sequence[Look], station: str, 
     for rows in reserved.values():
         check_reservations(rows, report)
     check_mirrored(facts.mirrored, facts.markers, chain, report)
+    check_noted(facts.noted, facts.markers, chain, report)
     return facts
 
 

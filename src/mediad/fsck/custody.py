@@ -218,6 +218,8 @@ class Mirror:
     whole: bool = True
     segments: int = 0
     findings: list[Finding] = field(default_factory=list)
+    ranges: dict[int, int] = field(default_factory=dict)
+    """First to last event of every segment that holds."""
 
     def fail(self, code: str, subject: str, detail: str) -> None:
         self.whole = False
@@ -251,6 +253,7 @@ def check_mirror(vault: Segments, keys: Sequence[tuple[int, str]], chain: Chain)
                 forked = forked or _against(mirror, vault.name, key, line, chain)
                 seq += 1
             expected = seq
+            mirror.ranges[first] = seq - 1
         except (BadLine, MediadError) as e:
             mirror.fail("segment-broken", key, str(e))
             expected = prev = None

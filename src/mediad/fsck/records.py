@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from mediad.catalog.audit import AuditCatalog, Snapshot
-from mediad.fsck.custody import Chain, check_mirror, loads
+from mediad.fsck.custody import Chain, Mirror, check_mirror, loads
 from mediad.fsck.vault import Look
 from mediad.model.evidence import Finding
 
@@ -56,6 +56,20 @@ def check_mirrored(rows: Iterable[Any], vaults: Mapping[str, str], chain: Chain,
             report.add("facts-differ", subject, f"its hash is not that of event {row.seq}")
 
 
+def check_noted(rows: Iterable[Any], vaults: Mapping[str, str], chain: Chain, report: Report) -> None:
+    """Which segments the catalogue notes to have written, against its own log and each other; rows in order."""
+    reached: dict[str, int] = {}
+    for row in rows:
+        subject = f"segment {row.vault}/{row.first}"
+        if row.vault not in vaults:
+            report.add("facts-differ", subject, "no such vault was ever registered")
+        elif not reached.get(row.vault, 0) < row.first <= row.last:
+            report.add("facts-differ", subject, f"no segment of events {row.first} to {row.last} can follow those before it")
+        elif row.last > chain.head and chain.broken is None:
+            report.add("facts-differ", subject, f"it goes to event {row.last}, the log ends at {chain.head}")
+        reached[row.vault] = max(row.last, reached.get(row.vault, 0))
+
+
 # --- mirrors --------------------------------------------------------------------------------------------------------
 
 
@@ -64,15 +78,18 @@ def mirrors(
     looks: Sequence[Look],
     chain: Chain,
     mirrored: Iterable[Any],
+    noted: Iterable[Any],
     abandoned: Callable[[str], bool],
     report: Report,
 ) -> None:
     """Every mirror by itself and against the chain; that it is behind is said last, when it had the time to catch up."""
     believed = {row.vault: row.seq for row in mirrored}
+    noted = list(noted)
     for vault in (v for v in looks if v.online):
         state = check_mirror(vault.reader, vault.segments, chain)
         report.count("segments", state.segments)
         report.findings.extend(state.findings)
+        _noted_differ([row for row in noted if row.vault == vault.name], state, report)
         if state.findings or chain.broken is not None or state.reached >= chain.head:
             continue
         vault.list_segments()
@@ -82,6 +99,14 @@ def mirrors(
             report.add("segment-gap", vault.name, gone)
         elif reached < chain.head:
             _behind(catalog, vault.name, reached, chain, abandoned, report)
+
+
+def _noted_differ(rows: Iterable[Any], state: Mirror, report: Report) -> None:
+    """Notes of segments against the segments that were listed before; what was written since is not judged."""
+    for row in rows:
+        if state.whole and 1 <= row.first <= row.last <= state.reached and state.ranges.get(row.first) != row.last:
+            lies = f"ends at event {state.ranges[row.first]}" if row.first in state.ranges else "is not in the vault"
+            report.add("facts-differ", f"segment {row.vault}/{row.first}", f"it goes to event {row.last}; that segment {lies}")
 
 
 def _behind(

@@ -6,6 +6,7 @@ whether any of them is gone, without reading a hundred thousand files; what is i
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Protocol
 
 from mediad.catalog import record, work
@@ -48,12 +49,16 @@ class Look:
 
 
 def mirror(ledger: Ledger, vault: Vault) -> int:
-    """Write every event that the vault lacks; returns how many were written. Durable when it returns."""
+    """Write every event that the vault lacks; returns how many were written. Durable when it returns.
+
+    Raises IntegrityError where the catalogue's note of how far the mirror reaches is not of its own log: nothing would be
+    written then, and all would seem well.
+    """
     written = 0
     while True:
         with ledger.catalog.read() as conn:
             noted = work.mirrored(conn, vault.name)
-        after = reconcile(ledger, vault) if noted is None else noted[0]
+        after = reconcile(ledger, vault) if noted is None else _believed(ledger, vault, *noted)
         done = _write(ledger, vault, after)
         if done == after:
             return written
@@ -115,14 +120,19 @@ def look(ledger: Ledger, vault: Vault) -> Look:
     with ledger.catalog.read() as conn:  # before the listing: what others write meanwhile is in the listing alone
         believed, believed_hash = work.mirrored(conn, vault.name) or (0, GENESIS)
         noted = work.segments(conn, vault.name)
-    if believed and _ours(ledger, believed).hash != believed_hash:
-        raise _forked(f"event {believed}")
+        head = record.head(conn)[0]
+    _believed(ledger, vault, believed, believed_hash)
+    if noted and max(noted.values()) > head:
+        raise _beyond(vault, max(noted.values()))
     listed = {at[1] for key in vault.list(segment_prefix(ledger.station)) if (at := parse_segment_key(key))}
     newest = max(listed, default=0)  # read at every look, for a vault that was put back to an old copy, or another's
     found: list[Range] = []
     missing: list[Range] = []
     reached = 0
-    for first in sorted(noted.keys() | listed):
+    order = sorted(noted.keys() | listed)
+    for first, following in zip_longest(order, order[1:]):
+        if first <= reached and first not in listed:
+            raise _misnoted(vault, first, noted[first])
         if first <= reached:
             raise _stray(ledger, vault, first, "its events lie in the segment before it")
         if first > reached + 1:
@@ -131,7 +141,7 @@ def look(ledger: Ledger, vault: Vault) -> Look:
         if first not in listed:
             reached = noted[first]
             missing.append((first, reached))
-        elif first in noted and first != newest:
+        elif first in noted and first != newest and noted[first] + 1 == following:  # else the note may be wrong
             reached = noted[first]
         else:
             reached = _adopt(ledger, vault, first).seq
@@ -147,6 +157,34 @@ def _must_hold(ledger: Ledger, vault: Vault, first: int) -> None:
     with ledger.catalog.read() as conn:
         if work.event_at(conn, first - 1) is None:
             raise _stray(ledger, vault, first, f"the custody log holds no event {first - 1} that it could follow")
+
+
+def _believed(ledger: Ledger, vault: Vault, seq: int, event_hash: str) -> int:
+    """The event up to which the catalogue believes a mirror to reach, if its own log holds that event."""
+    if seq > 0:
+        with ledger.catalog.read() as conn:
+            event = work.event_at(conn, seq)
+        if event is None:
+            raise _beyond(vault, seq)
+        if event.hash != event_hash:
+            raise _forked(f"event {seq}")
+    return seq
+
+
+def _beyond(vault: Vault, seq: int) -> IntegrityError:
+    return IntegrityError(
+        f"the catalogue notes that the log in vault {vault.name} reaches event {seq}, but its own log ends before it",
+        hint="the catalogue was rolled back, cut or changed: set it aside and run `mediad rebuild`",
+        code="catalogue-behind-mirror",
+    )
+
+
+def _misnoted(vault: Vault, first: int, last: int) -> IntegrityError:
+    return IntegrityError(
+        f"the catalogue notes a custody segment of events {first} to {last} in vault {vault.name}, which cannot be:"
+        " they lie in the segment before it",
+        hint="somebody changed the catalogue: `mediad fsck`, then set it aside and run `mediad rebuild`",
+    )
 
 
 def _stray(ledger: Ledger, vault: Vault, first: int, why: str) -> IntegrityError:
