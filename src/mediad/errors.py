@@ -76,6 +76,12 @@ class IntegrityError(StorageError):
     retry = "never"
 
 
+class FolderElsewhere(IntegrityError):
+    """A folder deep in a vault leads out of it: what lies there is not the vault's own."""
+
+    default_code = "folder-elsewhere"
+
+
 class KeyConflict(IntegrityError):
     """A vault key that must never change was offered different bytes."""
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from mediad.edges import files
 from mediad.edges.pump import BufferPool
 from mediad.edges.vault import LocalVault
-from mediad.errors import IntegrityError, KeyConflict, NotFound, StorageError, VaultOffline
+from mediad.errors import FolderElsewhere, IntegrityError, KeyConflict, NotFound, StorageError, VaultOffline
 from tests.support import MIB, needs_root, noise, small_disk
 
 FOLDER = "originals/2026/11/24/cam"
@@ -333,7 +334,7 @@ def test_a_vault_whose_marker_is_missing_or_another_is_offline_and_never_written
     assert [p.name for p in root.iterdir()] == [".mediad-vault.json"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"x": 1}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"x": 1}', b"\xff", b"[" * 200_000])
 def test_a_marker_that_cannot_be_understood_is_offline(root: Path, content: bytes) -> None:
     root.mkdir(parents=True)
     (root / ".mediad-vault.json").write_bytes(content)
@@ -404,12 +405,30 @@ def _filled(vault: LocalVault) -> LocalVault:
     return vault
 
 
+def _refused(uses: dict[str, Callable[[], Any]], folder: str, what: str) -> None:
+    """Every call says so. The vault as a whole is offline only for what everything is below; one folder deeper down is a matter
+    for itself, and of what is there the vault holds nothing."""
+    whole = "/" not in folder or folder.startswith("custody")
+    if not whole:
+        assert uses.pop("size_of")() is None
+    for name, use in uses.items():
+        with pytest.raises(StorageError, match=what) as e:
+            use()
+        assert e.value.hint, name
+        assert (type(e.value), e.value.retry) == ((VaultOffline, "later") if whole else (FolderElsewhere, "never")), (
+            name
+        )
+
+
+@pytest.mark.parametrize("old_kernel", [False, True], ids=["", "kernel before 5.6"])
 @pytest.mark.parametrize("fresh", [False, True], ids=["in use", "another process"])
 @pytest.mark.parametrize("folder", KEYS)
 def test_a_folder_that_is_a_link_is_refused_by_every_call(
-    vault: LocalVault, tmp_path: Path, folder: str, fresh: bool
+    vault: LocalVault, tmp_path: Path, folder: str, fresh: bool, old_kernel: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody moved it to another disk and left a link: what is written there is not in the vault."""
+    if old_kernel:
+        monkeypatch.setattr(files, "_OPENAT2", 10_000)
     _filled(vault)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -420,10 +439,7 @@ def test_a_folder_that_is_a_link_is_refused_by_every_call(
     port = LocalVault("local", vault.root, "test-01", BufferPool(4 * MIB)) if fresh else vault
     if fresh:
         port._marker = "vault-1"
-    for name, use in _uses(port, KEYS[folder]).items():
-        with pytest.raises(StorageError, match="is a link") as e:
-            use()
-        assert e.value.hint, name
+    _refused(_uses(port, KEYS[folder]), folder, "is a link")
     assert list(elsewhere.iterdir()) == []
     assert vault.staged("dck-1", "bat-2")
 
@@ -456,10 +472,7 @@ def test_a_folder_on_another_disk_is_refused_by_every_call(vault: LocalVault, fo
     real = vault.root / folder
     real.rename(real.with_name("moved"))
     with small_disk(real, 16 * MIB):
-        for name, use in _uses(vault, KEYS[folder]).items():
-            with pytest.raises(StorageError, match="lies on another disk") as e:
-                use()
-            assert e.value.hint, name
+        _refused(_uses(vault, KEYS[folder]), folder, "lies on another disk")
         assert [p.name for p in real.iterdir() if p.name != "lost+found"] == []
 
 
@@ -477,6 +490,29 @@ def test_a_link_in_the_staging_area_goes_and_what_it_points_to_stays(vault: Loca
     assert [p.name for p in elsewhere.iterdir()] == ["kept"]
 
 
+def test_ten_thousand_looks_cost_little_more_than_the_system_calls(
+    vault: LocalVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recorder that comes again is looked through at once: one walk by the kernel for each file, whatever its depth."""
+    key = f"{admitted(vault, {'ast-a': b'a'})}/ast-a"
+    calls: list[str] = []
+    for name in ("stat", "lstat", "open", "fstat"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, real=real, name=name, **k: (calls.append(name), real(*a, **k))[1])
+    assert [vault.size_of(key) for _ in range(100)] == [1] * 100
+    assert len(calls) == 200
+
+
+def test_a_folder_swapped_for_a_link_is_refused_at_the_very_next_look(vault: LocalVault) -> None:
+    key = f"{admitted(vault, {'ast-a': b'a'})}/ast-a"
+    assert vault.size_of(key) == 1
+    (vault.root / FOLDER).rename(vault.root / "moved")
+    (vault.root / FOLDER).symlink_to(vault.root / "moved")
+    assert vault.size_of(key) is None
+    with pytest.raises(FolderElsewhere):
+        vault.read_back(key)
+
+
 @pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
 def test_what_is_no_file_is_never_read_nor_taken_for_the_same_bytes(
     vault: LocalVault, tmp_path: Path, planted: str
@@ -491,6 +527,8 @@ def test_what_is_no_file_is_never_read_nor_taken_for_the_same_bytes(
                 lambda: vault.put("handovers/x/record.json", b"x")):  # fmt: skip
         with pytest.raises(StorageError):
             use()
+    with pytest.raises(KeyConflict):
+        vault.put("handovers/x/record.json", b"x")
     assert vault.exists("handovers/x/record.json")
 
 
@@ -542,7 +580,7 @@ def test_a_disk_that_does_not_answer_is_not_taken_for_one_that_has_nothing(
         raise error
 
     with monkeypatch.context() as patch:
-        for name in ("lstat", "scandir", "statvfs"):
+        for name in ("fstat", "scandir", "statvfs"):
             patch.setattr(os, name, fail)
         for use in (
             lambda: vault.exists(KEYS["originals"]), lambda: vault.size_of(KEYS["originals"]), vault.owners, vault.space,

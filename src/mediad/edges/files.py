@@ -87,7 +87,8 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 def put_exclusive(directory: Path, name: str, data: bytes, scratch: Path, mode: int = 0o440) -> bool:
     """Create ``directory/name`` durably with these bytes, whole or not at all.
 
-    Returns True if it was created, False if it was there with the same bytes. Raises KeyConflict for different bytes.
+    Returns True if it was created, False if it was there with the same bytes. Raises KeyConflict for
+    different bytes, and for a folder, a link or whatever else is no file.
     ``scratch`` is a directory of the same file system.
     """
     with _nameless(scratch, mode) as (fd, source), _directory(directory) as target:
@@ -98,7 +99,8 @@ def put_exclusive(directory: Path, name: str, data: bytes, scratch: Path, mode: 
             os.link(source, name, src_dir_fd=target, dst_dir_fd=target, follow_symlinks=True)
             created = True
         except FileExistsError:
-            if read_file(name, max(len(data), 1), dir_fd=target) != data:
+            regular = stat.S_ISREG(os.stat(name, dir_fd=target, follow_symlinks=False).st_mode)
+            if not regular or read_file(name, max(len(data), 1), dir_fd=target) != data:
                 raise KeyConflict(
                     f"{name} is already stored with other content", hint="run `mediad fsck`: somebody changed the vault"
                 ) from None
@@ -151,6 +153,34 @@ def _nameless(scratch: Path, mode: int) -> Iterator[tuple[int, str]]:
         os.close(fd)
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+class _How(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_OPENAT2 = 437  # the same on every architecture
+_STRAIGHT = _How(os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, 0x01 | 0x04 | 0x08)
+"""RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS and RESOLVE_BENEATH (openat2(2)): one system call for a way of any length."""
+
+
+def stat_beneath(root: Path, below: str) -> os.stat_result:
+    """The status of what lies below a folder, by a way of real folders on one mount; of a link there, the link's own. Raises
+    OSError: ELOOP for a link on the way, EXDEV for another mount, ENOSYS from a kernel before 5.6."""
+    start = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = _libc.syscall(
+            _OPENAT2, start, os.fsencode(below or "."), ctypes.byref(_STRAIGHT), ctypes.sizeof(_STRAIGHT)
+        )
+        if fd < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), below)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(start)
 
 
 @contextmanager

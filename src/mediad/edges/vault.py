@@ -4,6 +4,7 @@ Rights are separate on purpose: this port creates and reads. It has no overwrite
 admitted; ``set_aside`` moves bytes that are not what they were promised to be, and keeps them.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -17,12 +18,14 @@ from pathlib import Path
 from mediad.edges import files, pump
 from mediad.edges.files import storage_error
 from mediad.edges.staged import StagedBatch
-from mediad.errors import IntegrityError, NotFound, StorageError, VaultOffline
+from mediad.errors import FolderElsewhere, IntegrityError, NotFound, StorageError, VaultOffline
 from mediad.model.evidence import ReadBack
 from mediad.model.layout import CUSTODY, HANDOVERS, MARKER, ORIGINALS, STAGING, check_key
 
 SET_ASIDE = "set-aside"
 _REMEMBERED = 1_000
+_ELSEWHERE = (errno.ELOOP, errno.EXDEV, errno.ENOSYS, errno.EPERM)
+"""A link or another mount on the way; or no answer, since the kernel is too old or a container keeps it from answering."""
 _RECORD_LIMIT = 256 * 1024 * 1024
 """No record or segment is larger; what is, somebody planted."""
 
@@ -41,7 +44,8 @@ class LocalVault:
     def __init__(self, name: str, root: Path, station: str, pool: pump.BufferPool) -> None:
         self.name = name
         self.root = root
-        self._staging = root / STAGING / station  # one area per station: another station's work is not ours to judge
+        self._area = f"{STAGING}/{station}"  # one area per station: another station's work is not ours to judge
+        self._staging = root / self._area
         self._pool = pool
         self._one_sync = False
         self._marker: str | None = None
@@ -56,7 +60,7 @@ class LocalVault:
             return str(json.loads(raw)["id"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as e:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
             raise VaultOffline(f"vault {self.name}: its marker cannot be read", hint=f"check {self.root}") from e
 
     def register(self, marker: str) -> None:
@@ -95,43 +99,55 @@ class LocalVault:
 
     def _look_over(self) -> None:
         """Raise VaultOffline if a folder that everything is below lies elsewhere."""
-        for folder in (self.root / ORIGINALS, self.root / HANDOVERS, self.root / CUSTODY, self._staging):
+        for folder in (ORIGINALS, HANDOVERS, CUSTODY, SET_ASIDE, self._area):
             self._within(folder)
 
-    def _within(self, folder: Path) -> None:
-        """Raise VaultOffline if a folder, or one on the way to it from the root, is a link or lies on another disk: a vault is one
-        tree on one disk, and what leads out of it is not its own to write to or to believe."""
-        here = str(self.root)
+    def _within(self, folder: str) -> None:
+        """Raise if a folder of the vault, or one on the way to it from the root, is a link or lies on another disk: a vault is one
+        tree on one disk, and what leads out of it is not its own to write to or to believe. VaultOffline for what everything is
+        below; for one folder among the originals or hand-over records, IntegrityError of its own."""
+        self._status(f"{folder}/.", folder)
+
+    def _status(self, key: str, what: str) -> os.stat_result | None:
+        """Of the name itself, not of what a link points to; None if it is not there. Raises like ``_within`` for the way to it,
+        StorageError if the vault does not answer."""
         try:
-            device = os.stat(here).st_dev
-            for part in folder.relative_to(self.root).parts:
-                here = f"{here}/{part}"
-                found = os.lstat(here)
-                if stat.S_ISLNK(found.st_mode) or found.st_dev != device:
-                    what = "is a link" if stat.S_ISLNK(found.st_mode) else "lies on another disk"
-                    raise VaultOffline(
-                        f"vault {self.name}: {here} {what}",
-                        hint="a vault is one folder tree on one disk: put the real folder in its place",
-                    )
+            return files.stat_beneath(self.root, key)
         except (FileNotFoundError, NotADirectoryError):
-            return  # nothing is there that could lead elsewhere
+            return None  # nothing is there that could lead elsewhere
         except OSError as e:
-            raise storage_error(e, f"looking at {here}") from e
+            if e.errno not in _ELSEWHERE:
+                raise storage_error(e, f"looking at {what}") from e
+        return self._walk(key, what)
 
-    def _at(self, key: str) -> Path:
-        """The path of a key. Raises VaultOffline if a folder on the way to it leads elsewhere."""
-        path = self.root / check_key(key)
-        self._within(path.parent)
-        return path
-
-    def _status(self, path: Path, what: str) -> os.stat_result | None:
-        """Of the name itself, not of what a link points to; None if it is not there. Raises StorageError."""
+    def _walk(self, key: str, what: str) -> os.stat_result | None:
+        """The same step by step: to say which folder it is that leads elsewhere, and for kernels without a call for it."""
+        here = ""
+        above, _, name = key.rpartition("/")
         try:
-            return os.lstat(path)
+            device = os.stat(self.root).st_dev
+            for part in above.split("/"):
+                here = f"{here}/{part}".lstrip("/")
+                found = os.lstat(self.root / here)
+                if stat.S_ISLNK(found.st_mode) or found.st_dev != device:
+                    raise self._elsewhere(here, "is a link" if stat.S_ISLNK(found.st_mode) else "lies on another disk")
+            return os.lstat(self.root / here / name)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as e:
             raise storage_error(e, f"looking at {what}") from e
+
+    def _elsewhere(self, folder: str, what: str) -> StorageError:
+        text = f"vault {self.name}: {self.root}/{folder} {what}"
+        hint = "a vault is one folder tree on one disk: put the real folder in its place"
+        if "/" not in folder or folder.split("/", maxsplit=1)[0] in (CUSTODY, STAGING):
+            return VaultOffline(text, hint=hint)
+        return FolderElsewhere(text, hint=hint)
+
+    def _at(self, key: str) -> Path:
+        """The path of a key. Raises like ``_within`` if a folder on the way to it leads elsewhere."""
+        self._within(check_key(key).rpartition("/")[0])
+        return self.root / key
 
     def expect(self, marker: str | None) -> None:
         """Like ``open``, for readers: nothing is made. Raises VaultOffline."""
@@ -183,8 +199,8 @@ class LocalVault:
 
     def begin(self, owner: str, batch_id: str) -> StagedBatch:
         """A new batch folder in the staging area of this process (``owner``)."""
+        self._within(f"{self._area}/{owner}")
         area = self._staging / owner
-        self._within(area)
         try:
             files.make_dir(area)
             return StagedBatch(area / batch_id, batch_id, self._pool, one_sync=self._one_sync)
@@ -194,10 +210,10 @@ class LocalVault:
     def admit(self, owner: str, batch_id: str, key: str) -> None:
         """Move a sealed batch to its key by one rename, durably. Raises StorageError; IntegrityError if the key is taken."""
         target = self._at(key)
-        self._within(self._staging / owner)
+        self._within(f"{self._area}/{owner}")
         try:
             self._folder(target.parent)
-            if self._status(target, key) is not None:
+            if self._status(key, key) is not None:
                 raise IntegrityError(f"{key} exists already", hint="run `mediad fsck`")
             os.rename(self._staging / owner / batch_id, target)
             files.fsync_dir(target.parent)
@@ -208,8 +224,8 @@ class LocalVault:
 
     def confirm(self, key: str) -> None:
         """Make a batch folder that lies at its key durable there: who moved it may have ended before it could do so."""
-        folder = self.root / check_key(key)
-        self._within(folder)
+        self._within(check_key(key))
+        folder = self.root / key
         try:
             files.fsync_dir(folder)
             for above in folder.parents:
@@ -237,13 +253,12 @@ class LocalVault:
 
     def staged(self, owner: str, batch_id: str) -> bool:
         """Whether a batch still lies in a staging area. Raises StorageError if the vault does not answer."""
-        self._within(self._staging / owner)
-        found = self._status(self._staging / owner / batch_id, f"the staging area of {owner}")
+        found = self._status(f"{self._area}/{owner}/{batch_id}", f"the staging area of {owner}")
         return found is not None and stat.S_ISDIR(found.st_mode)
 
     def owners(self) -> list[str]:
         """Names of all staging areas, and of links that somebody put there. Raises StorageError."""
-        self._within(self._staging)
+        self._within(self._area)
         try:
             with os.scandir(self._staging) as entries:
                 return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) or e.is_symlink())
@@ -254,7 +269,7 @@ class LocalVault:
 
     def clear_staging(self, owner: str) -> None:
         """Remove a dead process's staging area: nothing in it was ever promised. Of a link only the link goes."""
-        self._within(self._staging)
+        self._within(self._area)
         area = self._staging / owner
         if area.is_symlink():
             with suppress(OSError):  # like below: what stays is found again
@@ -269,9 +284,9 @@ class LocalVault:
         if not key.startswith(f"{ORIGINALS}/"):
             raise IntegrityError(f"{key} is no original and stays where it is", hint="run `mediad fsck`")
         where = ""
-        while not where or self._status(self.root / where, where) is not None:
+        while not where or self._status(where, where) is not None:
             where = f"{SET_ASIDE}/{secrets.token_hex(4)}-{source.name}"
-        self._within(self.root / SET_ASIDE)
+        self._within(SET_ASIDE)
         try:
             self._folder(self.root / SET_ASIDE)
             os.chmod(source.parent, 0o750)
@@ -312,11 +327,15 @@ class LocalVault:
 
     def exists(self, key: str) -> bool:
         """Whether anything lies at a key. Raises StorageError if the vault does not answer."""
-        return self._status(self._at(key), key) is not None
+        return self._status(check_key(key), key) is not None
 
     def size_of(self, key: str) -> int | None:
-        """Size in bytes of the file at a key, None if there is no file. Raises StorageError if the vault does not answer."""
-        found = self._status(self._at(key), key)
+        """Size in bytes of the file at a key, None if there is none that is the vault's own. Raises StorageError if the vault does
+        not answer."""
+        try:
+            found = self._status(check_key(key), key)
+        except FolderElsewhere:
+            found = None  # what lies elsewhere, this vault does not hold
         if found is None:
             self.check()  # "not there" is only believed of a vault that is
             return None
@@ -327,8 +346,8 @@ class LocalVault:
 
         A read that fails is tried once more: a hiccup of the disk or the network must not condemn good bytes.
         """
-        path = self._at(key)
-        found = self._status(path, key)
+        path = self.root / check_key(key)
+        found = self._status(key, key)
         if found is not None and not stat.S_ISREG(found.st_mode):
             raise StorageError(f"{key} is no file", hint="run `mediad fsck`: somebody changed the vault")
         try:
@@ -346,9 +365,8 @@ class LocalVault:
     def list(self, prefix: str) -> Iterator[str]:
         """Keys below a folder key, sorted within each folder. Staging is never listed."""
         key = prefix.rstrip("/")
-        folder = self.root / check_key(key)
-        self._within(folder)
-        yield from _below(folder, key)
+        self._within(check_key(key))
+        yield from _below(self.root / key, key)
 
 
 def _below(folder: Path, key: str) -> Iterator[str]:

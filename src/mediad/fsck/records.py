@@ -64,7 +64,9 @@ def check_noted(rows: Iterable[Any], vaults: Mapping[str, str], chain: Chain, re
         if row.vault not in vaults:
             report.add("facts-differ", subject, "no such vault was ever registered")
         elif not reached.get(row.vault, 0) < row.first <= row.last:
-            report.add("facts-differ", subject, f"no segment of events {row.first} to {row.last} can follow those before it")
+            report.add(
+                "facts-differ", subject, f"no segment of events {row.first} to {row.last} can follow those before it"
+            )
         elif row.last > chain.head and chain.broken is None:
             report.add("facts-differ", subject, f"it goes to event {row.last}, the log ends at {chain.head}")
         reached[row.vault] = max(row.last, reached.get(row.vault, 0))
@@ -106,7 +108,9 @@ def _noted_differ(rows: Iterable[Any], state: Mirror, report: Report) -> None:
     for row in rows:
         if state.whole and 1 <= row.first <= row.last <= state.reached and state.ranges.get(row.first) != row.last:
             lies = f"ends at event {state.ranges[row.first]}" if row.first in state.ranges else "is not in the vault"
-            report.add("facts-differ", f"segment {row.vault}/{row.first}", f"it goes to event {row.last}; that segment {lies}")
+            report.add(
+                "facts-differ", f"segment {row.vault}/{row.first}", f"it goes to event {row.last}; that segment {lies}"
+            )
 
 
 def _behind(

@@ -23,6 +23,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "usage": "命令用法有误", "config": "配置有误", "not-found": "找不到所要的内容", "refused": "设置或权限不允许",
     "storage": "储存器或目录读写出错", "vault-full": "储存器已满，腾出空间后自动继续", "catalog-full": "目录所在磁盘已满",
     "vault-offline": "储存器未接好，接好后自动继续", "integrity": "数据核对不符，请保持原样",
+    "folder-elsewhere": "储存器里有文件夹被移到别处，请放回原处",
     "key-conflict": "储存器中的文件被改动，请保持原样", "chain-forked": "流转记录不一致，请保持原样",
     "catalogue-behind-mirror": "目录比储存器旧，请保持原样", "segment-broken": "流转记录损坏",
     "segment-stray": "流转记录有多余的一段，请保持原样", "chain-gap": "流转记录有缺失",
