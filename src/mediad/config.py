@@ -238,7 +238,33 @@ def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
             raise ConfigError(
                 f"{file}: folder.{n}.path = {str(folder.path)!r}: {own}", hint="watch a folder of its own"
             )
+    _check_apart(config, file)
     return config
+
+
+def _check_apart(config: Config, file: Path) -> None:
+    """Raise ConfigError where two places would write into one another, or two watched folders would take the same files."""
+    vaults = [(f"vault.{n}.path", vault.path) for n, vault in enumerate(config.vault, 1)]
+    watched = [(f"folder.{n}.path", folder.path) for n, folder in enumerate(config.folder, 1)]
+    own = [("catalog.url", config.catalog.file), ("station.state", config.station.state)]
+    runtime = [("station.runtime", config.runtime)] if config.station.state or config.station.runtime else []
+    pairs = [(inner, outer) for outer in vaults for inner in (*own, *runtime, *vaults)]  # a vault below state is fine
+    pairs += [(inner, outer) for outer in runtime for inner in vaults]
+    pairs += [(inner, outer) for outer in watched for inner in watched]
+    for (key, path), (outer, place) in pairs:
+        if path and key != outer and _and_above(place)[0] in _and_above(path):
+            raise ConfigError(
+                f"{file}: {key} = {str(path)!r} lies in {outer} = {str(place)!r}", hint="give each a folder of its own"
+            )
+
+
+def own_places(config: Config) -> frozenset[tuple[int, int]]:
+    """The folders that mediad itself writes, as device and inode, as far as they are there."""
+    catalogue = config.catalog.file
+    places = [*(v.path for v in config.vault), config.station.state, config.station.runtime]
+    places += [catalogue.parent if catalogue else None]
+    found = (_and_above(path)[0] for path in places if path is not None)
+    return frozenset(place for place in found if isinstance(place, tuple))
 
 
 def overlap(config: Config, folder: Path) -> str:

@@ -37,6 +37,28 @@ def test_file_with_bad_sectors_fails_alone_and_the_slot_calls_for_the_administra
     station.judge(digests)
 
 
+def test_names_lost_in_a_bad_sector_of_a_folder_are_never_called_complete(station: Station) -> None:
+    """Linux's FAT driver skips a folder's sector that it cannot read and reports no error: only the disk's error count tells."""
+    names = [f"DCIM/100MEDIA/CLIP{n:04d}.JPG" for n in range(40)]  # 16 to a sector
+    digests = write_tree(station.work / "card", dict.fromkeys(names, 20_000))
+    image = make_card(station.work / "card.img", Part("fat32", station.work / "card"))
+    station.resume()
+    station.vm.plug("r1", image, port=1, inject=bad_sectors(image, b"CLIP0025JPG", sectors=1))
+    station.until_state(1, "attention", timeout=300)
+    station.audit()
+    (record,) = station.kept().handovers
+    outcome = {f["path"]: f["outcome"] for f in record["files"]}
+    assert record["state"] == "incomplete"
+    assert [n for n, o in outcome.items() if o != "stored"] == ["."]
+    missing = set(names) - set(outcome)
+    assert names[25] in missing and len(missing) < len(names), "the scenario itself: the kernel leaves some names out"
+    station.vm.unplug("r1")
+    station.vm.run("systemctl start mediad.service", timeout=300, check=True)
+    station.vm.plug("r1", image, port=1)
+    station.until_state(1, "safe")
+    station.judge(digests)
+
+
 def test_full_vault_pauses_with_an_alarm_and_goes_on_when_there_is_room(station: Station) -> None:
     digests = write_tree(station.work / "card", FOUR)
     image = make_card(station.work / "card.img", Part("fat32", station.work / "card"))

@@ -168,6 +168,32 @@ def test_a_watched_folder_beside_them_is_fine(tmp_path: Path, path: str) -> None
     assert config.folder[0].path == tmp_path / path
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('[catalog]\nurl = "sqlite:///var/vault/catalog.db"\n', ["catalog.url", "vault.1.path"]),
+        ('[[vault]]\nname = "b"\npath = "var/vault"\n', ["vault.1.path", "vault.2.path"]),
+        ('[[vault]]\nname = "b"\npath = "var/vault/originals/b"\n', ["vault.2.path", "vault.1.path"]),
+        ('[[vault]]\nname = "b"\npath = "var/run/b"\n', ["vault.2.path", "station.runtime"]),
+        ('[[folder]]\nname = "a"\npath = "in"\n[[folder]]\nname = "b"\npath = "link"\n', ["folder.1.path", "folder.2.path"]),
+        ('[[folder]]\nname = "a"\npath = "in"\n[[folder]]\nname = "b"\npath = "in/b"\n', ["folder.2.path", "folder.1.path"]),
+    ],
+)  # fmt: skip
+def test_places_that_would_write_into_one_another_are_refused(tmp_path: Path, more: str, words: list[str]) -> None:
+    """And two folders that would take the same files."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    said = complaint(write(tmp_path, more=more))
+    assert all(word in said for word in words)
+
+
+@pytest.mark.parametrize("key", ["state", "runtime"])
+def test_state_and_slot_board_are_not_kept_in_a_vault(tmp_path: Path, key: str) -> None:
+    said = complaint(write(tmp_path, GOOD.replace('id = "hq-01"', f'id = "hq-01"\n{key} = "var/vault/originals"')))
+    assert f"station.{key}" in said
+    assert "vault.1.path" in said
+
+
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     said = complaint(write(tmp_path, GOOD.replace("hq-01", "?"), "[ingest]\nsm4 = 1\nmax_files = 0\n"))
     assert all(word in said for word in ("station.id", "ingest.sm4", "ingest.max_files"))

@@ -28,7 +28,7 @@ from mediad.edges.board import Board, daemon_runs, read_board
 from mediad.edges.folders import FolderReady
 from mediad.errors import CatalogError, ConfigError, MediadError, StorageError, VaultFull
 from mediad.model.settling import Signature
-from mediad.wiring.parts import FolderPart
+from mediad.wiring.parts import FolderPart, HttpPart
 from tests.support import MIB, Site, complaints, make_card, make_site, noise
 
 PATIENCE = 60.0
@@ -584,6 +584,23 @@ def test_a_daemon_that_never_got_its_port_stops_in_order(site: Site, short: Path
             assert child.end() == 0
         finally:
             child.close()
+
+
+def test_a_host_name_that_cannot_be_asked_for_is_an_address_that_cannot_be_had() -> None:
+    """It passes the form of an address, and the resolver's codec raises what is no OSError."""
+    said: list[str] = []
+
+    def bind() -> tuple[Callable[[], None], Callable[[], None], str]:
+        if not said:
+            "a..b".encode("idna")
+        return lambda: None, lambda: None, "127.0.0.1:1"
+
+    part = HttpPart(bind, said.append)
+    part._stopping.wait = lambda _seconds: False  # type: ignore[method-assign]
+    part._run()
+    assert len(said) == 2
+    assert said[0].startswith("监测端口不可用") and "http.listen" in said[0]
+    assert said[1] == ""
 
 
 # --- files that cannot be taken ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -176,6 +177,7 @@ def test_a_folder_that_is_missing_is_a_problem_told_once_and_taken_up_when_it_ap
     watcher = FolderWatcher([folder], 0.1, rescan_seconds=0.05, close_seconds=0.05, on_problem=problems.append)
     watcher.start()
     try:
+        assert [dict(ready.files) for ready in watcher.wait(0.3)] == [{}], "a docking is to say it on the board"
         assert watcher.wait(0.3) == []
         assert len(problems) == 1 and str(folder) in problems[0]
         folder.mkdir()
@@ -274,3 +276,62 @@ def test_an_inner_folder_that_cannot_be_read_is_told_once_and_again_when_it_can(
     closed.add("two")
     assert [look(), look()] == [[{}], []]
     assert len(problems) == 3
+
+
+def test_a_folder_whose_entries_cannot_all_be_looked_at_is_told_like_one_that_cannot_be_listed(
+    folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of mode 0744 lists names to everybody, and shows none of them."""
+    (folder / "inner").mkdir()
+    for name in ("inner/a.mp4", "inner/b.mp4", "c.mp4"):
+        (folder / name).write_bytes(b"1")
+    real = os.scandir
+
+    def scandir(path: bytes) -> object:
+        if not path.endswith(b"/inner"):
+            return real(path)
+        with real(path) as entries:
+            return contextlib.nullcontext([Hidden(e) for e in entries])
+
+    class Hidden:
+        def __init__(self, entry: os.DirEntry[bytes]) -> None:
+            self.name = entry.name
+
+        def is_dir(self, **_: bool) -> bool:
+            return False
+
+        def stat(self, **_: bool) -> object:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    problems: list[str] = []
+    now = [0.0]
+    watcher = watch(folder, begin=False, on_problem=problems.append, clock=lambda: now[0])
+    monkeypatch.setattr(watcher, "_ensure_watch", lambda _folder: None)  # watchdog lists in its own way
+    told = []
+    for _ in range(3):
+        now[0] += 1_000.0
+        told += [set(ready.files) for ready in watcher._step(now[0])[0]]
+    assert told == [set(), {b"c.mp4"}]
+    assert problems == ["cannot look through inner: Permission denied"]
+
+
+def test_a_look_that_failed_is_asked_for_again(folder: Path, watch: Watch) -> None:
+    now = [0.0]
+    watcher = watch(folder, clock=lambda: now[0])
+    watcher.again(FolderReady(folder, {}), 30.0)
+    assert watcher._step(0.0)[0] == watcher._step(29.0)[0] == []
+    (ready,) = watcher._step(31.0)[0]
+    assert dict(ready.files) == {}
+    assert watcher._step(62.0)[0] == []
+
+
+def test_a_file_that_was_to_be_told_again_and_is_gone_is_told_as_gone(folder: Path, watch: Watch) -> None:
+    """Else whoever waits for it would call for a person for ever."""
+    watcher = watch(folder)
+    (folder / "a.mp4").write_bytes(b"123")
+    (ready,) = until(watcher, "a.mp4")
+    watcher.again(ready, LONG)
+    (folder / "a.mp4").unlink()
+    (empty,) = watcher.wait(20.0)
+    assert dict(empty.files) == {}

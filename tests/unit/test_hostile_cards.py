@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import unicodedata
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -189,8 +190,37 @@ def test_another_disk_mounted_in_a_card_is_not_entered(site: Site, tmp_path: Pat
     card = make_card(tmp_path / "card", {"real.jpg": b"real"})
     with small_disk(card / "inner", MIB) as inner:
         (inner / "x.jpg").write_bytes(b"inner")
-        answer = site.ingest_json(card)
-    assert {f["path"]: f["outcome"] for f in answer["files"]} == {"real.jpg": "stored", "inner": "rejected"}
+        answer = site.ingest_json(card, expect=1)
+    assert {f["path"]: f["outcome"] for f in answer["files"]} == {"real.jpg": "stored", "inner": "failed"}
+    assert answer["state"] == "incomplete", "the folder above mounts was hardly what was meant"
+
+
+def test_a_folder_that_holds_only_a_link_to_the_card_is_not_called_complete(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "asked").mkdir()
+    (tmp_path / "asked/card").symlink_to(make_card(tmp_path / "card", {"a.jpg": b"a"}))
+    answer = site.ingest_json(tmp_path / "asked", expect=1)
+    assert answer["state"] == "incomplete"
+    assert {f["path"]: f["outcome"] for f in answer["files"]} == {"card": "rejected", ".": "failed"}
+    make_card(tmp_path / "asked", {"b.jpg": b"b"})
+    assert site.ingest_json(tmp_path / "asked")["state"] == "complete", "a link beside a file is just passed over"
+
+
+@pytest.mark.parametrize("inner", ["var/vault", "var"])
+def test_what_mediad_writes_is_not_entered_where_it_is_mounted_below_a_source(
+    site: Site, tmp_path: Path, inner: str
+) -> None:
+    """A bind mount is on the same device: only its inode tells. It would be taken again at each docking, ever larger."""
+    needs_root("a bind mount")
+    card = make_card(tmp_path / "card", {"a.jpg": b"a"})
+    site.ingest(card)
+    (card / "inner").mkdir()
+    subprocess.run(["mount", "--bind", str(site.root / inner), str(card / "inner")], check=True)
+    try:
+        answer = site.ingest_json(card, expect=1)
+    finally:
+        subprocess.run(["umount", "--lazy", str(card / "inner")], check=True)
+    assert {f["path"]: f["outcome"] for f in answer["files"]} == {"a.jpg": "known", "inner": "failed"}
+    assert "mediad itself" in {f["path"]: f["why"] for f in answer["files"]}["inner"]
 
 
 def test_a_sparse_file_of_any_claimed_size_fails_with_a_reason_and_fills_nothing(site: Site, tmp_path: Path) -> None:

@@ -237,3 +237,14 @@ def test_a_recorder_that_moved_to_another_slot_is_no_twin_of_itself() -> None:
     live.note(new, "serial:x")
     identity = SourceIdentity("serial:x", "x", identified=True)
     assert live.sure(new, identity) == identity
+
+
+@pytest.mark.usefixtures("no_births")
+def test_inode_numbers_of_a_file_system_that_makes_them_up_identify_nothing(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of a FAT card, given by itself: another card at the same mount point may show the same numbers."""
+    monkeypatch.setattr(source, "_OWN_TIMES", set())
+    card = make_card(tmp_path / "card/DCIM", {"a.jpg": b"a"})
+    assert outcomes(site.ingest(card).record) == {"a.jpg": "stored"}
+    assert outcomes(site.ingest(card).record) == {"a.jpg": "sighting"}, "it was read"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mediad.edges import source
+from mediad.edges import diskerrors, source
 from mediad.edges.source import SourceSet, SourceTree
 from mediad.errors import DeviceError, SourceError
 from mediad.model.evidence import Outcome, Rejected, SourceFile
@@ -170,3 +170,69 @@ def test_when_a_file_last_changed_is_told_where_the_file_system_notes_it_by_itse
             tree.close()
             assert isinstance(file, SourceFile)
             assert file.changed_ns == ((card / "a").stat().st_ctime_ns if noted else 0)
+
+
+# --- a disk that gives errors while it is listed ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The kernel's error count of the disk on whose partition this test's folder seems to lie."""
+    device = tmp_path.stat().st_dev
+    partition = tmp_path / "devices/sda/sda1"
+    (tmp_path / "devices/sda/device").mkdir(parents=True)
+    partition.mkdir()
+    (partition / "partition").write_text("1\n")
+    (tmp_path / "block").mkdir()
+    (tmp_path / f"block/{os.major(device)}:{os.minor(device)}").symlink_to(partition)
+    monkeypatch.setattr(diskerrors, "SYSFS", tmp_path / "block")
+    count = tmp_path / "devices/sda/device/ioerr_cnt"
+    count.write_text("0xe\n")
+    return count
+
+
+def test_a_listing_during_which_the_disk_gave_errors_is_not_whole(errors: Path, tmp_path: Path) -> None:
+    """Names that the FAT driver left out are told by nothing else."""
+    tree = SourceTree(make_card(tmp_path / "card", {"a": b"1", "b": b"2"}), "vol")
+    walk = tree.walk()
+    first = next(walk)
+    errors.write_text("0x10\n")
+    second, said = walk
+    assert {first.path, second.path} == {b"a", b"b"}
+    assert isinstance(said, Rejected)
+    assert (said.volume, said.path, said.outcome) == ("vol", b".", Outcome.FAILED)
+    assert "names may be missing" in said.why
+    assert len(list(tree.walk())) == 2, "errors of before say nothing of this listing"
+    tree.close()
+
+
+def test_a_root_that_cannot_be_read_is_told_once_also_if_the_disk_gave_errors(
+    errors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record names the root of a volume once."""
+
+    def broken(_fd: int) -> list[str]:
+        errors.write_text("0x10\n")
+        raise OSError(5, "Input/output error")
+
+    tree = SourceTree(make_card(tmp_path / "card", {"a": b"1"}))
+    monkeypatch.setattr(os, "listdir", broken)
+    (said,) = tree.walk()
+    assert isinstance(said, Rejected)
+    assert "cannot be read" in said.why
+    tree.close()
+
+
+@pytest.mark.parametrize("count", ["", "many\n", None])
+def test_a_disk_without_an_error_count_says_nothing(errors: Path, tmp_path: Path, count: str | None) -> None:
+    device = tmp_path.stat().st_dev
+    assert diskerrors.error_count(device) == 0xE
+    if count is None:
+        errors.unlink()
+    else:
+        errors.write_text(count)
+    assert diskerrors.error_count(device) is None
+    assert diskerrors.error_count(os.makedev(4000, 4000)) is None
+    tree = SourceTree(make_card(tmp_path / "card", {"a": b"1"}))
+    assert [f.path for f in tree.walk()] == [b"a"]
+    tree.close()

@@ -12,6 +12,7 @@ Only regular files count; symbolic links are never followed.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import stat
@@ -35,6 +36,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from mediad.model.evidence import in_64_bits
 from mediad.model.layout import printable
 from mediad.model.settling import Settling, Signature
 
@@ -52,7 +54,8 @@ _EVENTS: list[type[FileSystemEvent]] = [
 @dataclass(frozen=True)
 class FolderReady:
     """These files of the folder are complete.  A docking of the folder takes these and leaves the others
-    alone.  None at all: something in the folder cannot be read, or can be read again, which a docking records.
+    alone.  None at all: something in the folder (or the folder itself) cannot be read, or can be read again,
+    which a docking records; or a file that was to be told again is gone.
     """
 
     folder: Path
@@ -74,7 +77,17 @@ class _Folder:
     complaint: str = ""
     unreadable: set[bytes] = field(default_factory=set)
     look: bool = False
-    """Something that cannot be read came or went: a docking is to look, even without a settled file."""
+    """A docking is to look, even without a settled file: something that cannot be read came or went."""
+    look_at: float = math.inf
+    """When a docking is to look once more, because the last one could not."""
+    owed: set[bytes] = field(default_factory=set)
+    """Files that could not be taken and are to be told again."""
+
+    def gone(self, path: bytes) -> None:
+        self.settling.gone(path)
+        if path in self.owed:
+            self.owed.discard(path)
+            self.look = True  # whoever waits for it has to know
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +162,9 @@ class FolderWatcher:
         self._note(_Note("wake"), urgent=True)
 
     def again(self, ready: FolderReady, delay_seconds: float) -> None:
-        """The files could not be taken (busy, vault full): tell them again after ``delay_seconds``."""
+        """The files could not be taken (busy, vault full): tell them again after ``delay_seconds``.  Without files
+        it is the look that failed.
+        """
         self._note(_Note("again", ready=ready, delay=delay_seconds), urgent=True)
 
     def wait(self, timeout: float | None) -> list[FolderReady]:
@@ -202,19 +217,24 @@ class FolderWatcher:
         found: list[FolderReady] = []
         times: list[float] = []
         for folder in self._folders:
+            if now >= folder.look_at:
+                folder.look_at, folder.look = math.inf, True
+                if b"" in folder.unreadable:  # the folder itself: when it is there again, so are its files
+                    folder.scan_at = now
             if now >= folder.scan_at:
                 self._scan(folder, now)
             for path in folder.settling.due(now):
                 signature = self._look(folder, path)
                 if signature is None:
-                    folder.settling.gone(path)
+                    folder.gone(path)
                 else:
                     folder.settling.checked(path, signature, now)
             taken = folder.settling.take(now)
             if taken or folder.look:
                 folder.look = False
+                folder.owed -= taken.keys()
                 found.append(FolderReady(folder.path, taken))
-            times.append(folder.scan_at)
+            times += [folder.scan_at, folder.look_at]
             if (at := folder.settling.next_at()) is not None:
                 times.append(at)
         return found, woken, min(times, default=None)
@@ -225,6 +245,9 @@ class FolderWatcher:
             for each in self._folders:
                 if each.path == note.ready.folder:
                     each.settling.again(dict(note.ready.files), now, note.delay)
+                    each.owed |= note.ready.files.keys()
+                    if not note.ready.files:
+                        each.look_at = min(each.look_at, now + note.delay)
         elif folder is None:
             return
         elif note.reason == "tree":
@@ -234,7 +257,7 @@ class FolderWatcher:
         else:
             looked = self._look(folder, path)
             if looked is None:
-                folder.settling.gone(path)
+                folder.gone(path)
             elif note.reason != "gone":
                 folder.settling.seen(path, looked, now, closed=note.reason == "closed")
 
@@ -256,6 +279,8 @@ class FolderWatcher:
             folder.settling.seen(path, signature, now)
         if not unreadable:
             folder.settling.only(paths)
+            for path in folder.owed - paths:
+                folder.gone(path)
         if not folder.unreadable <= unreadable:
             folder.unreadable &= unreadable
             folder.look = True
@@ -289,11 +314,14 @@ class FolderWatcher:
             self._on_problem(text)
 
     def _walk(self, folder: _Folder, below: bytes) -> Iterator[tuple[bytes, Signature]]:
-        """Regular files under ``below``; a directory that cannot be listed yields (its path, _UNREADABLE)."""
+        """Regular files under ``below``; a directory that cannot be looked through, or whose entries cannot all be
+        looked at, yields (its path, _UNREADABLE).  Only what is not there is nothing to say.
+        """
         root = os.fsencode(folder.path)
         stack = [below]
         while stack:
             inner = stack.pop()
+            trouble: OSError | None = None
             try:
                 with os.scandir(os.path.join(root, inner) if inner else root) as entries:
                     for entry in entries:
@@ -303,17 +331,27 @@ class FolderWatcher:
                                 stack.append(path)
                             elif signature := _signature(entry.stat(follow_symlinks=False)):
                                 yield path, signature
-                        except OSError:
+                        except FileNotFoundError:
                             continue  # vanished between listing and looking
-            except (FileNotFoundError, NotADirectoryError):
-                if not inner:
-                    yield inner, _UNREADABLE
+                        except OSError as error:
+                            trouble = error
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if inner:
+                    continue
+                trouble = error
             except OSError as error:
-                if inner not in folder.unreadable:
-                    folder.unreadable.add(inner)
-                    folder.look = True
-                    self._on_problem(f"cannot list {printable(inner) or folder.path}: {error.strerror}")
+                trouble = error
+            if trouble is not None:
+                self._cannot_read(folder, inner, trouble)
                 yield inner, _UNREADABLE
+
+    def _cannot_read(self, folder: _Folder, inner: bytes, error: OSError) -> None:
+        if inner in folder.unreadable:
+            return
+        folder.unreadable.add(inner)
+        folder.look = True
+        if inner or not folder.complaint:  # of the folder itself the watch has complained
+            self._on_problem(f"cannot look through {printable(inner) or folder.path}: {error.strerror}")
 
 
 _UNREADABLE = Signature(-1, -1, -1)
@@ -322,7 +360,7 @@ _UNREADABLE = Signature(-1, -1, -1)
 def _signature(status: os.stat_result) -> Signature | None:
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Signature(status.st_size, status.st_mtime_ns, status.st_ino)
+    return Signature(status.st_size, in_64_bits(status.st_mtime_ns), status.st_ino)
 
 
 class _Handler(FileSystemEventHandler):

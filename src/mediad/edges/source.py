@@ -15,8 +15,9 @@ from itertools import groupby
 from pathlib import Path
 
 from mediad.edges import mountinfo
+from mediad.edges.diskerrors import error_count
 from mediad.errors import DeviceError, SourceError
-from mediad.model.evidence import Outcome, Rejected, SourceFile
+from mediad.model.evidence import Outcome, Rejected, SourceFile, in_64_bits
 
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -28,6 +29,9 @@ MAX_PATH = 4096
 """Bytes of a path below the root; every file's path stands in several records, so a card must not choose how large those get."""
 
 _CUT = 255
+
+_ROOT = b"."
+"""What a record calls the root itself; no file has that name."""
 
 _OWN_TIMES = {"ext2", "ext3", "ext4", "xfs", "f2fs", "jfs", "nilfs2", "zfs", "tmpfs", "overlay"}
 """File systems that note by themselves when a file last changed; FAT, FUSE and networks hand out what they like."""
@@ -51,7 +55,7 @@ def _close(fd: int) -> None:
 def _cut(path: bytes) -> bytes:
     """A path for a record, however long it is: its beginning, and a digest that keeps it apart from others."""
     if len(path) <= _CUT:
-        return path or b"."
+        return path or _ROOT
     return path[:_CUT] + b"~" + hashlib.sha256(path).hexdigest()[:16].encode()
 
 
@@ -66,9 +70,11 @@ def _notes_changes(device: int) -> bool:
 class SourceTree:
     """One volume of a source, below its mount point or folder."""
 
-    def __init__(self, root: Path, volume: str = "") -> None:
+    def __init__(self, root: Path, volume: str = "", own: Collection[tuple[int, int]] = ()) -> None:
+        """``own``: folders that mediad itself writes, as device and inode. They are never entered, wherever they are mounted."""
         self.root = root
         self.volume = volume
+        self._own = own
         try:
             self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except NotADirectoryError:
@@ -100,6 +106,16 @@ class SourceTree:
 
     def walk(self) -> Iterator[SourceFile | Rejected]:
         """Every file below the root, and whatever is no file or cannot be looked at. In no order."""
+        errors = error_count(self.device)
+        told = False
+        for entry in self._walk():
+            told |= entry.path == _ROOT
+            yield entry
+        if not told and errors is not None and (error_count(self.device) or 0) > errors:
+            why = "the disk gave read errors while it was listed: names may be missing"
+            yield Rejected(self.volume, _ROOT, why, Outcome.FAILED)
+
+    def _walk(self) -> Iterator[SourceFile | Rejected]:
         pending = [b""]
         while pending:
             directory = pending.pop()
@@ -107,7 +123,7 @@ class SourceTree:
                 entries = self._entries(directory)
             except OSError as e:
                 reason = f"the folder cannot be read: {os.strerror(e.errno or errno.EIO)}"
-                yield Rejected(self.volume, directory or b".", reason, Outcome.FAILED)
+                yield Rejected(self.volume, directory or _ROOT, reason, Outcome.FAILED)
                 continue
             too_long = 0
             for path, info, error in entries:
@@ -119,7 +135,9 @@ class SourceTree:
                     yield self._file(path, info)
                 elif stat.S_ISDIR(info.mode):
                     if info.device != self.device:
-                        yield Rejected(self.volume, path, "another file system is mounted here")
+                        yield Rejected(self.volume, path, "another file system is mounted here", Outcome.FAILED)
+                    elif (info.device, info.inode) in self._own:
+                        yield Rejected(self.volume, path, "it is a folder that mediad itself writes", Outcome.FAILED)
                     elif path.count(b"/") >= MAX_DEPTH:
                         yield Rejected(self.volume, path, f"more than {MAX_DEPTH} folders deep", Outcome.FAILED)
                     else:
@@ -224,7 +242,7 @@ class BrokenVolume:
         self._why = why
 
     def walk(self) -> Iterator[SourceFile | Rejected]:
-        yield Rejected(self.volume, b".", f"the volume cannot be read: {self._why}", Outcome.FAILED)
+        yield Rejected(self.volume, _ROOT, f"the volume cannot be read: {self._why}", Outcome.FAILED)
 
 
 class SettledTree:
@@ -243,13 +261,43 @@ class SettledTree:
 
     def walk(self) -> Iterator[SourceFile | Rejected]:
         self.rejected.clear()
-        for entry in self.tree.walk():
+        for found in self.tree.walk():
+            entry = self._named(found) if isinstance(found, SourceFile) else found
             if isinstance(entry, Rejected):
                 self.rejected.add(entry)
                 if entry.outcome is Outcome.FAILED or entry not in self._told:
                     yield entry
             elif self._accepts(entry.path, entry.size, entry.mtime_ns):
                 yield entry
+
+    def _named(self, file: SourceFile) -> SourceFile | Rejected:
+        """A file whose whole path is too long for a system call cannot be watched, and so never settles."""
+        if len(os.fsencode(self.tree.root)) + 1 + len(file.path) < MAX_PATH:
+            return file
+        why = f"its whole path is {MAX_PATH} bytes or longer: it cannot be watched"
+        return Rejected(file.volume, _cut(file.path), why, Outcome.FAILED)
+
+
+class GivenTree:
+    """A folder that a person named. One that holds nothing but what is not followed (a link to the card) is hardly the one that
+    was meant: it must not be called complete."""
+
+    def __init__(self, tree: SourceTree) -> None:
+        self._tree = tree
+
+    def walk(self) -> Iterator[SourceFile | Rejected]:
+        passed_over, other = False, False
+        for entry in self._tree.walk():
+            if isinstance(entry, Rejected) and entry.outcome is Outcome.REJECTED:
+                passed_over = True
+            else:
+                other = True
+            yield entry
+        if passed_over and not other:
+            yield Rejected(self._tree.volume, _ROOT, "it holds no file, only what is not followed", Outcome.FAILED)
+
+
+Volume = SourceTree | BrokenVolume | SettledTree | GivenTree
 
 
 class SourceSet:
@@ -259,7 +307,7 @@ class SourceSet:
         self,
         trees: Sequence[SourceTree],
         present: Callable[[], bool],
-        seen: Sequence[SourceTree | SettledTree | BrokenVolume] = (),
+        seen: Sequence[Volume] = (),
     ) -> None:
         """``seen`` is what a listing walks, where that is not simply the trees."""
         self.trees = {tree.volume: tree for tree in trees}
@@ -278,7 +326,7 @@ class SourceSet:
     def look_again(self, file: SourceFile) -> SourceFile:
         return self.trees[file.volume].look_again(file)
 
-    def volumes(self) -> Sequence[SourceTree | SettledTree | BrokenVolume]:
+    def volumes(self) -> Sequence[Volume]:
         return self._seen
 
     def close(self) -> None:
@@ -312,7 +360,7 @@ class OpenFile:
             raise SourceError(os.strerror(e.errno or errno.EIO), code="source-open", hint="dock it again") from e
         if not stat.S_ISREG(now.st_mode):
             raise SourceError("it is no regular file any more", code="source-changed")
-        if (now.st_size, _in_64_bits(now.st_mtime_ns)) != (self._file.size, self._file.mtime_ns):
+        if (now.st_size, in_64_bits(now.st_mtime_ns)) != (self._file.size, self._file.mtime_ns):
             raise SourceError(
                 "it changed while it was read", code="source-changed", hint="dock it again when it is finished"
             )
@@ -336,21 +384,16 @@ class _Statx(ctypes.Structure):
     )  # fmt: skip
 
 
-def _in_64_bits(ns: int) -> int:
-    """A time as far as nanoseconds since 1970 can say it (1677 to 2262): file systems can hold others, databases cannot."""
-    return max(-(2**63), min(ns, 2**63 - 1))
-
-
 class _Info:
     __slots__ = ("birth_ns", "changed_ns", "device", "inode", "mode", "mtime_ns", "size")
 
     def __init__(self, raw: _Statx) -> None:
         self.mode, self.size, self.inode = raw.mode, raw.size, raw.ino
         self.device = os.makedev(raw.dev_major, raw.dev_minor)
-        self.mtime_ns = _in_64_bits(raw.mtime.sec * 1_000_000_000 + raw.mtime.nsec)
-        self.changed_ns = _in_64_bits(raw.ctime.sec * 1_000_000_000 + raw.ctime.nsec)
+        self.mtime_ns = in_64_bits(raw.mtime.sec * 1_000_000_000 + raw.mtime.nsec)
+        self.changed_ns = in_64_bits(raw.ctime.sec * 1_000_000_000 + raw.ctime.nsec)
         has_birth = raw.mask & _BTIME
-        self.birth_ns = _in_64_bits(raw.btime.sec * 1_000_000_000 + raw.btime.nsec) if has_birth else None
+        self.birth_ns = in_64_bits(raw.btime.sec * 1_000_000_000 + raw.btime.nsec) if has_birth else None
 
 
 _BASIC, _BTIME = 0x7FF, 0x800

@@ -200,6 +200,11 @@ def recognisable_time(value: datetime, seen: datetime, now: datetime) -> bool:
     return seen <= now and trusted_time(value, now) and value >= seen - _BEHIND
 
 
+def in_64_bits(ns: int) -> int:
+    """A time as far as nanoseconds since 1970 can say it (1677 to 2262): file systems can hold others, databases cannot."""
+    return max(-(2**63), min(ns, 2**63 - 1))
+
+
 def from_ns(ns: int, zone: ZoneInfo | None = None) -> datetime:
     """A file time as an instant in UTC. ``zone`` is given where the file system keeps wall clock time (FAT mounted with tz=UTC).
 

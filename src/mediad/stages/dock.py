@@ -108,12 +108,15 @@ def look(
 def _is_known(docking: Docking, file: SourceFile, claim: Row[Any]) -> bool:
     """Known without reading: same path, size, time and birth time, a time that says enough, and a healthy replica (the claim
     has one). A source without identity must also show the same file by device and inode, not touched since that docking began:
-    who rewrites a file may set its mtime back, but not when it last changed."""
+    who rewrites a file may set its mtime back, but not when it last changed. Where that is not kept (FAT, FUSE, networks), inode
+    numbers are made up at each mount as well and name nothing: the file is read."""
     if (claim.size, claim.mtime_ns, claim.birth_ns) != (file.size, file.mtime_ns, file.birth_ns):
         return False
     seen = datetime.fromisoformat(claim.seen_at)
     if not docking.source.identified and (
-        (claim.device, claim.inode) != (file.device, file.inode) or from_ns(file.changed_ns) > seen
+        not file.changed_ns
+        or (claim.device, claim.inode) != (file.device, file.inode)
+        or from_ns(file.changed_ns) > seen
     ):
         return False
     return recognisable_time(docking.file_time(file), seen, docking.opened_at)

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mediad.config import Folder, overlap
-from mediad.edges.source import BrokenVolume, SettledTree, SourceSet, SourceTree
-from mediad.errors import Refused
+from mediad.config import Folder, overlap, own_places
+from mediad.edges.source import BrokenVolume, GivenTree, SettledTree, SourceSet, SourceTree, Volume
+from mediad.errors import DeviceError, Refused
 from mediad.model.evidence import Outcome, Rejected, SourceIdentity
 from mediad.model.layout import printable
 from mediad.model.profile import DeviceFacts
@@ -32,8 +32,9 @@ def dock_path(
     found = origin(path)
     if own := overlap(station.config, found.path):
         raise Refused(f"{_text(str(found.path))} {own}", hint="give a mounted card, or a folder of its own")
-    tree = SourceTree(found.path, found.uuid)  # the same name for a card's volume as in a bay
-    with closing(SourceSet([tree], lambda: _is_there(found.path, tree))) as source:
+    # the same name for a card's volume as in a bay
+    tree = SourceTree(found.path, found.uuid, own_places(station.config))
+    with closing(SourceSet([tree], lambda: _is_there(found.path, tree), [GivenTree(tree)])) as source:
         recorder, officer, where = _text(recorder), _text(officer), _text(str(found.path))
         serial = found.serial if plausible_serial(found.serial) else ""
         label = recorder or serial or found.label or found.uuid or found.path.name or "folder"
@@ -95,7 +96,10 @@ def dock_folder(
     """
     if own := overlap(station.config, folder.path):
         raise Refused(f"{folder.path} {own}", hint="watch a folder of its own")
-    tree = SourceTree(folder.path)
+    try:
+        tree = SourceTree(folder.path, own=own_places(station.config))
+    except DeviceError as e:
+        raise DeviceError(e.message, code="folder", hint="make or mount it; it is looked at again by itself") from e
     settled = SettledTree(tree, accepts, told)
     with closing(SourceSet([tree], lambda: _is_there(folder.path, tree), [settled])) as source:
         identity = SourceIdentity(f"folder:{folder.path}", folder.name, identified=False, registered=True)
@@ -156,7 +160,7 @@ def dock_device(
     try:
         for volume, path in mounts.items():
             trees.append(SourceTree(path, volume))
-        seen: list[SourceTree | SettledTree | BrokenVolume] = [*trees]
+        seen: list[Volume] = [*trees]
         seen += [BrokenVolume(volume, why) for volume, why in broken.items()]
         names = frozenset[str]().union(*(tree.root_names() for tree in trees))
         with station.session(

@@ -1,5 +1,7 @@
 """The parts of the daemon, wired: USB ports, drop folders, HTTP. Each runs in threads of its own and blocks while idle."""
 
+import base64
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from mediad.errors import MediadError
 from mediad.model.board import SlotView, sentence
 from mediad.model.evidence import Outcome, Rejected
 from mediad.model.layout import printable
+from mediad.session import Result
 from mediad.wiring.docking import dock_folder
 from mediad.wiring.station import Station
 from mediad.wiring.usb import UsbWorld
@@ -23,6 +26,9 @@ _log = structlog.get_logger()
 
 FOLDER_RETRY_SECONDS = 30.0
 FOLDER_RETRY_MOST_SECONDS = 6 * 3600.0
+FOLDER_LOOK_SECONDS = 600.0
+"""How soon a folder that calls for a person is looked at again although nothing in it has changed."""
+
 _REMEMBERED = 1_000
 HTTP_RETRY_SECONDS = 2.0
 HTTP_RETRY_MOST_SECONDS = 300.0
@@ -79,6 +85,9 @@ class FolderPart:
         )
         self._delays: dict[frozenset[bytes], float] = {}
         self._told: set[Rejected] = set()
+        self._untaken: dict[bytes, str] = {}
+        """Files that could not be taken, and why: they call for a person until they are docked or gone."""
+        self._trouble = self._said = ""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
@@ -108,26 +117,63 @@ class FolderPart:
     def _dock(self, ready: FolderReady) -> None:
         port = f"folder:{self._folder.name}"
         progress = BoardProgress(lambda make: self._board.change(port, make))
-        self._board.show(SlotView(port, self._folder.name, recorder=self._folder.name))
+        # what it calls for stays until this docking has an answer
+        self._board.change(port, lambda v: v.but(name=self._folder.name, recorder=self._folder.name))
         error: MediadError | None = None
+        result: Result | None = None
         try:
             result = dock_folder(self._station, self._folder, ready.accepts, progress, self._told)
             error = result.error if result else None
-            if result and error is None and result.counts.failed:
-                error = MediadError(f"{result.counts.failed} files could not be taken", code="files-failed")
         except MediadError as e:
             error = e
         except Exception as e:
             _log.exception("folder docking failed", folder=self._folder.name)
             error = MediadError(f"an unexpected fault: {type(e).__name__}; see the log", code="unexpected")
+        self._trouble = sentence(error) if error else ""
+        left = self._settle(ready, result, error)
+        if error is None and left.files:
+            error = MediadError(f"{len(left.files)} files could not be taken", code="files-failed")
+        why = self._call()
+        if self._stopping:
+            why = ""
+        elif error is not None:
+            self._watcher.again(left, self._next_delay(left, error))
+        elif why:
+            self._watcher.again(FolderReady(ready.folder, {}), FOLDER_LOOK_SECONDS)
+        if why and why != self._said:
+            _log.error("folder needs a person", folder=self._folder.name, why=why)
+        self._said = why
         view = SlotView(port, self._folder.name, recorder=self._folder.name)
-        if error is not None and not self._stopping:
-            _log.error("folder needs a person", folder=self._folder.name, code=error.code, why=error.message)
-            view = view.attention(sentence(error))
-            self._watcher.again(ready, self._next_delay(ready, error))
-        elif lost := sorted(printable(r.path) for r in self._told if r.outcome is Outcome.FAILED):
-            view = view.attention(f"有内容无法读取 {lost[0]} cannot be read: {len(lost)} such entries")
-        self._board.show(view)
+        self._board.show(view.attention(why) if why else view)
+
+    def _settle(self, ready: FolderReady, result: Result | None, error: MediadError | None) -> FolderReady:
+        """Keep what this docking could not take, let go of what it took and what is not there any more; returns what of its own
+        files is left to be tried again."""
+        done = {base64.b64decode(f["path_b64"]): f for f in result.record["files"]} if result else {}
+        for path in ready.files:
+            file = done.get(path)
+            if file is None and error is not None:
+                self._untaken[path] = error.message
+            elif file is not None and file["outcome"] == Outcome.FAILED:
+                self._untaken[path] = file["why"]
+            else:
+                self._untaken.pop(path, None)
+        root = os.fsencode(self._folder.path)
+        self._untaken = {p: why for p, why in self._untaken.items() if os.path.lexists(os.path.join(root, p))}
+        return FolderReady(ready.folder, {p: s for p, s in ready.files.items() if p in self._untaken})
+
+    def _call(self) -> str:
+        """What a person is to be called for: the last docking's trouble, files that could not be taken yet, or what cannot be
+        read. Empty if nobody is."""
+        if self._trouble:
+            return self._trouble
+        if self._untaken:
+            path = min(self._untaken)
+            text = f"{printable(path)}: {self._untaken[path]}; {len(self._untaken)} files could not be taken"
+            return sentence(MediadError(text, code="files-failed"))
+        if lost := sorted(printable(r.path) for r in self._told if r.outcome is Outcome.FAILED):
+            return f"有内容无法读取 {lost[0]} cannot be read: {len(lost)} such entries"
+        return ""
 
     def _next_delay(self, ready: FolderReady, error: MediadError) -> float:
         """Trouble of the vault passes by itself; files that cannot be taken rarely do, and every try is a docking with its
@@ -179,11 +225,15 @@ class HttpPart:
         while not self._stopping.is_set():
             try:
                 run, shutdown, address = self._bind()
-            except MediadError as e:
-                if e.message != said:
-                    said = e.message
-                    _log.error("no http", code=e.code, why=e.message)
-                    self._say(f"监测端口不可用，收存照常，请告知管理员 {e.message}")
+            except (
+                MediadError,
+                UnicodeError,
+            ) as e:  # a host name that no name server can be asked for is a UnicodeError
+                why = e.message if isinstance(e, MediadError) else f"http.listen is no address: {e}"
+                if why != said:
+                    said = why
+                    _log.error("no http", why=why)
+                    self._say(f"监测端口不可用，收存照常，请告知管理员 {why}")
                 self._stopping.wait(delay)
                 delay = min(2 * delay, HTTP_RETRY_MOST_SECONDS)
                 continue
