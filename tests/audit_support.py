@@ -49,8 +49,8 @@ def furnish(root: Path) -> Site:
                 Draft("slot.named", "pci-0000:00:03.0-usb-0:1.2", {"name": "3号"}),
                 Draft(
                     "recorder.registered",
-                    "serial:R-1",
-                    {"label": "R-1", "name": "一号", "profile": "generic"},
+                    "rcd-20260101t000000z-aaaaaaaaaaaaaaaa",
+                    {"label": "R-1", "name": "一号", "profile": "generic", "keys": ["serial:R-1"]},
                 ),
                 Draft("alarm.raised", "test-01", {"code": "clock-jumped", "detail": "a test"}),
             ]

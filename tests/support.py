@@ -264,6 +264,10 @@ def _handovers(site: Site, kept: Mapping[str, Path]) -> list[str]:
     return wrong
 
 
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def _told(site: Site, docking: str, path: Path) -> list[str]:
     """What a record tells, against the rows of its docking: sums and state, and of every file what became of it."""
     try:
@@ -275,12 +279,13 @@ def _told(site: Site, docking: str, path: Path) -> list[str]:
         known = [(f["volume"], f["path_b64"], f["size"], f["asset"], f["sha256"]) for f in body["files"]
                  if f["outcome"] == "known"]  # fmt: skip
         head = [body[n] for n in ("state", "officer", "actor", "slot", "source", "channel", "profile", "continues")]
-        head += [body["recorder"][n] for n in ("key", "label", "registered")]
+        head += [None if body["said"] is None else _canonical(body["said"]), _canonical(body["zones"])]
+        head += [body["recorder"][n] for n in ("id", "key", "label", "registered")]
         counts = [body["counts"][n] for n in ("new", "sightings", "skipped", "failed", "bytes")]
     except (ValueError, KeyError, TypeError) as e:
         return [f"it cannot be read ({e!r})"]
     row = site.rows(
-        "SELECT state, officer, actor, slot, source, channel, profile, continues, recorder, label, registered,"
+        "SELECT state, officer, actor, slot, source, channel, profile, continues, said, zones, recorder_id, recorder, label, registered,"
         " new, sightings, skipped, failed, bytes FROM docking WHERE id = ?", docking,
     )[0]  # fmt: skip
     wrong = [] if [*head, *counts] == list(row) else [f"it says {[*head, *counts]}, the catalogue {row}"]

@@ -74,7 +74,7 @@ class World(Protocol):
         broken: Mapping[str, str],
         progress: "BoardProgress",
         identity: SourceIdentity,
-        officer: str,
+        said: SlotIdentity | None,
     ) -> Result: ...
 
     def finish_open_work(self) -> object: ...
@@ -323,8 +323,7 @@ class Bays:
         try:
             mounts, broken = self._mount(run.device)
             progress = BoardProgress(lambda make: self._show(run, make))
-            officer = run.stay.said.officer if run.stay.said else ""
-            return self._world.dock(run.device, mounts, broken, progress, identity, officer)
+            return self._world.dock(run.device, mounts, broken, progress, identity, run.stay.said)
         finally:
             self._unmount(run)
 

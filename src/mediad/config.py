@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mediad.errors import ConfigError
+from mediad.model.evidence import Channel
 from mediad.model.layout import safe_name
 
 DEFAULT_FILE = Path("/etc/mediad/mediad.toml")
@@ -67,7 +68,6 @@ def _listen(text: str) -> str:
 PlainName = Annotated[str, AfterValidator(_plain)]
 FilledPath = Annotated[Path, BeforeValidator(_filled)]
 FilledText = Annotated[str, Field(min_length=1)]
-Channel = Literal["body-camera", "terminal", "cctv", "manual"]
 
 
 class _Section(BaseModel):

@@ -64,7 +64,7 @@ class World:
         self.unlock_error: MediadError | None = None
         self.powers_off = False
         self.here = True
-        self.officers: list[str] = []
+        self.told: list[SlotIdentity | None] = []
         self.broken: Mapping[str, str] = {}
         self.docked: dict[str, threading.Event] = defaultdict(threading.Event)
 
@@ -117,10 +117,10 @@ class World:
         broken: Mapping[str, str],
         progress: BoardProgress,
         identity: SourceIdentity,
-        officer: str,
+        said: SlotIdentity | None,
     ) -> Result:
         self.calls.append(f"dock {identity.label} {sorted(mounts)}")
-        self.officers.append(officer)
+        self.told.append(said)
         self.broken = broken
         progress.begin(2, 100)
         progress.settled(Outcome.STORED, 50)
@@ -468,7 +468,7 @@ def test_an_unlocked_recorder_carries_its_identity_to_its_disk(station: Station)
     station.plug(device("2"))
     station.settle()
     assert "dock SAID-7 ['1']" in station.world.calls
-    assert station.world.officers == ["000123"]
+    assert station.world.told == [station.world.said]
     assert station.went() == ["unlocking", "detecting", "copying", "safe"]
 
 

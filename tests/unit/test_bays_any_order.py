@@ -119,7 +119,7 @@ class Truth:
         broken: Mapping[str, str],
         progress: BoardProgress,
         identity: SourceIdentity,
-        officer: str,
+        said: SlotIdentity | None,
     ) -> Result:
         progress.begin(1, 1)
         result: Result = self.ask("dock", device, progress)

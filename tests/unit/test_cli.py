@@ -135,11 +135,16 @@ def evil_site(busy_site: Site) -> Site:
     """Whatever a device or a catalogue can say says something to the terminal; told by the log, so nothing is tampered with."""
     with closing(busy_site.open()) as station:
         docking = json.loads(busy_site.rows("SELECT detail FROM custody WHERE kind = 'docking.opened' LIMIT 1")[0][0])
-        said = {"label": EVIL, "slot": EVIL, "officer": EVIL, "source": EVIL, "recorder": f"serial:{EVIL}"}
+        said = {"label": EVIL, "slot": EVIL, "officer": EVIL, "source": EVIL, "recorder": f"serial:{EVIL}",
+                "said": {"clock": EVIL}, "zones": {EVIL: EVIL}}  # fmt: skip
         station.ledger.record(
             [
                 Draft("slot.named", f"usb-{EVIL}", {"name": EVIL}),
-                Draft("recorder.registered", f"serial:{EVIL}", {"label": EVIL, "name": EVIL, "profile": EVIL}),
+                Draft(
+                    "recorder.registered",
+                    EVIL,
+                    {"label": EVIL, "name": EVIL, "profile": EVIL, "keys": [f"serial:{EVIL}"]},
+                ),
                 Draft("alarm.raised", EVIL, {"code": EVIL, "detail": EVIL}),
                 Draft("docking.opened", "dck-20260101t000000z-aaaaaaaaaaaaaaaa", {**docking, **said}),
             ]
@@ -257,8 +262,8 @@ def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_registered_profile_that_is_gone_is_named(busy_site: Site) -> None:
     with closing(busy_site.open()) as station:
-        detail = {"label": "R-2", "name": "二号", "profile": "acme"}
-        station.ledger.record([Draft("recorder.registered", "serial:R-2", detail)])
+        detail = {"label": "R-2", "name": "二号", "profile": "acme", "keys": ["serial:R-2"]}
+        station.ledger.record([Draft("recorder.registered", "rcd-2", detail)])
     code, findings = _check(busy_site)
     assert (code, list(findings)) == (2, ["devices.profiles"])
     assert "acme" in findings["devices.profiles"]
@@ -302,3 +307,45 @@ def test_a_tampered_catalogue_is_not_exported(busy_site: Site, tmp_path: Path) -
     assert done.returncode == 5
     assert "event 4" in done.stderr
     assert not (tmp_path / "chain.jsonl").exists()
+
+
+# --- closed streams -----------------------------------------------------------------------------------------------------
+
+
+def _closed(site: Site, streams: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "mediad.cli.main", "-c", str(site.config_file), *map(str, arguments)]
+    shell = ["sh", "-c", f'exec "$@" {streams}', "sh", *command]
+    return subprocess.run(shell, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_closed_output_changes_neither_work_nor_exit_code(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "station")
+    card = make_card(tmp_path / "card", {"a.mp4": b"abc"})
+    done = _closed(site, ">&-", "ingest", card)
+    assert (done.returncode, "Traceback" in done.stderr, "fault" in done.stderr) == (0, False, False), done.stderr
+    assert _closed(site, ">&- 2>&-", "ingest", card).returncode == 0
+    assert _closed(site, "<&- >&- 2>&-", "recordings", "--json").returncode == 0
+    assert _closed(site, "2>&-", "show", "ast-none").returncode == 3
+    assert json.loads(_closed(site, "2>&-", "recordings", "--json").stdout)[0]["kind"] == "video"
+
+
+def test_a_file_never_gets_the_number_of_a_closed_output(tmp_path: Path) -> None:
+    """Else what a library prints would stand in the catalogue."""
+    code = (
+        "from mediad.cli import common; common.use_closed_streams(); import os;"
+        f"fd = os.open({str(tmp_path / 'x')!r}, os.O_CREAT); raise SystemExit(0 if fd > 2 else 1)"
+    )
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code], check=False)
+    assert done.returncode == 0
+
+
+# --- databases that are not built in ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["postgresql://db/mediad", "oracle+nosuch://db/mediad"])
+def test_a_database_without_its_driver_is_a_configuration_error(tmp_path: Path, url: str) -> None:
+    site = make_site(tmp_path / "station", more=f'[catalog]\nurl = "{url}"')
+    for arguments in (("status",), ("ingest", tmp_path), ("catalog", "upgrade")):
+        done = site.run(*arguments)
+        assert (done.returncode, "at fault" in done.stderr) == (2, False), done.stderr
+        assert "only SQLite works yet" in done.stderr

@@ -466,7 +466,7 @@ def test_a_damage_is_found_for_what_it_is(busy_site: Site, codes: set[str], dama
 def test_a_change_behind_the_log_is_seen_in_every_table(busy_site: Site, table: str) -> None:
     """One value of one row, changed with SQL: no table is left out of the replay."""
     columns = {
-        "station": "unit", "vault": "registered_at", "recorder": "name", "slot": "name", "docking": "slot",
+        "station": "unit", "vault": "registered_at", "recorder": "name", "recorder_key": "key", "slot": "name", "docking": "slot",
         "source_file": "why", "asset": "stored_at", "replica": "verified_at", "recording": "officer",
         "recording_asset": "position", "claim": "inode", "alarm": "detail",
     }  # fmt: skip

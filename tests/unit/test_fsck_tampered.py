@@ -211,8 +211,8 @@ def test_how_far_a_mirror_is_believed_to_reach_is_compared_with_the_log(
 def test_an_open_docking_of_any_name_is_abandoned(busy_site: Site, docking: str) -> None:
     sql(
         busy_site,
-        "INSERT INTO docking SELECT ?, recorder, label, registered, slot, source, channel, profile, officer, actor, opened_at,"
-        " continues, 'open', NULL, NULL, NULL, 0, 0, 0, 0, 0 FROM docking LIMIT 1",
+        "INSERT INTO docking SELECT ?, recorder, recorder_id, label, registered, slot, source, channel, profile, officer, actor,"
+        " opened_at, continues, said, zones, 'open', NULL, NULL, NULL, 0, 0, 0, 0, 0 FROM docking LIMIT 1",
         docking,
     )
     assert docking in subjects(fsck(busy_site, quick=True), "docking-abandoned")
@@ -289,6 +289,9 @@ def _stored(body: dict[str, Any]) -> dict[str, Any]:
         lambda body: body.update(state="interrupted"),
         lambda body: body.update(officer="9999"),
         lambda body: body["recorder"].update(label="other"),
+        lambda body: body["recorder"].update(id="rcd-other"),
+        lambda body: body.update(said={"serial": "other"}),
+        lambda body: body.update(zones={"x": "Asia/Shanghai"}),
         lambda body: body["counts"].update(failed=7),
         lambda body: body["counts"].update(bytes=7),
         lambda body: _stored(body).update(outcome="failed"),
@@ -342,7 +345,7 @@ def test_a_record_of_hundreds_of_mebibytes_is_read(busy_site: Site) -> None:
     "field",
     [
         "officer",
-        "recorder",
+        "label",
         "channel",
         "captured",
         "kind",

@@ -72,7 +72,8 @@ def test_two_cards_under_one_typed_serial_are_both_read(site: Site, tmp_path: Pa
 
 @pytest.mark.usefixtures("no_births")
 def test_a_registered_serial_that_was_typed_proves_nothing_either(site: Site, station: Station, tmp_path: Path) -> None:
-    station.ledger.record([Draft("recorder.registered", "serial:R1", {"label": "07", "name": "07号", "profile": ""})])
+    detail = {"label": "07", "name": "07号", "profile": "", "keys": ["serial:R1"]}
+    station.ledger.record([Draft("recorder.registered", "rcd-07", detail)])
     for card, files in (("1", FILES), ("2", OTHERS)):
         result = dock_path(station, make_card(tmp_path / card, files), _Plain("test"), recorder="R1")
         assert set(outcomes(result.record).values()) == {"stored"}
@@ -119,8 +120,8 @@ def test_what_a_recorder_said_before_its_disk_appeared_counts_if_it_can_name_one
 
 
 def test_a_registered_placeholder_gives_name_and_profile_and_no_more(station: Station) -> None:
-    detail = {"label": "07", "name": "07号", "profile": "gat947"}
-    station.ledger.record([Draft("recorder.registered", f"serial:{PLACEHOLDER}", detail)])
+    detail = {"label": "07", "name": "07号", "profile": "gat947", "keys": [f"serial:{PLACEHOLDER}"]}
+    station.ledger.record([Draft("recorder.registered", "rcd-07", detail)])
     who = device_identity(station, device("p1", PLACEHOLDER, ""), None)
     assert (who.label, who.profile, who.registered, who.identified) == ("07", "gat947", True, False)
 
@@ -177,7 +178,7 @@ def bays(station: Station, *devices: UsbDevice) -> tuple[UsbWorld, Watcher]:
 
 def dock(world: UsbWorld, device: UsbDevice, card: Path, progress: Any = None) -> Any:
     identity = world.identify(device, None)
-    return world.dock(device, {device.volumes[0].uuid: card}, {}, progress or _Plain("test"), identity, "")
+    return world.dock(device, {device.volumes[0].uuid: card}, {}, progress or _Plain("test"), identity, None)
 
 
 @pytest.mark.usefixtures("no_births")

@@ -215,8 +215,9 @@ def test_a_docking_whose_lock_file_was_deleted_is_not_closed_while_its_process_l
 
 def test_a_docking_without_a_lock_file_is_closed_by_the_next_who_is_alone(site: Site) -> None:
     """The power took the lock file: nobody else is here, so nobody works on it."""
-    identity = {"recorder": "serial:R1", "label": "R1", "registered": False, "slot": "", "source": "x",
-                "channel": "body-camera", "profile": "generic", "officer": "", "continues": None}  # fmt: skip
+    identity = {"recorder": "serial:R1", "recorder_id": None, "label": "R1", "registered": False, "slot": "", "source": "x",
+                "channel": "body-camera", "profile": "generic", "officer": "", "continues": None, "said": None,
+                "zones": {}}  # fmt: skip
     with closing(site.open()) as station:
         station.ledger.record([Draft("docking.opened", "dck-20260101t000000z-aaaaaaaaaaaaaaaa", identity)])
     with closing(site.open()) as station:

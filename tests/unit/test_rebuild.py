@@ -278,7 +278,7 @@ def plant(
         "asset": asset_id(digest), "birth_ns": None, "captured": {"confidence": "low", "source": "mtime",
         "value": "2026-01-02T03:04:05.000000Z"}, "channel": "body-camera", "device": 1, "docking": docking, "important": False,
         "inode": 2, "key": key, "kind": "video", "mtime_ns": OCTOBER, "officer": "", "path": "x.mp4", "path_b64": "eC5tcDQ=",
-        "recorder": "R-9", "recording": "rec-" + asset_id(digest)[4:], "sha256": digest.hex(), "size": len(data),
+        "label": "R-9", "recording": "rec-" + asset_id(digest)[4:], "sha256": digest.hex(), "size": len(data),
         "source": "serial:R-9", "vault": "local", "volume": "",
     }  # fmt: skip
     body = {"format": "mediad-batch/1", "station": "test-01", "batch": folder.name, "docking": docking,

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mediad.errors import Busy, CatalogError, MediadError, Stopping, StorageError
+from mediad.errors import Busy, CatalogError, ConfigError, MediadError, Stopping, StorageError
 
 SCHEMA = "0001"
 """The migration that this program needs; tests hold it equal to the newest file in migrations/versions."""
@@ -33,7 +33,14 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def _engine(url: str, *, write: bool) -> Engine:
-    engine = create_engine(url, pool_size=1 if write else 4, max_overflow=0 if write else 12)
+    try:
+        engine = create_engine(url, pool_size=1 if write else 4, max_overflow=0 if write else 12)
+    except (ImportError, NoSuchModuleError) as e:
+        kind = url.partition(":")[0]
+        raise ConfigError(
+            f"catalog.url: there is no driver for {kind} in this installation",
+            hint="only SQLite works yet: write sqlite:///var/catalog.db",
+        ) from e
     if engine.dialect.name != "sqlite":
         return engine
 

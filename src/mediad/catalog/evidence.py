@@ -74,9 +74,12 @@ def replicas_of(conn: Connection, vault: str, assets: Iterable[str]) -> dict[str
 
 
 def registered_recorder(conn: Connection, keys: Iterable[str]) -> Row[Any] | None:
-    """The first registered recorder among the keys, or None."""
-    rows = {row.key: row for row in conn.execute(select(t.recorder).where(t.recorder.c.key.in_(list(keys))))}
-    return next((rows[k] for k in keys if k in rows), None)
+    """The recorder that has the first registered one of the keys, with that ``key``; or None."""
+    k = t.recorder_key.c
+    wanted = list(keys)
+    query = select(k.key, *t.recorder.c).join(t.recorder, t.recorder.c.id == k.recorder).where(k.key.in_(wanted))
+    rows = {row.key: row for row in conn.execute(query)}
+    return next((rows[key] for key in wanted if key in rows), None)
 
 
 def slot_names(conn: Connection) -> dict[str, str]:
@@ -102,6 +105,18 @@ def last_docking(conn: Connection, recorder: str) -> Row[Any] | None:
     c = t.docking.c
     query = select(t.docking).where(c.recorder == recorder, c.state != "open").order_by(c.opened_at.desc()).limit(1)
     return conn.execute(query).first()
+
+
+def left_behind(conn: Connection, limit: int) -> list[Row[Any]]:
+    """The last docking of every recorder or folder of which that one did not take everything, the newest first: something
+    may still lie on it. A docking that is open is the last one too, and not yet among them."""
+    d = t.docking.c
+    whose = func.coalesce(d.recorder_id, d.recorder)
+    order = func.row_number().over(partition_by=whose, order_by=(d.opened_at.desc(), d.id.desc()))
+    last = select(d.id, order.label("place")).subquery()
+    query = select(t.docking).join(last, last.c.id == d.id)
+    query = query.where(last.c.place == 1, d.state.in_(("incomplete", "interrupted")))
+    return list(conn.execute(query.order_by(d.opened_at.desc(), d.id).limit(limit)))
 
 
 def events_of(conn: Connection, subject: str) -> list[Event]:
@@ -214,5 +229,11 @@ def alarm_counts(conn: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def recorders(conn: Connection) -> list[Row[Any]]:
-    return list(conn.execute(select(t.recorder).order_by(t.recorder.c.label)))
+def recorders(conn: Connection) -> list[dict[str, Any]]:
+    """Registered recorders by label, each with its keys."""
+    k = t.recorder_key.c
+    keys: dict[str, list[str]] = {}
+    for row in conn.execute(select(k.recorder, k.key).order_by(k.recorder, k.key)):
+        keys.setdefault(row.recorder, []).append(row.key)
+    rows = conn.execute(select(t.recorder).order_by(t.recorder.c.label, t.recorder.c.id))
+    return [{**row._mapping, "keys": keys.get(row.id, [])} for row in rows]

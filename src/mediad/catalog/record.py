@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mediad.catalog import tables as t
 from mediad.model import custody
-from mediad.model.custody import GENESIS, Draft, Event
+from mediad.model.custody import GENESIS, Draft, Event, canonical
 from mediad.model.evidence import Outcome
 
 Row = dict[str, Any]
@@ -76,14 +76,14 @@ def _bytes(text: str) -> bytes:
     return binascii.a2b_base64(text, strict_mode=True)
 
 
-def upsert(conn: Connection, table: Table, rows: list[Row]) -> None:
-    """Insert, or replace what has the same primary key."""
+def upsert(conn: Connection, table: Table, rows: list[Row], *, keep: Sequence[str] = ()) -> None:
+    """Insert, or replace what has the same primary key; columns in ``keep`` stay as they were there."""
     if not rows:
         return
     dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
     keys = [c.name for c in table.primary_key]
-    others = {c: statement.excluded[c] for c in rows[0] if c not in keys}
+    others = {c: statement.excluded[c] for c in rows[0] if c not in keys and c not in keep}
     conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
 
 
@@ -109,15 +109,15 @@ def _vault_registered(conn: Connection, batch: Batch) -> None:
         }
         for e, d in batch
     ]
-    upsert(conn, t.vault, rows)
+    upsert(conn, t.vault, rows, keep=["registered_at"])
 
 
 def _recorder_registered(conn: Connection, batch: Batch) -> None:
-    rows = [
-        {"key": e.subject, "label": d["label"], "name": d["name"], "profile": d["profile"], "registered_at": e.at}
-        for e, d in batch
-    ]
-    upsert(conn, t.recorder, rows)
+    for e, d in batch:
+        row = {"id": e.subject, "label": d["label"], "name": d["name"], "profile": d["profile"], "registered_at": e.at}
+        upsert(conn, t.recorder, [row], keep=["registered_at"])
+        conn.execute(delete(t.recorder_key).where(t.recorder_key.c.recorder == e.subject))
+        upsert(conn, t.recorder_key, [{"key": key, "recorder": e.subject} for key in d["keys"]])
 
 
 def _slot_named(conn: Connection, batch: Batch) -> None:
@@ -125,11 +125,14 @@ def _slot_named(conn: Connection, batch: Batch) -> None:
 
 
 def _docking_opened(conn: Connection, batch: Batch) -> None:
-    names = ("recorder", "label", "registered", "slot", "source", "channel", "profile", "officer", "continues")
+    names = (
+        "recorder", "recorder_id", "label", "registered", "slot", "source", "channel", "profile", "officer", "continues",
+    )  # fmt: skip
     rows = [
-        {"id": e.subject, "actor": e.actor, "opened_at": e.at, "state": "open", **{n: d[n] for n in names}}
+        {"id": e.subject, "actor": e.actor, "opened_at": e.at, "state": "open", **{n: d[n] for n in names},
+         "said": None if d["said"] is None else canonical(d["said"]), "zones": canonical(d["zones"])}
         for e, d in batch
-    ]
+    ]  # fmt: skip
     conn.execute(insert(t.docking), rows)
 
 
@@ -200,7 +203,7 @@ def _asset_stored(conn: Connection, batch: Batch) -> None:
         replicas.append(_replica(e, d))
         recordings.append(
             {"id": d["recording"], "kind": d["kind"], "started_at": captured["value"], "ended_at": captured["value"],
-             "provisional": True, "source": d["source"], "recorder": d["recorder"], "officer": d["officer"],
+             "provisional": True, "source": d["source"], "label": d["label"], "officer": d["officer"],
              "channel": d["channel"], "important": d["important"]}
         )  # fmt: skip
         members.append({"recording": d["recording"], "position": 0, "asset": e.subject})

@@ -59,11 +59,19 @@ vault = Table(
 recorder = Table(
     "recorder",
     metadata,
-    Column("key", String, primary_key=True),
+    Column("id", String, primary_key=True),
     Column("label", String, nullable=False),
     Column("name", String, nullable=False),
     Column("profile", String, nullable=False),
     Column("registered_at", String, nullable=False),
+)
+
+recorder_key = Table(
+    "recorder_key",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("recorder", String, ForeignKey("recorder.id"), nullable=False),
+    Index("recorder_key_recorder", "recorder"),
 )
 
 slot = Table(
@@ -78,6 +86,7 @@ docking = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("recorder", String, nullable=False),
+    Column("recorder_id", String),
     Column("label", String, nullable=False),
     Column("registered", Boolean, nullable=False),
     Column("slot", String, nullable=False),
@@ -88,6 +97,8 @@ docking = Table(
     Column("actor", String, nullable=False),
     Column("opened_at", String, nullable=False),
     Column("continues", String),
+    Column("said", Text),  # canonical JSON, as in the event
+    Column("zones", Text, nullable=False),
     Column("state", String, nullable=False),
     Column("closed_at", String),
     Column("handover_key", String),
@@ -157,7 +168,7 @@ recording = Table(
     Column("ended_at", String, nullable=False),
     Column("provisional", Boolean, nullable=False),
     Column("source", String, nullable=False),
-    Column("recorder", String, nullable=False),
+    Column("label", String, nullable=False),
     Column("officer", String, nullable=False),
     Column("channel", String, nullable=False),
     Column("important", Boolean, nullable=False),
@@ -198,7 +209,7 @@ alarm = Table(
 )
 
 FACTS = (
-    station, vault, recorder, slot, docking, source_file, asset, replica, recording, recording_asset, claim, alarm,
+    station, vault, recorder, recorder_key, slot, docking, source_file, asset, replica, recording, recording_asset, claim, alarm,
 )  # fmt: skip
 """Every table that ``rebuild`` restores, parents first."""
 

@@ -56,27 +56,33 @@ def recorder_add(
     serial: Annotated[
         str, typer.Argument(help="Serial number, as it stands behind `serial:` in a record's recorder.key.")
     ],
+    also: Annotated[
+        list[str] | None, typer.Option("--serial", help="Another serial number of the same recorder; may be repeated.")
+    ] = None,
     name: Annotated[str, typer.Option(help="What people call it, e.g. 07号.")] = "",
     profile: Annotated[str, typer.Option(help="Profile that it should have.")] = "",
-    uuid: Annotated[str, typer.Option(help="File system UUID, for a card without a serial of its own.")] = "",
+    uuid: Annotated[
+        list[str] | None,
+        typer.Option(help="File system UUID, for a card without a serial of its own; may be repeated."),
+    ] = None,
 ) -> None:
-    """Register a recorder: from now on its dockings are no longer flagged as unregistered."""
-    from mediad.model.custody import Draft
-    from mediad.model.layout import safe_name
+    """Register a recorder: from now on its dockings are no longer flagged as unregistered. Once more, with other options, gives
+    it further keys, another name or another profile."""
     from mediad.wiring.check import check_profile
-    from mediad.wiring.station import record_fact
+    from mediad.wiring.station import register_recorder
 
-    if not serial.strip():
-        raise UsageError("a recorder has a serial number")
-    for what, text in (("serial number", serial), ("name", name), ("file system UUID", uuid)):
+    serials, uuids = [serial, *(also or [])], uuid or []
+    texts = [*(("serial number", s) for s in serials), ("name", name), *(("file system UUID", u) for u in uuids)]
+    for what, text in texts:
         if not text.isprintable() or len(text) > _LONGEST:
             raise UsageError(f"a {what} has at most {_LONGEST} printable characters", hint="type it, do not paste it")
+        if what != "name" and not text.strip():
+            raise UsageError(f"a {what} is not empty")
     config = common.load_config()
     check_profile(config, profile)
-    key = f"fsuuid:{uuid}" if uuid else f"serial:{serial}"
-    detail = {"label": safe_name(serial.encode(), "recorder"), "name": name or serial, "profile": profile}
-    record_fact(config, lambda _ledger: [Draft("recorder.registered", key, detail)])
-    common.say(f"{key} = {name or serial}")
+    keys = [*(f"serial:{s}" for s in serials), *(f"fsuuid:{u}" for u in uuids)]
+    registered = register_recorder(config, serial, keys, name=name, profile=profile)
+    common.say(f"{', '.join(registered['keys'])} = {registered['name']}")
 
 
 @recorder_app.command("list")
@@ -85,12 +91,12 @@ def recorder_list(as_json: AsJson = False) -> None:
     from mediad.catalog import evidence
 
     with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
-        rows = [dict(r._mapping) for r in evidence.recorders(conn)]
+        rows = evidence.recorders(conn)
     if as_json:
         common.print_json(rows)
         return
     for r in rows:
-        common.say(f"{r['label']:20}  {r['name']:12}  {r['key']}")
+        common.say(f"{r['label']:20}  {r['name']:12}  {', '.join(r['keys'])}")
 
 
 @catalog_app.command("upgrade")

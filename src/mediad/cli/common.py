@@ -145,6 +145,18 @@ def check_arguments(arguments: Iterable[str]) -> None:
                 raise UsageError(f"{plain(argument)} is no text in UTF-8, and no file has that name") from None
 
 
+def use_closed_streams() -> None:
+    """A standard stream that was closed (``>&-``) leads nowhere. Its number must not go to a file that is opened later: what a
+    library prints would be written into that."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 def use_any_locale() -> None:
     """Print whatever there is in every locale: what cannot be shown is escaped."""
     for stream in (sys.stdout, sys.stderr):

@@ -1,6 +1,7 @@
 """`mediad status | recordings | show | handover | vault`: what the station holds, for people and as JSON."""
 
 import hashlib
+import json
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -39,6 +40,10 @@ def status(as_json: AsJson = False) -> None:
             {"docking": r.id, "recorder": r.label, "slot": r.slot, "since": r.opened_at}
             for r in evidence.open_dockings(conn)
         ]
+        alarms += [
+            {"at": r.closed_at, "code": "docking-incomplete", "subject": r.label, "detail": _left_behind(r)}
+            for r in evidence.left_behind(conn, 20)
+        ]
         unmirrored = work.unmirrored(conn, config.vault[0].name)
     board = known_board(config.runtime)
     alarms += [
@@ -68,6 +73,14 @@ def status(as_json: AsJson = False) -> None:
         common.say(f"  告警 alarm {a['code']}: {a['subject']}: {a['detail']}")
 
 
+def _left_behind(docking: Any) -> str:
+    """What to do about a docking that did not take everything: nothing else tells of it once the recorder is out of its slot."""
+    if docking.state == "interrupted":
+        return f"采集中断，请重新插入 its last docking broke off, dock it again: {docking.id}"
+    files = f"{docking.failed} files" if docking.failed else "something"
+    return f"有文件未能采集，请重新插入 {files} could not be taken at its last docking, dock it again: {docking.id}"
+
+
 def recordings(
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(help="Only the newest so many (as a table).")] = 50,
@@ -81,7 +94,7 @@ def recordings(
             {
                 "id": r["id"], "kind": r["kind"], "started_at": _local(r["started_at"], config.unit.zone),
                 "ended_at": _local(r["ended_at"], config.unit.zone), "provisional": r["provisional"],
-                "recorder": r["recorder"], "officer": r["officer"] or None,
+                "recorder": r["label"], "officer": r["officer"] or None,
                 "officers": [r["officer"]] if r["officer"] else [], "channel": r["channel"], "case": None,
                 "important": r["important"], "assets": r["assets"], "deadline": None,
             }
@@ -111,7 +124,7 @@ def show(
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        answer = _asset(conn, subject) or evidence.recording(conn, subject) or _docking(conn, subject)
+        answer = _asset(conn, subject) or _recording(conn, subject) or _docking(conn, subject)
         if answer is None:
             raise NotFound(f"{subject} is not in the catalogue", hint="`mediad recordings` lists what is there")
         answer["events"] = [
@@ -152,11 +165,24 @@ def _asset(conn: Any, subject: str) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
+def _recording(conn: Any, subject: str) -> dict[str, Any] | None:
+    from mediad.catalog import evidence
+
+    row = evidence.recording(conn, subject)
+    return None if row is None else {("recorder" if name == "label" else name): value for name, value in row.items()}
+
+
 def _docking(conn: Any, subject: str) -> dict[str, Any] | None:
     from mediad.catalog import evidence
 
     row = evidence.docking(conn, subject)
-    return None if row is None else dict(row._mapping)
+    return None if row is None else _parsed(row)
+
+
+def _parsed(row: Any) -> dict[str, Any]:
+    """A docking's row, with what is JSON in it as such."""
+    said = json.loads(row.said) if row.said is not None else None
+    return {**row._mapping, "said": said, "zones": json.loads(row.zones)}
 
 
 @handover_app.command("list")
@@ -168,7 +194,7 @@ def handover_list(
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        rows = [dict(r._mapping) for r in evidence.dockings(conn, limit)]
+        rows = [_parsed(r) for r in evidence.dockings(conn, limit)]
     if as_json:
         common.print_json(rows)
         return

@@ -1,11 +1,17 @@
 """`mediad slots`: what is on each slot, on the station's own screen or as JSON; and teaching slots their names."""
 
-from typing import Annotated, Any
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mediad.cli import common
 from mediad.errors import NotFound, Refused, UsageError
+
+if TYPE_CHECKING:
+    from mediad.edges.usb import UsbWatcher
 
 slots_app = typer.Typer(help="Slots of the station: show, watch, name.", invoke_without_command=True)
 
@@ -84,17 +90,28 @@ def teach(
     from mediad.edges.usb import UsbWatcher
 
     new_name = _checked(new_name)
-    watcher = UsbWatcher(settle_seconds=0.5)
+    watcher = UsbWatcher(settle_seconds=SETTLE_SECONDS)
     watcher.start()
     try:
-        watcher.wait(0.6)  # what is plugged in already
+        watcher.wait(SETTLE_SECONDS + 0.1)  # what is plugged in already
         common.tell(f"请将任意设备插入 {new_name} plug any device into {new_name}")
-        found = [c for c in watcher.wait(timeout) if c.device is not None]
+        port = _next_port(watcher, timeout)
     finally:
         watcher.stop()
-    if not found:
-        raise NotFound("no device was plugged in", hint="try again, and plug one in when asked")
-    _name(found[0].port, new_name)
+    _name(port, new_name)
+
+
+SETTLE_SECONDS = 0.5
+
+
+def _next_port(watcher: UsbWatcher, seconds: float) -> str:
+    """The port that a device comes to next; what leaves meanwhile says nothing."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        for change in watcher.wait(left):
+            if change.device is not None:
+                return change.port
+    raise NotFound("no device was plugged in", hint="try again, and plug one in when asked")
 
 
 def _checked(new_name: str) -> str:

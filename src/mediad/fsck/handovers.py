@@ -120,7 +120,7 @@ _ROW = {
     "state": "state", "slot": "slot", "source": "source", "channel": "channel", "profile": "profile", "officer": "officer",
     "actor": "actor", "began_at": "opened_at", "ended_at": "closed_at", "continues": "continues",
 }  # fmt: skip
-_RECORDER = {"key": "recorder", "label": "label", "registered": "registered"}
+_RECORDER = {"id": "recorder_id", "key": "recorder", "label": "label", "registered": "registered"}
 
 
 def _head_differs(body: Mapping[str, Any], docking: str, row: Any) -> list[str]:
@@ -128,9 +128,17 @@ def _head_differs(body: Mapping[str, Any], docking: str, row: Any) -> list[str]:
     recorder = recorder if isinstance(recorder, dict) else {}
     wrong = [name for name, column in _ROW.items() if body.get(name) != getattr(row, column)]
     wrong += [f"recorder.{n}" for n, column in _RECORDER.items() if recorder.get(n) != getattr(row, column)]
+    wrong += [name for name in ("said", "zones") if body.get(name, ...) != _parsed(getattr(row, name))]
     if body.get("docking") != docking:
         wrong.append("docking")
     return wrong
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return None if text is None else loads(text)
+    except (ValueError, TypeError):
+        return ...
 
 
 def _counts_differ(counts: Any, lines: Sequence[Mapping[str, Any]], row: Any) -> list[str]:

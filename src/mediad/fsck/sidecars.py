@@ -117,7 +117,7 @@ def _against_events(catalog: AuditCatalog, vault: str, body: Mapping[str, Any], 
             detail = None
         if not isinstance(detail, dict):
             continue  # changed a moment ago: the next look at the chain says so
-        recorder = {"key": detail.get("source"), "label": detail.get("recorder")}
+        recorder = {"key": detail.get("source"), "label": detail.get("label")}
         told = file | {"batch's docking": body.get("docking"), "batch's recorder": body.get("recorder")}
         meant = detail | {
             "asset": event.subject, "batch's docking": detail.get("docking"), "batch's recorder": recorder,

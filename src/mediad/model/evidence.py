@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from mediad.model.ids import Digest
 
 Channel = Literal["body-camera", "terminal", "cctv", "manual"]
-CHANNELS: Final = ("body-camera", "terminal", "cctv", "manual")
+CHANNELS: Final[tuple[str, ...]] = get_args(Channel)
 
 
 class Outcome(StrEnum):
@@ -86,6 +86,8 @@ class SourceIdentity:
     key: str
     label: str
     identified: bool
+    recorder_id: str | None = None
+    """Of its registration; None if it has none. A drop folder is registered by its name in the settings."""
     registered: bool = False
     profile: str = ""
     """Profile that its registration names, if any."""
@@ -298,6 +300,8 @@ class Docking:
     unit_zone: ZoneInfo
     zones: Mapping[str, ZoneInfo] = field(default_factory=dict)
     continues: str | None = None
+    said: Mapping[str, str] | None = None
+    """What the recorder said of itself before its disk appeared, if it said anything; claims."""
 
     def file_time(self, file: SourceFile) -> datetime:
         """A file's mtime as an instant."""

@@ -11,10 +11,15 @@ from mediad.model.layout import printable
 Fields = dict[str, Any]
 
 
+def b64(raw: bytes) -> str:
+    """Bytes as they stand in events and records."""
+    return base64.b64encode(raw).decode("ascii")
+
+
 def claim(file: SourceFile) -> Fields:
     """What a listing says of a file: where, how large, and the times that its file system gave (nanoseconds)."""
     return {
-        "volume": file.volume, "path": printable(file.path), "path_b64": base64.b64encode(file.path).decode("ascii"),
+        "volume": file.volume, "path": printable(file.path), "path_b64": b64(file.path),
         "size": file.size, "mtime_ns": file.mtime_ns, "birth_ns": file.birth_ns,
     }  # fmt: skip
 

@@ -86,7 +86,7 @@ _HEAD: Checks = {
 }
 _FILE: Checks = {
     "key": _text, "asset": _text, "docking": _text, "source": _text, "volume": _text, "path": _text, "recording": _text,
-    "recorder": _text, "officer": _text, "channel": _text, "path_b64": _base64, "size": _size, "mtime_ns": _number,
+    "label": _text, "officer": _text, "channel": _text, "path_b64": _base64, "size": _size, "mtime_ns": _number,
     "sha256": _digest, "important": lambda value: isinstance(value, bool), "captured": lambda value: isinstance(value, dict),
     "kind": lambda value: isinstance(value, str) and value in {kind.value for kind in Kind},
 }  # fmt: skip

@@ -379,6 +379,18 @@ class SlotIdentity:
     unit_name: str = ""
     clock: str = ""
     """The recorder's own clock as it printed it, not interpreted."""
+    heard_at: str = ""
+    """The station's clock at that moment: both together tell how far the recorder's is off."""
+
+    def told(self) -> dict[str, str] | None:
+        """What is worth recording of it, printable and short; None if it said nothing."""
+        fields = {name: printable(_raw(getattr(self, name)))[:_SAID_CHARACTERS] for name in self.__dataclass_fields__}
+        given = {name: value for name, value in fields.items() if value}
+        return given if given.keys() - {"heard_at"} else None
+
+
+_SAID_CHARACTERS = 64
+"""Of each thing that a recorder says; real ones have 30 at most."""
 
 
 class Carried:

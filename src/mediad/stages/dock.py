@@ -1,6 +1,5 @@
 """Dock: open a docking, look at what is on the source, and say which files must be read."""
 
-import base64
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -53,6 +52,7 @@ def open_docking(ledger: Ledger, docking: Docking) -> None:
         docking.id,
         {
             "recorder": docking.source.key,
+            "recorder_id": docking.source.recorder_id,
             "label": docking.source.label,
             "registered": docking.source.registered,
             "slot": docking.slot,
@@ -61,6 +61,8 @@ def open_docking(ledger: Ledger, docking: Docking) -> None:
             "profile": docking.profile,
             "officer": docking.officer,
             "continues": docking.continues,
+            "said": docking.said,
+            "zones": {volume: zone.key for volume, zone in docking.zones.items()},
         },
     )
     ledger.record([draft])
@@ -129,7 +131,7 @@ def record_listing(ledger: Ledger, docking: Docking, listing: Listing, *, name_k
     for r in listing.rejected:
         claim = facts.claim(SourceFile(r.volume, r.path, r.size, 0))
         files.append({**claim, "outcome": r.outcome.value, "why": r.why})
-    known = [[r.file.volume, _b64(r.file.path), r.file.size, r.file.mtime_ns, r.asset] for r in listing.known]
+    known = [[r.file.volume, facts.b64(r.file.path), r.file.size, r.file.mtime_ns, r.asset] for r in listing.known]
     if not name_known:
         known = []
     parts = _parts(files, lambda f: len(f["path_b64"]))
@@ -152,10 +154,6 @@ def _parts(items: Iterable[Any], weight: Callable[[Any], int]) -> Iterator[list[
         size += weight(item)
     if part:
         yield part
-
-
-def _b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode("ascii")
 
 
 def plan(docking: Docking, profile: Profile, files: Iterable[SourceFile]) -> list[Planned]:

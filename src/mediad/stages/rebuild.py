@@ -261,7 +261,8 @@ def _reserve(conn: Connection, ledger: Ledger, rows: Sequence[dict[str, Any]]) -
 
 def _opened(body: Mapping[str, Any], file: Mapping[str, Any]) -> Draft:
     detail = {
-        "recorder": body["recorder"]["key"], "label": body["recorder"]["label"], "registered": False, "slot": "",
+        "recorder": body["recorder"]["key"], "label": body["recorder"]["label"], "registered": False,
+        "recorder_id": None, "slot": "", "said": None, "zones": {},
         "source": "sidecar of a batch, after the catalogue was lost", "channel": file["channel"], "profile": "",
         "officer": file["officer"], "continues": None,
     }  # fmt: skip

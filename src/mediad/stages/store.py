@@ -84,7 +84,7 @@ def _detail(docking: Docking, planned: Planned, copied: Copied, vault: str, key:
             "confidence": planned.captured.confidence,
         },
         "recording": recording_id(copied.sha256.value),
-        "recorder": docking.source.label,
+        "label": docking.source.label,
         "officer": planned.officer,
         "important": planned.important,
         "channel": docking.channel,

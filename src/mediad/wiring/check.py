@@ -107,10 +107,10 @@ def _registered(config: Config) -> Iterator[tuple[str, str]]:
         yield "station.id", f"the catalogue belongs to station {station.id}, and the id never changes"
     names = profile_names(config)
     for row in recorders:
-        if row.profile and row.profile not in names:
+        if row["profile"] and row["profile"] not in names:
             yield (
                 "devices.profiles",
-                f"recorder {row.key} is registered with profile {row.profile}, which is in no folder",
+                f"recorder {row['label']} is registered with profile {row['profile']}, which is in no folder",
             )
     registered = {row.name: row.marker for row in vaults}
     for n, section in enumerate(config.vault, 1):

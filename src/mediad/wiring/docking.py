@@ -150,7 +150,7 @@ def dock_device(
     progress: Progress,
     *,
     identity: SourceIdentity,
-    officer: str,
+    said: SlotIdentity | None,
     present: Callable[[], bool],
 ) -> Result:
     """Dock a mounted USB recorder. ``mounts`` is where each volume lies, ``broken`` why a volume could not be mounted."""
@@ -170,7 +170,8 @@ def dock_device(
             progress=progress,
             slot=device.port,
             where=f"usb:{device.port}",
-            officer=officer,
+            officer=said.officer if said else "",
+            said=said.told() if said else None,
             wall_clock={volume: wall_clock(path) for volume, path in mounts.items()},
         ) as session:
             return session.run()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from mediad.config import Config, VaultSection
@@ -174,7 +174,8 @@ class Station:
         from mediad.stages import mirror
 
         with self.ledger.catalog.read() as conn:
-            registered = {row.name: row.marker for row in evidence.vaults(conn)}
+            rows = {row.name: row for row in evidence.vaults(conn)}
+        registered = {name: row.marker for name, row in rows.items()}
         if section.name not in registered:
             if old := renamed_vault(section, self.config, registered):
                 raise ConfigError(
@@ -183,11 +184,17 @@ class Station:
                 )
             marker = self.vault.read_marker() or new_id("vault")
             self.vault.register(marker)
-            detail = {"marker": marker, "kind": section.kind, "dedicated": section.dedicated}
-            self.ledger.record([Draft("vault.registered", section.name, detail)])
+            self._register(section, marker)
             registered[section.name] = marker
         self.vault.open(registered[section.name])
+        row = rows.get(section.name)
+        if row is not None and (row.kind, row.dedicated) != (section.kind, section.dedicated):
+            self._register(section, row.marker)  # whether it is dedicated counts from now on, not from the first day
         mirror.reconcile(self.ledger, self.vault)
+
+    def _register(self, section: VaultSection, marker: str) -> None:
+        detail = {"marker": marker, "kind": section.kind, "dedicated": section.dedicated}
+        self.ledger.record([Draft("vault.registered", section.name, detail)])
 
     # --- docking ----------------------------------------------------------------------------------------------------
 
@@ -233,7 +240,9 @@ class Station:
         with self.ledger.catalog.read() as conn:
             row = evidence.registered_recorder(conn, keys)
         if row is not None:
-            return SourceIdentity(row.key, row.label, identified=True, registered=True, profile=row.profile)
+            return SourceIdentity(
+                row.key, row.label, identified=True, recorder_id=row.id, registered=True, profile=row.profile
+            )
         key = keys[0]
         identified = key.startswith(("serial:", "fsuuid:"))
         return SourceIdentity(key, safe_name(label.encode("utf-8", "replace"), "recorder"), identified=identified)
@@ -256,6 +265,7 @@ class Station:
         where: str = "",
         channel: str = "body-camera",
         officer: str = "",
+        said: Mapping[str, str] | None = None,
         wall_clock: Mapping[str, bool] | None = None,
         name_known: bool = True,
     ) -> Iterator[Session]:
@@ -283,6 +293,7 @@ class Station:
                 unit_zone=self.zone,
                 zones={volume: zone for volume, wall in (wall_clock or {}).items() if wall},
                 continues=last.id if last is not None and broken else None,
+                said=said,
             )
             with self._held(docking.id):
                 yield Session(self.parts, docking, source, profile, progress, name_known=name_known)
@@ -306,6 +317,39 @@ class Station:
             yield
             with suppress(OSError):  # a free lock that stays does no harm
                 path.unlink()
+
+
+def register_recorder(
+    config: Config, serial: str, keys: Sequence[str], *, name: str = "", profile: str = ""
+) -> dict[str, Any]:
+    """Register a recorder under its keys, the first of which is made of ``serial``; or give the one that has this key already
+    more of them. Returns what is registered now. Raises Refused if another recorder has one of the keys."""
+    from mediad.catalog import evidence
+
+    told: dict[str, Any] = {}
+
+    def make(ledger: Ledger) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            owners = {key: row for key in keys if (row := evidence.registered_recorder(conn, [key])) is not None}
+            known = {row["id"]: row for row in evidence.recorders(conn)}
+        own = owners.get(keys[0])
+        for key, owner in owners.items():
+            if own is None or owner.id != own.id:
+                raise Refused(
+                    f"{key} is a key of recorder {owner.label} already",
+                    hint=f"a key names one recorder; `mediad recorder add {owner.label} ...` changes that one",
+                )
+        before = known[own.id] if own is not None else {"label": safe_name(serial.encode(), "recorder")}
+        told.update(
+            label=before["label"],
+            name=name or before.get("name") or serial,
+            profile=profile or before.get("profile", ""),
+            keys=sorted({*keys, *before.get("keys", ())}),
+        )
+        return [Draft("recorder.registered", own.id if own is not None else new_id("rcd"), told)]
+
+    record_fact(config, make)
+    return told
 
 
 def record_fact(config: Config, make: Callable[[Ledger], Sequence[Draft]]) -> None:

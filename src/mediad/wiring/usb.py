@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mediad.bay import BoardProgress
+from mediad.catalog.record import stamp
 from mediad.edges.mount import Udisks
 from mediad.edges.mtp import Mtp
 from mediad.edges.unlock import unlock
@@ -16,7 +17,7 @@ from mediad.model.profile import Profile, choose, settle_seconds
 from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume, with_serial
 from mediad.session import Result
 from mediad.wiring.docking import device_facts, device_identity, dock_device
-from mediad.wiring.station import Station
+from mediad.wiring.station import Station, now
 
 _PULL_GRACE_SECONDS = 1.0
 """The kernel needs a moment to notice a pull: a yes is only believed if it is still true after so long."""
@@ -65,7 +66,8 @@ class UsbWorld:
         if profile.unlock is None:
             raise ValueError("not an unlock profile")
         u = profile.unlock
-        return unlock(device, u.command, secret_file=u.secret_file, timeout=u.timeout_seconds)
+        said = unlock(device, u.command, secret_file=u.secret_file, timeout=u.timeout_seconds)
+        return replace(said, heard_at=stamp(now()))
 
     def identify(self, device: UsbDevice, carried: SlotIdentity | None) -> SourceIdentity:
         identity = device_identity(self._station, device, carried)
@@ -125,7 +127,7 @@ class UsbWorld:
         broken: Mapping[str, str],
         progress: BoardProgress,
         identity: SourceIdentity,
-        officer: str,
+        said: SlotIdentity | None,
     ) -> Result:
         def docked(identity: SourceIdentity) -> Result:
             return dock_device(
@@ -135,7 +137,7 @@ class UsbWorld:
                 broken,
                 progress,
                 identity=identity,
-                officer=officer,
+                said=said,
                 present=lambda: self.present(device),
             )
 

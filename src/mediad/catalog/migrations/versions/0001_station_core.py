@@ -38,6 +38,7 @@ def upgrade() -> None:
         "docking",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("recorder", sa.String(), nullable=False),
+        sa.Column("recorder_id", sa.String(), nullable=True),
         sa.Column("label", sa.String(), nullable=False),
         sa.Column("registered", sa.Boolean(), nullable=False),
         sa.Column("slot", sa.String(), nullable=False),
@@ -48,6 +49,8 @@ def upgrade() -> None:
         sa.Column("actor", sa.String(), nullable=False),
         sa.Column("opened_at", sa.String(), nullable=False),
         sa.Column("continues", sa.String(), nullable=True),
+        sa.Column("said", sa.Text(), nullable=True),
+        sa.Column("zones", sa.Text(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("closed_at", sa.String(), nullable=True),
         sa.Column("handover_key", sa.String(), nullable=True),
@@ -89,13 +92,24 @@ def upgrade() -> None:
     )
     op.create_table(
         "recorder",
-        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
         sa.Column("label", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("profile", sa.String(), nullable=False),
         sa.Column("registered_at", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "recorder_key",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("recorder", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["recorder"],
+            ["recorder.id"],
+        ),
         sa.PrimaryKeyConstraint("key"),
     )
+    op.create_index("recorder_key_recorder", "recorder_key", ["recorder"], unique=False)
     op.create_table(
         "recording",
         sa.Column("id", sa.String(), nullable=False),
@@ -104,7 +118,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.String(), nullable=False),
         sa.Column("provisional", sa.Boolean(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
-        sa.Column("recorder", sa.String(), nullable=False),
+        sa.Column("label", sa.String(), nullable=False),
         sa.Column("officer", sa.String(), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
         sa.Column("important", sa.Boolean(), nullable=False),
