@@ -285,8 +285,8 @@ def _told(site: Site, docking: str, path: Path) -> list[str]:
     except (ValueError, KeyError, TypeError) as e:
         return [f"it cannot be read ({e!r})"]
     row = site.rows(
-        "SELECT state, officer, actor, slot, source, channel, profile, continues, said, zones, recorder_id, recorder, label, registered,"
-        " new, sightings, skipped, failed, bytes FROM docking WHERE id = ?", docking,
+        "SELECT state, officer, actor, slot, source, channel, profile, continues, said, zones,"
+        " recorder_id, recorder, label, registered, new, sightings, skipped, failed, bytes FROM docking WHERE id = ?", docking,
     )[0]  # fmt: skip
     wrong = [] if [*head, *counts] == list(row) else [f"it says {[*head, *counts]}, the catalogue {row}"]
     rows = site.rows(

@@ -345,6 +345,8 @@ def test_a_file_never_gets_the_number_of_a_closed_output(tmp_path: Path) -> None
 @pytest.mark.parametrize("url", ["postgresql://db/mediad", "oracle+nosuch://db/mediad"])
 def test_a_database_without_its_driver_is_a_configuration_error(tmp_path: Path, url: str) -> None:
     site = make_site(tmp_path / "station", more=f'[catalog]\nurl = "{url}"')
+    text = site.config_file.read_text(encoding="utf-8")
+    site.config_file.write_text(text.replace('id = "test-01"', 'id = "test-01"\nstate = "var"'), encoding="utf-8")
     for arguments in (("status",), ("ingest", tmp_path), ("catalog", "upgrade")):
         done = site.run(*arguments)
         assert (done.returncode, "at fault" in done.stderr) == (2, False), done.stderr

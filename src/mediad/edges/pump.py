@@ -23,7 +23,9 @@ from mediad.model.ids import Digest
 
 BUFFER = 2 * 1024 * 1024
 POOL_BYTES = 64 * 1024 * 1024
-_IN_FLIGHT = 3  # per copy: one being read, one hashed, one written; where the pool is out, copies wait for one another's buffers
+_IN_FLIGHT = (
+    3  # per copy: one being read, one hashed, one written; where the pool is out, copies wait for one another's buffers
+)
 _DIRECT_FROM = 4 * BUFFER
 _ALIGN = 4096
 
