@@ -156,7 +156,7 @@ def test_a_batch_that_no_event_knows_is_taken_in(
     assert busy_site.rows("SELECT count(*) FROM placement") == [(2,)]
     lose(busy_site)
     result = rebuild(busy_site)
-    assert (result.originals, result.dockings_closed, result.findings) == (2, 1, [])
+    assert (result.originals, result.dockings_closed, [f.code for f in result.findings]) == (2, 1, [UNKNOWN])
     assert fsck(busy_site).findings == []
     assert complaints(busy_site, files.values()) == []
     docking = busy_site.rows("SELECT id, state, new FROM docking WHERE recorder = 'serial:R-3'")
@@ -217,7 +217,7 @@ def test_bytes_that_do_not_match_their_sidecar_are_set_aside_with_an_alarm(
     overwrite(victim, flip())
     lose(busy_site)
     result = rebuild(busy_site)
-    assert (result.originals, [f.code for f in result.findings]) == (1, ["verify-mismatch"])
+    assert (result.originals, [f.code for f in result.findings]) == (1, [UNKNOWN, "verify-mismatch"])
     assert not victim.exists()
     assert [row[0] for row in busy_site.rows("SELECT code FROM alarm ORDER BY seq")] == [
         "clock-jumped",
@@ -264,6 +264,10 @@ def test_staging_of_the_lost_catalogue_is_cleared(busy_site: Site) -> None:
 # --- sidecars that somebody planted -------------------------------------------------------------------------------------
 
 PLANTED = "originals/2026/01/02/R-9/bat-20260101t000000z-bbbbbbbbbbbbbbbb"
+
+
+UNKNOWN = "adopted-unwitnessed"
+"""What a rebuild says of a docking that only a sidecar tells of."""
 
 
 def plant(
@@ -376,14 +380,43 @@ def test_a_sidecar_that_cannot_be_right_is_told_and_nothing_is_moved(
     assert (facts(site), folder.is_dir()) == (facts_before, True)
 
 
-def test_a_planted_sidecar_that_is_right_is_taken_in(small: Site, tmp_path: Path) -> None:
-    """So the tests above fail for the one thing that they change."""
+def test_a_planted_sidecar_that_is_right_is_taken_in_but_not_in_silence(small: Site, tmp_path: Path) -> None:
+    """So the tests above fail for the one thing that they change. It may be the last docking before the catalogue was lost, so it
+    is taken; but nobody saw that docking, and that is a finding and an alarm."""
     site = copy_site(small, tmp_path / "copy")
     plant(site, b"planted")
     lose(site)
     result = rebuild(site)
-    assert (result.originals, result.findings) == (1, [])
+    assert (result.originals, [f.code for f in result.findings]) == (1, [UNKNOWN])
+    assert site.rows("SELECT code, subject FROM alarm") == [(UNKNOWN, result.findings[0].subject)]
     assert fsck(site).findings == []
+
+
+def test_a_batch_planted_into_a_docking_that_was_closed_stays_an_orphan(small: Site, tmp_path: Path) -> None:
+    """No docking is closed while bytes of it are on their way."""
+    site = copy_site(small, tmp_path / "copy")
+    docking = site.rows("SELECT id FROM docking")[0][0]
+    folder = plant(site, b"planted", lambda body: (body.update(docking=docking), _first(docking=docking)(body)))
+    before, events = facts(site), site.rows("SELECT count(*) FROM custody")[0][0]
+    lose(site)
+    result = rebuild(site)
+    assert (result.originals, [f.code for f in result.findings]) == (0, ["original-orphan"])
+    assert site.rows("SELECT count(*) FROM custody") == [(events + 1,)]  # that it was rebuilt
+    assert (facts(site), len(list(folder.iterdir()))) == (before, 2)
+    assert "original-orphan" in [f.code for f in fsck(site).findings]
+
+
+def test_a_file_of_another_size_in_the_place_of_an_original_is_set_aside(small: Site, tmp_path: Path) -> None:
+    """As when a recorder brings the bytes again: it is told for what it is, and does not stay at the key."""
+    site = copy_site(small, tmp_path / "copy")
+    overwrite(originals(site)[0], lambda data: data[:7])
+    plant(site, noise(3_000, 90))
+    lose(site)
+    result = rebuild(site)
+    assert {f.code for f in result.findings} == {UNKNOWN, "original-lost", "set-aside"}
+    assert "7 bytes are there" in next(f.detail for f in result.findings if f.code == "original-lost")
+    assert [p.read_bytes() for p in (site.vault / "set-aside").iterdir()] == [noise(3_000, 90)[:7]]
+    assert [f.code for f in fsck(site).findings] == ["set-aside"]
 
 
 def test_bytes_that_lie_in_the_vault_twice_are_set_aside_and_seen_once_more(small: Site, tmp_path: Path) -> None:
@@ -392,11 +425,11 @@ def test_bytes_that_lie_in_the_vault_twice_are_set_aside_and_seen_once_more(smal
     folder = plant(site, noise(3_000, 90))
     lose(site)
     result = rebuild(site)
-    assert (result.originals, [f.code for f in result.findings]) == (0, ["original-twice"])
+    assert (result.originals, [f.code for f in result.findings]) == (0, [UNKNOWN, "original-twice"])
     assert [p.name for p in folder.iterdir()] == ["record.json"]
     assert [p.read_bytes() for p in (site.vault / "set-aside").iterdir()] == [noise(3_000, 90)]
     assert site.rows("SELECT outcome FROM source_file WHERE docking LIKE 'dck-20260101%'") == [("sighting",)]
-    assert site.rows("SELECT code FROM alarm") == [("original-twice",)]
+    assert site.rows("SELECT code FROM alarm") == [(UNKNOWN,), ("original-twice",)]
     assert [f.code for f in fsck(site).findings] == ["set-aside"]
 
 
@@ -407,11 +440,11 @@ def test_an_unknown_batch_stands_in_for_an_original_that_is_gone(small: Site, tm
     folder = plant(site, noise(3_000, 90))
     lose(site)
     result = rebuild(site)
-    assert (result.originals, [f.code for f in result.findings]) == (1, ["original-lost"])
+    assert (result.originals, [f.code for f in result.findings]) == (1, [UNKNOWN, "original-lost"])
     assert [row[0].rpartition("/")[0] for row in site.rows("SELECT key FROM replica WHERE state = 'healthy'")] == [
         PLANTED
     ]
-    assert site.rows("SELECT code FROM alarm") == [("original-lost",)]
+    assert site.rows("SELECT code FROM alarm") == [(UNKNOWN,), ("original-lost",)]
     assert len(list(folder.iterdir())) == 2
 
 
@@ -421,7 +454,7 @@ def test_of_two_unknown_batches_with_the_same_bytes_one_is_taken_in(small: Site,
     plant(site, b"planted", name=PLANTED.replace("bbbb", "cccc"))
     lose(site)
     result = rebuild(site)
-    assert (result.originals, [f.code for f in result.findings]) == (1, ["original-twice"])
+    assert (result.originals, [f.code for f in result.findings]) == (1, [UNKNOWN, UNKNOWN, "original-twice"])
     assert [f.code for f in fsck(site).findings] == ["set-aside"]
 
 
@@ -432,7 +465,7 @@ def test_the_twin_of_bytes_that_came_back_wrong_stays_where_it_is(small: Site, t
     good = next(plant(site, b"planted", name=PLANTED.replace("bbbb", "cccc")).glob("ast-*"))
     lose(site)
     result = rebuild(site)
-    assert [f.code for f in result.findings] == ["verify-mismatch", "original-orphan"]
+    assert [f.code for f in result.findings] == [UNKNOWN, UNKNOWN, "verify-mismatch", "original-orphan"]
     assert good.read_bytes() == b"planted"
 
 

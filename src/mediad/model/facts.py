@@ -54,6 +54,11 @@ def lost(vault: str, asset: str, key: str, sha256: str, why: str) -> list[Draft]
     ]
 
 
+def absent(found: int | None) -> str:
+    """Why an original counts as lost: nothing of the vault's own is at its key, or a file of another size."""
+    return "it is not there" if found is None else f"{found} bytes are there"
+
+
 def unlike(vault_key: str, asset: str, told: Mapping[str, Any], sha256: str, why: str, then: str) -> list[Draft]:
     """Bytes did not come back from the medium as they went in: the file failed, and a person must know. ``then`` says what
     became of the bytes."""

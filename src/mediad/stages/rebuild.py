@@ -23,7 +23,7 @@ from mediad.catalog.ledger import Ledger
 from mediad.errors import IntegrityError, NotFound, StorageError
 from mediad.model import facts, sidecar
 from mediad.model.custody import GENESIS, Draft, Event, canonical, check_chain, parse_segment
-from mediad.model.evidence import Finding
+from mediad.model.evidence import DockingState, Finding
 from mediad.model.layout import ORIGINALS, SIDECAR, parse_segment_key, segment_prefix
 
 _CHUNK = 2_000
@@ -74,6 +74,8 @@ class Adopted:
     """SHA-256 of originals that have their reservation again."""
     surplus: list[Mapping[str, Any]] = field(default_factory=list)
     """Files, as their sidecars describe them, whose bytes are somebody else's to place."""
+    misfits: list[str] = field(default_factory=list)
+    """Keys of lost originals under which a file of another size lies."""
     findings: list[Finding] = field(default_factory=list)
     """What could not be taken in and was left where it is, for a person to look at."""
 
@@ -213,22 +215,33 @@ def _folders(vault: Log) -> Iterator[tuple[str, set[str]]]:
 def _adopt_batch(
     ledger: Ledger, vault: Vault, body: Mapping[str, Any], files: Sequence[Mapping[str, Any]], result: Adopted
 ) -> None:
-    """Reserve what a batch holds, behind its docking and its listing if the log lost them. Bytes that are in the vault already
+    """Reserve what a batch holds, behind its docking and its listing if the log lost them; a docking of which the log knows
+    nothing is taken in with an alarm, for only the sidecar speaks for it. One that was closed without a batch never had it: no
+    docking is closed while bytes of it are on their way. Bytes that are in the vault already
     were seen once more; what ``work.reserve`` lets through is verified and recorded by whoever finishes open placements."""
     docking = body["docking"]
     with ledger.catalog.read() as conn:
-        opened = evidence.docking(conn, docking) is not None
+        row = evidence.docking(conn, docking)
         listed = set(evidence.outcomes(conn, docking, vault.name))
         held = evidence.held(conn, vault.name, [f["sha256"] for f in files])
-    drafts: list[Draft] = [] if opened else [_opened(body, files[0])]
+    if row is not None and row.state != DockingState.OPEN:
+        why = f"docking {docking} was closed without it; it was left where it is"
+        result.findings += [Finding("original-orphan", file["key"], why) for file in files]
+        return
+    drafts: list[Draft] = []
+    if row is None:
+        detail = f"no event of the log tells of this docking, only the record of batch {body['batch']}"
+        drafts = [_opened(body, files[0]), Draft("alarm.raised", docking, {"code": _UNWITNESSED, "detail": detail})]
+        result.findings.append(Finding(_UNWITNESSED, docking, detail))
     if missing := [f for f in files if (f["volume"], base64.b64decode(f["path_b64"])) not in listed]:
         claims = [
             {k: f.get(k) for k in ("volume", "path", "path_b64", "size", "mtime_ns", "birth_ns")} for f in missing
         ]
         drafts.append(Draft("docking.listed", docking, {"files": claims, "known": []}))
     for digest, believed in held.items():
-        if vault.size_of(believed.key) != believed.size:
-            drafts += facts.lost(vault.name, believed.id, believed.key, digest, "it is gone")
+        if (found := vault.size_of(believed.key)) != believed.size:
+            drafts += facts.lost(vault.name, believed.id, believed.key, digest, facts.absent(found))
+            result.misfits += [believed.key] if found is not None else []
     if drafts:
         ledger.record(drafts)
     rows = [_placement(vault.name, body["batch"], file) for file in files]
@@ -239,6 +252,7 @@ def _adopt_batch(
     result.surplus += [f for f in files if f["sha256"] in taken]
 
 
+_UNWITNESSED = "adopted-unwitnessed"
 _ABSENT = {"birth_ns": None, "device": 0, "inode": 0}
 """What a sidecar need not tell."""
 
@@ -270,9 +284,14 @@ def _opened(body: Mapping[str, Any], file: Mapping[str, Any]) -> Draft:
 
 
 def set_surplus_aside(ledger: Ledger, vault: Surplus, adopted: Adopted) -> list[Finding]:
-    """Move bytes out of the originals that lie there a second time, keep them, and say so. To be called when what was reserved
+    """Move bytes out of the originals that lie there a second time, or in the place of others, keep them, and say so. To be called when what was reserved
     counts or does not: a twin of bytes that came back wrong is left where it is."""
     findings: list[Finding] = []
+    for key in adopted.misfits:
+        try:
+            findings.append(Finding("set-aside", key, f"it had another size than recorded; now {vault.set_aside(key)}"))
+        except StorageError as e:
+            findings.append(Finding("original-orphan", key, f"it could not be set aside ({e.message})"))
     with ledger.catalog.read() as conn:
         held = evidence.held(conn, vault.name, [file["sha256"] for file in adopted.surplus])
     for file in adopted.surplus:

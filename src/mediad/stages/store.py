@@ -157,13 +157,13 @@ def _lost(vault: Vault, row: Any) -> str:
     """What is wrong with a replica, as a sentence; empty if the medium gives its bytes. Other bytes are set aside."""
     found = vault.size_of(row.key)
     if found is None:
-        return "it is gone"
-    what = f"{found} bytes are there"
+        return facts.absent(None)
+    what = facts.absent(found)
     if found == row.size:
         try:
             answer = vault.read_back(row.key)
         except NotFound:
-            return "it is gone"
+            return facts.absent(None)
         except StorageError as e:
             vault.check()  # a vault that is gone altogether says nothing about single files
             return f"it cannot be read ({e.message})"
