@@ -42,7 +42,7 @@ from tests.audit_support import (
     subjects,
     writable,
 )
-from tests.support import MIB, Site, make_card, noise
+from tests.support import MIB, Site, make_card, noise, small_disk
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -273,6 +273,57 @@ def _another_disk_is_mounted(site: Site) -> None:
     overwrite(site.vault / ".mediad-vault.json", lambda _: b'{"format": "mediad-vault/1", "id": "vault-other"}\n')
 
 
+@_case("vault-offline")
+def _a_top_folder_lies_behind_a_link(site: Site) -> None:
+    """Somebody moved it to a larger disk: mediad refuses such a vault."""
+    (site.vault / "originals").rename(site.root / "moved")
+    (site.vault / "originals").symlink_to(site.root / "moved")
+
+
+@_case("vault-offline")
+def _the_staging_area_lies_behind_a_link(site: Site) -> None:
+    (site.vault / ".staging/test-01").rename(site.root / "moved")
+    (site.vault / ".staging/test-01").symlink_to(site.root / "moved")
+
+
+@_case("stray-file", "original-missing")
+def _a_folder_of_originals_lies_behind_a_link(site: Site) -> None:
+    """The link is told, and that the vault holds nothing of what is behind it."""
+    shelf = site.vault / "originals/2026"
+    shelf.rename(site.root / "moved")
+    shelf.symlink_to(site.root / "moved")
+
+
+@_case("stray-file")
+def _a_folder_takes_the_place_of_the_next_segment(site: Site) -> None:
+    """Nothing more can be mirrored."""
+    segments(site)[0].with_name("000000999999.jsonl").mkdir()
+
+
+@_case("stray-file")
+def _a_folder_takes_the_place_of_an_original(site: Site) -> None:
+    with writable(originals(site)[0].parent) as folder:
+        (folder / "ast-aaaaaaaaaaaaaaaaaaaaaaaaaa-x.mp4").mkdir()
+
+
+@_case("catalogue-damaged")
+def _a_trigger_drops_what_is_written(site: Site) -> None:
+    with database(site) as db:
+        db.execute("CREATE TRIGGER x BEFORE INSERT ON source_file BEGIN SELECT raise(ignore); END")
+
+
+@_case("catalogue-damaged")
+def _a_view_is_added(site: Site) -> None:
+    with database(site) as db:
+        db.execute("CREATE VIEW x AS SELECT 1")
+
+
+@_case("catalogue-damaged")
+def _an_index_is_dropped(site: Site) -> None:
+    with database(site) as db:
+        db.execute("DROP INDEX docking_state")
+
+
 @_case("original-missing")
 def _an_original_is_deleted(site: Site) -> None:
     remove(originals(site)[0])
@@ -460,6 +511,26 @@ def test_a_damage_is_found_for_what_it_is(busy_site: Site, codes: set[str], dama
     damage(busy_site)
     report = fsck(busy_site)
     assert found(report) == codes, report.findings
+
+
+def test_a_folder_or_a_trigger_that_stops_the_station_is_named_by_the_quick_look_and_by_custody_verify_as_well(
+    busy_site: Site,
+) -> None:
+    from mediad.wiring import audit as wiring_audit
+
+    _a_trigger_drops_what_is_written(busy_site)
+    _a_folder_takes_the_place_of_the_next_segment(busy_site)
+    assert found(fsck(busy_site, quick=True)) == {"catalogue-damaged", "stray-file"}
+    assert "catalogue-damaged" in found(wiring_audit.verify_custody(busy_site.config))
+
+
+def test_another_disk_mounted_within_the_vault_is_told(busy_site: Site) -> None:
+    """Over the custody log, the vault is none to mediad; deeper down, it is a matter for itself."""
+    (busy_site.vault / "originals/2020/01").mkdir(parents=True)
+    with small_disk(busy_site.vault / "originals/2020/01", 16 * MIB):
+        assert subjects(fsck(busy_site, quick=True), "stray-file") == ["originals/2020/01"]
+    with small_disk(busy_site.vault / "custody", 16 * MIB):
+        assert found(fsck(busy_site, quick=True)) == {"vault-offline"}
 
 
 @pytest.mark.parametrize("table", [t.name for t in tables.FACTS])

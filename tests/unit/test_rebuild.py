@@ -221,6 +221,7 @@ def test_bytes_that_do_not_match_their_sidecar_are_set_aside_with_an_alarm(
     assert not victim.exists()
     assert [row[0] for row in busy_site.rows("SELECT code FROM alarm ORDER BY seq")] == [
         "clock-jumped",
+        UNKNOWN,
         "verify-mismatch",
     ]
     assert [f.code for f in fsck(busy_site).findings] == ["set-aside"]

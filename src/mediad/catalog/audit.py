@@ -38,7 +38,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from sqlalchemy.types import NullType
 
-from mediad.catalog import record
+from mediad.catalog import record, schema
 from mediad.catalog import tables as t
 from mediad.catalog.db import SCHEMA, sqlite_path
 from mediad.errors import CatalogError
@@ -135,6 +135,10 @@ class Snapshot:
             return []
         rows = self._conn.execute(text("PRAGMA integrity_check(20)")).scalars()
         return [str(r) for r in rows if r != "ok"]
+
+    def schema_differences(self) -> Iterator[str]:
+        """What is not as the migrations made it, such as a trigger that drops what is written."""
+        return schema.differences(self._conn)
 
     def misfits(self, tables: Iterable[Table] = t.metadata.sorted_tables, limit: int = 50) -> Iterator[tuple[str, str]]:
         """Cells that hold what their column may not: which row of which table, and what is wrong. SQLite does not refuse them."""

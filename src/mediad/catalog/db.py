@@ -86,7 +86,7 @@ def migrate(url: str) -> None:
     """Create the tables, or bring an older catalogue to this program's version; wholly or not at all."""
     path = sqlite_path(url)
     if path is None or exists(url):
-        _upgrade(url)
+        upgrade(url)
         return
     from mediad.catalog import swap
 
@@ -97,14 +97,15 @@ def migrate(url: str) -> None:
             Path(f"{sqlite_path(building)}{part}").unlink(missing_ok=True)
     except OSError as e:
         raise CatalogError(f"the catalogue cannot be created: {e.strerror}", hint=f"check {path.parent}") from e
-    _upgrade(building)
+    upgrade(building)
     swap.set_aside(
         url, "stray"
     )  # an empty file, or the -wal of a catalogue that is gone: it must not be played into ours
     swap.install(building, url)
 
 
-def _upgrade(url: str) -> None:
+def upgrade(url: str) -> None:
+    """Run the migrations on a database as it is."""
     from alembic import command
     from alembic.config import Config
 

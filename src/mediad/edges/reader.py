@@ -10,6 +10,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Literal
 from mediad.errors import MediadError, NotFound, StorageError, VaultOffline
 
 _MARKER = ".mediad-vault.json"  # said again here on purpose: an auditor does not ask the writers where to look
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 _CHUNK = 4 * 1024 * 1024
 _RECORD_LIMIT = 2 * 1024**3
 """Records are read as a whole. A hand-over record of a million files, or the segments about them, stay below one GiB."""
@@ -29,11 +31,11 @@ Method = Literal["direct", "evicted", "cached"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in a vault. ``kind`` is ``file``, ``unreadable`` (a folder that could not be listed) or ``other``; ``mode``
-    holds the permission bits."""
+    """One name in a vault. ``kind`` is ``file``, ``folder`` (one that holds nothing), ``unreadable`` (a folder that could not be
+    listed) or ``other``; ``mode`` holds the permission bits."""
 
     key: str
-    kind: Literal["file", "other", "unreadable"]
+    kind: Literal["file", "folder", "other", "unreadable"]
     size: int
     mode: int
 
@@ -57,6 +59,21 @@ class VaultReader:
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
         self.root = root
+        self._mounts = _mounted_below(root)
+
+    def detour(self, folder: str) -> str | None:
+        """The first folder on the way from the root to this one, itself included, that is a link or where another disk is
+        mounted: what is behind it is not the vault's. None if there is none, or nothing at all."""
+        here = ""
+        for part in folder.split("/"):
+            here = f"{here}/{part}".lstrip("/")
+            try:
+                status = os.lstat(self.root / here)
+            except OSError:
+                return None
+            if stat.S_ISLNK(status.st_mode) or here in self._mounts:
+                return here
+        return None
 
     def marker(self) -> str | None:
         """The id in the vault's marker file; None if there is none or it says none. Raises VaultOffline if the folder is not
@@ -74,19 +91,28 @@ class VaultReader:
         return found if isinstance(found, str) else None
 
     def entries(self, top: str) -> Iterator[Entry]:
-        """Everything below one top folder that is no folder itself, in order of keys. Links are not followed."""
+        """Everything below one top folder that is no folder itself, and empty folders, in order of keys. Links are not followed,
+        nor other disks entered."""
+        if (away := self.detour(top)) is not None:
+            yield Entry(away, "other", 0, 0)
+            return
         pending = [top]
         while pending:
             key = pending.pop()
             folders: list[str] = []
+            empty = key != top
             try:
                 with os.scandir(self.root / key) as listing:
                     for item in sorted(listing, key=lambda i: i.name):
-                        below = f"{key}/{item.name}"
-                        if item.is_dir(follow_symlinks=False):
+                        below, empty = f"{key}/{item.name}", False
+                        if below in self._mounts:
+                            yield Entry(below, "other", 0, 0)
+                        elif item.is_dir(follow_symlinks=False):
                             folders.append(below)
                         elif (entry := self.stat(below)) is not None:
                             yield entry
+                if empty:
+                    yield Entry(key, "folder", 0, 0)
             except FileNotFoundError:
                 continue
             except OSError:
@@ -146,7 +172,22 @@ class VaultReader:
             key = ""
         if "\0" in key or not all(part not in ("", ".", "..") for part in key.split("/")):
             raise NotFound(f"{key!r} names nothing in vault {self.name}")
+        if away := self.detour(key.rpartition("/")[0]):
+            raise NotFound(f"{key} is not in vault {self.name}: {away} leads out of it")
         return self.root / key
+
+
+def _mounted_below(root: Path) -> frozenset[str]:
+    """Where other file systems, or other parts of this one, are mounted in a vault; by mounts, since a subvolume has another
+    device and still is the same disk."""
+    real = os.path.realpath(root)
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()  # proc(5): the fifth field, blanks as \\040
+    except OSError:
+        return frozenset()
+    plain = [_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), line.split(b" ")[4]) for line in lines]
+    points = map(os.fsdecode, plain)
+    return frozenset(point[len(real) + 1 :] for point in points if point.startswith(f"{real}/"))
 
 
 def _read_file(path: Path, feed: Callable[[memoryview], None]) -> tuple[int, Method]:

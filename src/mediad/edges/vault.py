@@ -118,7 +118,11 @@ class LocalVault:
         except OSError as e:
             if e.errno not in _ELSEWHERE:
                 raise storage_error(e, f"looking at {what}") from e
-        return self._walk(key, what)
+            code = e.errno
+        found = self._walk(key, what)
+        if code == errno.EXDEV:  # of the same disk, but mounted here: no rename leads into it
+            raise self._elsewhere(key.rpartition("/")[0], "lies on another disk")
+        return found
 
     def _walk(self, key: str, what: str) -> os.stat_result | None:
         """The same step by step: to say which folder it is that leads elsewhere, and for kernels without a call for it."""

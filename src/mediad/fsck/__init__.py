@@ -155,11 +155,13 @@ def verify_custody(
     abandoned = _careful(abandoned)
     looks = [_look_or_note(vault, station, report) for vault in vaults]
     with catalog.snapshot() as snap:
+        _check_schema(snap, report)
         chain = _chain(snap, report, station)
         markers, mirrored, noted, states = snap.vaults(), snap.mirrored(), snap.segments(), snap.docking_states()
     check_mirrored(mirrored, markers, chain, report)
     check_noted(noted, markers, chain, report)
     for vault in looks:
+        _elsewhere(vault, report)
         if vault.online and markers.get(vault.name) != vault.marker:
             vault.online = False
             report.notes.append(f"vault {vault.name} is not the registered one: its mirror was not compared")
@@ -189,10 +191,16 @@ def _chain(snap: Snapshot, report: Report, station: str) -> Chain:
     return chain
 
 
+def _check_schema(snap: Snapshot, report: Report) -> None:
+    for what in snap.schema_differences():
+        report.add("catalogue-damaged", "schema", what)
+
+
 def _facts(snap: Snapshot, report: Report, looks: Sequence[Look], station: str, *, quick: bool) -> _Facts:
     if not quick:
         for line in snap.damage():
             report.add("catalogue-damaged", "catalogue", line)
+    _check_schema(snap, report)
     for subject, what in snap.misfits():
         report.add("catalogue-damaged", subject, what)
     chain = _chain(snap, report, station)
@@ -238,8 +246,20 @@ def _replay(snap: Snapshot, report: Report) -> None:
         report.add("facts-differ", "catalogue", f"and {shown - _DIFFERENCES_SHOWN} more rows")
 
 
+def _elsewhere(vault: Look, report: Report) -> None:
+    """A vault of which a part lies elsewhere is none to mediad, and nothing of it is believed here."""
+    for folder in vault.elsewhere:
+        vault.online = False
+        report.add(
+            "vault-offline", vault.name, f"{folder} is a link, or lies on another disk; nothing of it was checked"
+        )
+
+
 def _online(vault: Look, facts: _Facts, report: Report) -> bool:
     registered = facts.markers.get(vault.name)
+    _elsewhere(vault, report)
+    if not vault.online:
+        return False
     if registered is None:
         vault.online = False
         report.notes.append(f"vault {vault.name} is not registered yet")

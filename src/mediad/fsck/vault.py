@@ -12,13 +12,14 @@ _ORIGINAL = re.compile(r"originals/\d{4}/\d\d/\d\d/[^/]+/[^/]+/[^/]+")
 _HANDOVER = re.compile(r"handovers/\d{4}/\d\d/\d\d/([^/]+)/record\.json")
 _SIGNATURE = re.compile(r"handovers/\d{4}/\d\d/\d\d/[^/]+/[^/]+")
 _SEGMENT = re.compile(r"custody/([^/]+)/(\d{12})\.jsonl")
+_TOPS = ("originals", "handovers", "custody", "set-aside")
 _HALF = re.compile(r"(^\.)|(^put-[0-9a-f]+$)|(\.(part|partial|tmp)$)")
 
 Add = Callable[[str, str, str], None]
 
 
 class Entry(Protocol):
-    """One name in a vault; ``kind`` is ``file``, ``other`` or ``unreadable``."""
+    """One name in a vault; ``kind`` is ``file``, ``folder`` (an empty one), ``other`` or ``unreadable``."""
 
     @property
     def key(self) -> str: ...
@@ -51,6 +52,8 @@ class Reader(Protocol):
 
     def marker(self) -> str | None: ...
 
+    def detour(self, folder: str) -> str | None: ...
+
     def entries(self, top: str) -> Iterator[Entry]: ...
 
     def stat(self, key: str) -> Entry | None: ...
@@ -68,6 +71,8 @@ class Look:
     station: str
     marker: str | None = None
     online: bool = True
+    elsewhere: list[str] = field(default_factory=list)
+    """Folders that everything is below, and that are links or lie on another disk."""
     originals: dict[str, Entry] = field(default_factory=dict)
     sidecars: dict[str, Entry] = field(default_factory=dict)
     """Batch folder to its sidecar."""
@@ -109,10 +114,14 @@ class Look:
 def look(reader: Reader, station: str, *, originals: bool = True) -> Look:
     """List a vault: marker, hand-over records, segments, and originals. Raises VaultOffline where it cannot be read."""
     seen = Look(reader, station, reader.marker())
+    below = (*_TOPS, segment_prefix(station).rstrip("/"), f".staging/{station}")
+    seen.elsewhere = sorted({where for top in below if (where := reader.detour(top))})
+    if seen.elsewhere:
+        return seen
     if originals:
         for entry in reader.entries("originals"):
             _original(seen, entry)
-        for entry in reader.entries("set-aside"):
+        for entry in (e for e in reader.entries("set-aside") if e.kind != "folder"):
             detail = f"{entry.size} bytes were not what was recorded; an alarm says what happened"
             seen.strays.append(("set-aside", entry.key, detail))
     for entry in reader.entries("handovers"):
@@ -136,6 +145,9 @@ def _original(seen: Look, entry: Entry) -> None:
     folder, _, name = entry.key.rpartition("/")
     if entry.kind == "unreadable":
         seen.strays.append(("unreadable", entry.key, "it cannot be listed or looked at"))
+    elif entry.kind == "folder":
+        if _ORIGINAL.match(entry.key):  # an empty folder further up waits for its batch
+            seen.strays.append(_stray(entry.key, half=False))
     elif entry.kind == "other" or not _ORIGINAL.fullmatch(entry.key):
         half = entry.kind == "file" and seen.is_half(entry.key)
         seen.strays.append(_stray(entry.key, half=half))
@@ -149,6 +161,9 @@ def _original(seen: Look, entry: Entry) -> None:
 def _record(seen: Look, entry: Entry, proper: bool, allowed: re.Pattern[str]) -> None:
     if entry.kind == "unreadable":
         seen.strays.append(("unreadable", entry.key, "it cannot be listed or looked at"))
+    elif entry.kind == "folder":
+        if allowed.match(entry.key):
+            seen.strays.append(_stray(entry.key, half=False))
     elif entry.kind == "other" or not allowed.fullmatch(entry.key) or seen.is_half(entry.key):
         seen.strays.append(_stray(entry.key, half=entry.kind == "file" and seen.is_half(entry.key)))
     elif proper:

@@ -231,8 +231,11 @@ def _adopt_batch(
     drafts: list[Draft] = []
     if row is None:
         detail = f"no event of the log tells of this docking, only the record of batch {body['batch']}"
-        drafts = [_opened(body, files[0]), Draft("alarm.raised", docking, {"code": _UNWITNESSED, "detail": detail})]
-        result.findings.append(Finding(_UNWITNESSED, docking, detail))
+        drafts = [
+            _opened(body, files[0]),
+            Draft("alarm.raised", docking, {"code": "adopted-unwitnessed", "detail": detail}),
+        ]
+        result.findings.append(Finding("adopted-unwitnessed", docking, detail))
     if missing := [f for f in files if (f["volume"], base64.b64decode(f["path_b64"])) not in listed]:
         claims = [
             {k: f.get(k) for k in ("volume", "path", "path_b64", "size", "mtime_ns", "birth_ns")} for f in missing
@@ -252,7 +255,6 @@ def _adopt_batch(
     result.surplus += [f for f in files if f["sha256"] in taken]
 
 
-_UNWITNESSED = "adopted-unwitnessed"
 _ABSENT = {"birth_ns": None, "device": 0, "inode": 0}
 """What a sidecar need not tell."""
 
@@ -284,8 +286,8 @@ def _opened(body: Mapping[str, Any], file: Mapping[str, Any]) -> Draft:
 
 
 def set_surplus_aside(ledger: Ledger, vault: Surplus, adopted: Adopted) -> list[Finding]:
-    """Move bytes out of the originals that lie there a second time, or in the place of others, keep them, and say so. To be called when what was reserved
-    counts or does not: a twin of bytes that came back wrong is left where it is."""
+    """Move bytes out of the originals that lie there a second time, or in the place of others; keep them, and say so. To be
+    called when what was reserved counts or does not: a twin of bytes that came back wrong is left where it is."""
     findings: list[Finding] = []
     for key in adopted.misfits:
         try:
