@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from mediad.errors import ConfigError
 from mediad.model.evidence import Channel
-from mediad.model.layout import safe_name
+from mediad.model.layout import MAX_LISTED_FILES, safe_name
 
 DEFAULT_FILE = Path("/etc/mediad/mediad.toml")
 SHIPPED_PROFILES = Path("/usr/share/mediad/recorders")
@@ -126,7 +126,10 @@ class Ingest(_Section):
     )
     reserve_percent: float = Field(1.0, ge=0, le=50, description="percent of a vault that stay free, if that is more")
     max_files: int = Field(
-        1_000_000, ge=1, description="files looked at in one docking; a card with more calls for a person"
+        100_000,
+        ge=1,
+        le=MAX_LISTED_FILES,
+        description="files looked at in one docking; a card with more calls for a person",
     )
 
     def reserve(self, total: int) -> int:

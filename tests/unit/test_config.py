@@ -77,6 +77,7 @@ def test_a_loaded_configuration_cannot_be_changed(tmp_path: Path) -> None:
         (GOOD + "[ingest]\nreserve_bytes = -1\n", ["ingest.reserve_bytes = -1"]),
         (GOOD + "[ingest]\nreserve_percent = 51\n", ["ingest.reserve_percent = 51"]),
         (GOOD + "[ingest]\nmax_files = 0\n", ["ingest.max_files = 0"]),
+        (GOOD + "[ingest]\nmax_files = 500001\n", ["ingest.max_files = 500001"]),
         (GOOD + '[ingest]\nsm3 = "perhaps"\n', ["ingest.sm3 = 'perhaps'"]),
         (GOOD + "[igest]\n", ["igest is no setting"]),
         (GOOD + '[http]\nlisten = "here"\n', ["http.listen = 'here'"]),

@@ -14,8 +14,9 @@ import pytest
 from mediad import fsck as auditor
 from mediad.catalog import tables
 from mediad.cli.progress import _Plain
-from mediad.edges import files
+from mediad.edges import files, reader
 from mediad.errors import CatalogError, MediadError, VaultOffline
+from mediad.model import layout
 from mediad.model.custody import Draft, Event, link
 from mediad.model.evidence import Outcome
 from mediad.stages import mirror
@@ -685,6 +686,15 @@ def test_no_code_is_given_that_is_not_listed() -> None:
     given = set(re.findall(r'(?:add|fail|break_at|Finding)\(\s*(?:\w+, )?"([a-z]+-[a-z-]+)"', source))
     assert given, "the pattern fits no call any more"
     assert given <= set(auditor.CODES)
+
+
+def test_the_largest_docking_that_can_be_set_has_a_record_that_all_can_read(busy_site: Site) -> None:
+    """One limit for who writes and who audits, said twice."""
+    assert reader._RECORD_LIMIT == layout.MAX_RECORD_BYTES
+    for path in handovers(busy_site):
+        lines = read_json(path)["files"]
+        line = max((len(json.dumps(f)) for f in lines), default=0)
+        assert line * layout.MAX_LISTED_FILES < layout.MAX_RECORD_BYTES, path
 
 
 def test_the_auditor_uses_nothing_of_the_writers() -> None:

@@ -115,8 +115,11 @@ def read_file(name: str | Path, limit: int, dir_fd: int | None = None) -> bytes 
     opened for long. Raises OSError."""
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if found.st_size > limit:
+            return None
         parts: list[bytes] = []
         while part := os.read(fd, _CHUNK):
             parts.append(part)

@@ -23,8 +23,7 @@ from mediad.errors import MediadError, NotFound, StorageError, VaultOffline
 _MARKER = ".mediad-vault.json"  # said again here on purpose: an auditor does not ask the writers where to look
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _CHUNK = 4 * 1024 * 1024
-_RECORD_LIMIT = 2 * 1024**3
-"""Records are read as a whole. A hand-over record of a million files, or the segments about them, stay below one GiB."""
+_RECORD_LIMIT = 512 * 1024**2  # and this: no record is larger, and records are read as a whole
 
 Method = Literal["direct", "evicted", "cached"]
 

@@ -20,14 +20,12 @@ from mediad.edges.files import storage_error
 from mediad.edges.staged import StagedBatch
 from mediad.errors import FolderElsewhere, IntegrityError, NotFound, StorageError, VaultOffline
 from mediad.model.evidence import ReadBack
-from mediad.model.layout import CUSTODY, HANDOVERS, MARKER, ORIGINALS, STAGING, check_key
+from mediad.model.layout import CUSTODY, HANDOVERS, MARKER, MAX_RECORD_BYTES, ORIGINALS, STAGING, check_key
 
 SET_ASIDE = "set-aside"
 _REMEMBERED = 1_000
 _ELSEWHERE = (errno.ELOOP, errno.EXDEV, errno.ENOSYS, errno.EPERM)
 """A link or another mount on the way; or no answer, since the kernel is too old or a container keeps it from answering."""
-_RECORD_LIMIT = 256 * 1024 * 1024
-"""No record or segment is larger; what is, somebody planted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class LocalVault:
     def read_marker(self) -> str | None:
         """The id in the marker file; None if there is no marker. Raises VaultOffline if the folder cannot be read."""
         try:
-            raw = files.read_file(self.root / MARKER, _RECORD_LIMIT) or b""
+            raw = files.read_file(self.root / MARKER, MAX_RECORD_BYTES) or b""
             return str(json.loads(raw)["id"])
         except FileNotFoundError:
             return None
@@ -320,7 +318,7 @@ class LocalVault:
         """A small object's bytes. Raises NotFound or StorageError."""
         path = self._at(key)
         try:
-            data = files.read_file(path, _RECORD_LIMIT)
+            data = files.read_file(path, MAX_RECORD_BYTES)
         except FileNotFoundError:
             raise NotFound(f"{key} is not in vault {self.name}") from None
         except OSError as e:

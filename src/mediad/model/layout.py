@@ -14,6 +14,11 @@ STAGING = ".staging"
 MARKER = ".mediad-vault.json"
 SIDECAR = "record.json"
 
+MAX_RECORD_BYTES = 512 * 1024 * 1024
+"""No sidecar, hand-over record or custody segment is larger; what is, somebody planted."""
+MAX_LISTED_FILES = 500_000
+"""So many files of one docking fit its hand-over record, at about a kilobyte each; most take half of that."""
+
 MAX_BATCH_FILES = 1_000
 MAX_BATCH_BYTES = 256 * 1024 * 1024
 
