@@ -39,6 +39,7 @@ id = "test-01"
 [[vault]]
 name = "local"
 path = "{vault}"
+volatile = true  # some tests, and some machines, have their disks in memory
 [ingest]
 reserve_bytes = {reserve}
 reserve_percent = 0.0

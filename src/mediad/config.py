@@ -115,6 +115,7 @@ class VaultSection(_Section):
     kind: Literal["local"] = Field("local", description="kind of storage")
     path: FilledPath = Field(description="folder of the vault")
     dedicated: bool = Field(True, description="counts as the unit's dedicated storage (Article 28)")
+    volatile: bool = Field(False, description="let the vault lie in memory (tmpfs); for trials alone")
 
 
 class Ingest(_Section):

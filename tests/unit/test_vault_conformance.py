@@ -6,14 +6,22 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from mediad.edges import files
 from mediad.edges.pump import BufferPool
 from mediad.edges.vault import LocalVault
-from mediad.errors import FolderElsewhere, IntegrityError, KeyConflict, NotFound, StorageError, VaultOffline
+from mediad.errors import (
+    ConfigError,
+    FolderElsewhere,
+    IntegrityError,
+    KeyConflict,
+    NotFound,
+    StorageError,
+    VaultOffline,
+)
 from tests.support import MIB, needs_root, noise, small_disk
 
 FOLDER = "originals/2026/11/24/cam"
@@ -32,7 +40,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def vault(root: Path) -> LocalVault:
-    made = LocalVault("local", root, "test-01", BufferPool(8 * MIB))
+    made = LocalVault("local", root, "test-01", BufferPool(8 * MIB), volatile=True)
     made.register("vault-1")
     made.open("vault-1")
     return made
@@ -215,7 +223,7 @@ def test_staging_of_a_dead_process_goes(vault: LocalVault) -> None:
 
 
 def test_stations_do_not_see_each_others_staging(vault: LocalVault) -> None:
-    other = LocalVault("local", vault.root, "test-02", BufferPool(4 * MIB))
+    other = LocalVault("local", vault.root, "test-02", BufferPool(4 * MIB), volatile=True)
     other.open("vault-1")
     stage(vault, {"ast-a.jpg": b"a"})
     assert other.owners() == []
@@ -323,7 +331,7 @@ def test_what_is_set_aside_is_kept_and_no_original_any_more(vault: LocalVault) -
 
 def test_a_vault_whose_marker_is_missing_or_another_is_offline_and_never_written_to(root: Path, tmp_path: Path) -> None:
     """An unmounted disk leaves an empty folder; another disk has another marker."""
-    made = LocalVault("local", root, "test-01", BufferPool(4 * MIB))
+    made = LocalVault("local", root, "test-01", BufferPool(4 * MIB), volatile=True)
     root.mkdir(parents=True)
     with pytest.raises(VaultOffline):
         made.open("vault-1")
@@ -339,7 +347,7 @@ def test_a_marker_that_cannot_be_understood_is_offline(root: Path, content: byte
     root.mkdir(parents=True)
     (root / ".mediad-vault.json").write_bytes(content)
     with pytest.raises(VaultOffline):
-        LocalVault("local", root, "test-01", BufferPool(4 * MIB)).open("vault-1")
+        LocalVault("local", root, "test-01", BufferPool(4 * MIB), volatile=True).open("vault-1")
 
 
 def test_a_marker_is_never_replaced(vault: LocalVault) -> None:
@@ -359,6 +367,22 @@ def test_nothing_is_made_in_the_mount_point_that_a_vault_leaves_behind(vault: Lo
     with pytest.raises(StorageError):
         vault.begin("dck-1", "bat-1")
     assert list(vault.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_a_vault_in_memory_is_refused_unless_it_is_a_trial(tmp_path: Path, kind: Literal["tmpfs", "ext4"]) -> None:
+    """Neither made nor opened: nothing there was ever on a medium. A disk is taken."""
+    with small_disk(tmp_path / "disk", 16 * MIB, kind) as mounted:
+        vault = LocalVault("local", mounted / "vault", "test-01", BufferPool(4 * MIB))
+        trial = LocalVault("local", mounted / "vault", "test-01", BufferPool(4 * MIB), volatile=True)
+        for use in (vault.register, trial.register, vault.open):
+            if kind == "tmpfs" and use != trial.register:
+                with pytest.raises(ConfigError, match="memory") as e:
+                    use("vault-1")
+                assert "volatile" in e.value.hint
+                assert (mounted / "vault/.mediad-vault.json").exists() is (use == vault.open)
+            else:
+                use("vault-1")
 
 
 def test_a_vault_that_goes_away_is_noticed(vault: LocalVault) -> None:
@@ -436,7 +460,7 @@ def test_a_folder_that_is_a_link_is_refused_by_every_call(
     moved = real.with_name("moved")
     real.rename(moved)
     real.symlink_to(elsewhere)
-    port = LocalVault("local", vault.root, "test-01", BufferPool(4 * MIB)) if fresh else vault
+    port = LocalVault("local", vault.root, "test-01", BufferPool(4 * MIB), volatile=True) if fresh else vault
     if fresh:
         port._marker = "vault-1"
     _refused(_uses(port, KEYS[folder]), folder, "is a link")
@@ -450,7 +474,7 @@ def test_a_vault_one_of_whose_folders_is_a_link_is_offline(vault: LocalVault, tm
     _filled(vault)
     (vault.root / top).rename(vault.root / "moved")
     (vault.root / top).symlink_to(tmp_path)
-    port = LocalVault("local", vault.root, "test-01", BufferPool(4 * MIB))
+    port = LocalVault("local", vault.root, "test-01", BufferPool(4 * MIB), volatile=True)
     for use in (
         lambda: port.open("vault-1"),
         lambda: port.expect("vault-1"),
@@ -607,7 +631,7 @@ def test_modes_are_those_that_are_meant_whatever_the_umask(root: Path, umask: in
     """A command that an administrator runs has another umask than the service."""
     before = os.umask(umask)
     try:
-        made = LocalVault("local", root, "test-01", BufferPool(8 * MIB))
+        made = LocalVault("local", root, "test-01", BufferPool(8 * MIB), volatile=True)
         made.register("vault-1")
         made.open("vault-1")
         _filled(made)

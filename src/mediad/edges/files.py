@@ -24,6 +24,8 @@ _CHUNK = 1024 * 1024
 LOCAL_FILE_SYSTEMS = {0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x01021994: "tmpfs", 0xF2F52010: "f2fs"}
 """Magic numbers (statfs(2)) of file systems whose syncfs reports write errors of a disk on this machine."""
 
+_MEMORY_FILE_SYSTEMS = {0x01021994: "tmpfs", 0x858458F6: "ramfs"}
+
 
 def storage_error(error: OSError, what: str) -> MediadError:
     """An operating system's error on a vault or the catalogue's disk, as one of ours."""
@@ -308,10 +310,18 @@ class _Statfs(ctypes.Structure):
 
 def is_local(path: Path) -> bool:
     """Whether a path lies on a file system for which one checked syncfs may stand for many fsyncs."""
+    return _kind(path) in LOCAL_FILE_SYSTEMS
+
+
+def is_memory(path: Path) -> bool:
+    """Whether a path lies on a file system that ends with the machine's power."""
+    return _kind(path) in _MEMORY_FILE_SYSTEMS
+
+
+def _kind(path: Path) -> int:
     answer = _Statfs()
-    if _libc.statfs(os.fsencode(path), ctypes.byref(answer)) != 0:
-        return False
-    return (answer.f_type & 0xFFFFFFFF) in LOCAL_FILE_SYSTEMS
+    failed = _libc.statfs(os.fsencode(path), ctypes.byref(answer)) != 0
+    return 0 if failed else answer.f_type & 0xFFFFFFFF
 
 
 def resident_pages(fd: int, size: int) -> int:

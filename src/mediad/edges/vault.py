@@ -18,7 +18,7 @@ from pathlib import Path
 from mediad.edges import files, pump
 from mediad.edges.files import storage_error
 from mediad.edges.staged import StagedBatch
-from mediad.errors import FolderElsewhere, IntegrityError, NotFound, StorageError, VaultOffline
+from mediad.errors import ConfigError, FolderElsewhere, IntegrityError, NotFound, StorageError, VaultOffline
 from mediad.model.evidence import ReadBack
 from mediad.model.layout import CUSTODY, HANDOVERS, MARKER, MAX_RECORD_BYTES, ORIGINALS, STAGING, check_key
 
@@ -39,12 +39,13 @@ class Space:
 class LocalVault:
     """A vault in a folder. ``name`` comes from the configuration, ``marker`` is the id in its marker file."""
 
-    def __init__(self, name: str, root: Path, station: str, pool: pump.BufferPool) -> None:
+    def __init__(self, name: str, root: Path, station: str, pool: pump.BufferPool, *, volatile: bool = False) -> None:
         self.name = name
         self.root = root
         self._area = f"{STAGING}/{station}"  # one area per station: another station's work is not ours to judge
         self._staging = root / self._area
         self._pool = pool
+        self._volatile = volatile
         self._one_sync = False
         self._marker: str | None = None
         self._sure: set[Path] = set()
@@ -66,6 +67,7 @@ class LocalVault:
         try:
             files.make_dirs(self.root)
             self._look_over()
+            self._check_lasting()
             files.make_dirs(self._staging)
             data = json.dumps({"format": "mediad-vault/1", "id": marker}).encode() + b"\n"
             files.put_exclusive(self.root, MARKER, data, self._staging)
@@ -82,6 +84,7 @@ class LocalVault:
                 f"vault {self.name} {what} ({self.root})", hint="mount the right disk; mediad writes to no other"
             )
         self._look_over()
+        self._check_lasting()
         self._marker = marker
         self._one_sync = files.is_local(self.root)
         try:
@@ -100,11 +103,20 @@ class LocalVault:
         for folder in (ORIGINALS, HANDOVERS, CUSTODY, SET_ASIDE, self._area):
             self._within(folder)
 
+    def _check_lasting(self) -> None:
+        """Raise ConfigError for a vault in memory: what is read back from there was never on a medium."""
+        if not self._volatile and files.is_memory(self.root):
+            raise ConfigError(
+                f"vault {self.name} lies in memory ({self.root}): what is stored there is gone with the power",
+                hint="put vault.path on a disk (for trials alone: volatile = true)",
+            )
+
     def _within(self, folder: str) -> None:
         """Raise if a folder of the vault, or one on the way to it from the root, is a link or lies on another disk: a vault is one
         tree on one disk, and what leads out of it is not its own to write to or to believe. VaultOffline for what everything is
         below; for one folder among the originals or hand-over records, IntegrityError of its own."""
-        self._status(f"{folder}/.", folder)
+        if folder:
+            self._status(f"{folder}/.", folder)
 
     def _status(self, key: str, what: str) -> os.stat_result | None:
         """Of the name itself, not of what a link points to; None if it is not there. Raises like ``_within`` for the way to it,

@@ -65,7 +65,7 @@ def new_id(prefix: str) -> str:
 
 def open_vault(section: VaultSection, config: Config, pool: BufferPool) -> LocalVault:
     """A vault of the configuration, not yet checked to be the registered one."""
-    return LocalVault(section.name, section.path, config.station.id, pool)
+    return LocalVault(section.name, section.path, config.station.id, pool, volatile=section.volatile)
 
 
 def open_ledger(config: Config, actor: str | None = None) -> Ledger:
