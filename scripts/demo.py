@@ -488,7 +488,7 @@ def metrics(console: Console, port: int) -> None:
 
 def register(cards: Sequence[Card]) -> None:
     """Register both recorders, once."""
-    known = {r["key"] for r in ask("recorder", "list")}
+    known = {key for r in ask("recorder", "list") for key in r["keys"]}
     for card in cards:
         if f"serial:{card.serial}" not in known:
             command = mediad("recorder", "add", card.serial, "--name", card.name, "--profile", card.profile)

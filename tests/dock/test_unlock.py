@@ -54,3 +54,5 @@ def test_identity_read_before_the_unlock_is_carried_to_the_disk_on_the_same_port
     (record,) = station.judge(digests).handovers
     assert "GA12345" in record["recorder"]["key"], record["recorder"]
     assert record["officer"] == "210213", record
+    assert record["said"]["officer"] == "210213", record
+    assert record["said"]["heard_at"] < record["began_at"], record

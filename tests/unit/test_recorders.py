@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from mediad.catalog.ledger import Ledger
 from mediad.cli.progress import _Plain
+from mediad.edges import files
 from mediad.edges import origin as origins
+from mediad.errors import Busy
+from mediad.model.custody import Draft
 from mediad.model.evidence import DockingState
 from mediad.model.profile import Unlock
 from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume
 from mediad.wiring import usb
 from mediad.wiring.docking import device_identity, dock_path
-from mediad.wiring.station import Station
+from mediad.wiring.station import REGISTER_LOCK, Station, lock_folder, record_fact
 from mediad.wiring.usb import UsbWorld
 from tests.audit_support import facts, fsck
 from tests.support import Site, complaints, make_card, noise
@@ -91,6 +95,18 @@ def test_a_key_of_another_recorder_is_refused(site: Site) -> None:
         assert "is a key of recorder R-1 already" in said
         assert "->" in said
     assert listed(site) == before
+
+
+def test_two_commands_never_register_at_one_moment(site: Site) -> None:
+    """Else both could find a key free and give it to two recorders."""
+
+    def make(ledger: Ledger) -> list[Draft]:
+        with pytest.raises(Busy), files.locked(lock_folder(site.config) / REGISTER_LOCK, busy="x"):
+            pass
+        return [Draft("slot.named", "usb-1", {"name": "1号"})]
+
+    record_fact(site.config, make)
+    assert site.rows("SELECT name FROM slot") == [("1号",)]
 
 
 def test_a_docking_names_the_registration(site: Site, tmp_path: Path) -> None:

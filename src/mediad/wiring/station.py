@@ -37,6 +37,9 @@ OPEN_LOCK = "open.lock"
 OPEN_SECONDS = 60.0
 """How long a process waits for others that open the station at the same moment."""
 
+REGISTER_LOCK = "register.lock"
+"""Held by a command that names or registers something, from its look at what is there until that is recorded."""
+
 DAEMON_LOCK = "daemon.lock"
 """Held by the daemon for all its life: there is one per catalogue."""
 
@@ -337,7 +340,7 @@ def register_recorder(
             if own is None or owner.id != own.id:
                 raise Refused(
                     f"{key} is a key of recorder {owner.label} already",
-                    hint=f"a key names one recorder; `mediad recorder add {owner.label} ...` changes that one",
+                    hint="a key names one recorder; `mediad recorder list` shows whose it is",
                 )
         before = known[own.id] if own is not None else {"label": safe_name(serial.encode(), "recorder")}
         told.update(
@@ -353,12 +356,15 @@ def register_recorder(
 
 
 def record_fact(config: Config, make: Callable[[Ledger], Sequence[Draft]]) -> None:
-    """What a writing command does: record what ``make`` says, and mirror it to the first vault before it returns (invariant 9)."""
+    """What a writing command does: record what ``make`` says, and mirror it to the first vault before it returns (invariant 9).
+    One command at a time, for ``make`` looks at what is registered already."""
     from mediad.stages import mirror
 
     station = Station(config, wait_for_space=False)
     try:
-        station.ledger.record(make(station.ledger))
+        busy = "another command is registering something, and takes long"
+        with files.locked(station.locks / REGISTER_LOCK, busy=busy, wait_seconds=OPEN_SECONDS):
+            station.ledger.record(make(station.ledger))
         mirror.mirror(station.ledger, station.vault)
     finally:
         station.close()
