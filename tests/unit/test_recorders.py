@@ -241,6 +241,16 @@ def test_a_recorder_whose_last_docking_did_not_take_everything_is_listed_until_i
     assert left(site) == []
 
 
+def test_nobody_is_asked_to_dock_a_folder(site: Site, tmp_path: Path) -> None:
+    folder = make_card(tmp_path / "exports", {"a.mp4": b"a", "sparse.bin": b""})
+    with open(folder / "sparse.bin", "r+b") as f:
+        f.truncate(8 * 1024**4)
+    docking = site.ingest(folder).docking
+    assert left(site) == [
+        ("exports", f"有文件未能采集 1 files could not be taken at its last docking: {docking}"),
+    ]
+
+
 def test_a_recorder_is_the_same_one_by_whichever_key_it_was_docked(site: Site, tmp_path: Path) -> None:
     add(site, "R-1", "--serial", "USB-77")
     card = make_card(tmp_path / "card", FILES)

@@ -75,10 +75,12 @@ def status(as_json: AsJson = False) -> None:
 
 def _left_behind(docking: Any) -> str:
     """What to do about a docking that did not take everything: nothing else tells of it once the recorder is out of its slot."""
+    folder = docking.recorder.startswith("folder:")
+    again, dock_it_again = ("", "") if folder else ("，请重新插入", ", dock it again")
     if docking.state == "interrupted":
-        return f"采集中断，请重新插入 its last docking broke off, dock it again: {docking.id}"
+        return f"采集中断{again} its last docking broke off{dock_it_again}: {docking.id}"
     files = f"{docking.failed} files" if docking.failed else "something"
-    return f"有文件未能采集，请重新插入 {files} could not be taken at its last docking, dock it again: {docking.id}"
+    return f"有文件未能采集{again} {files} could not be taken at its last docking{dock_it_again}: {docking.id}"
 
 
 def recordings(
