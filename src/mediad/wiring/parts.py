@@ -13,7 +13,7 @@ from mediad.config import Folder
 from mediad.edges.board import Board
 from mediad.edges.folders import FolderReady, FolderWatcher
 from mediad.edges.usb import UsbWatcher
-from mediad.errors import MediadError
+from mediad.errors import ConfigError, MediadError
 from mediad.model.board import SlotView, sentence
 from mediad.model.evidence import Outcome, Rejected
 from mediad.model.layout import printable
@@ -225,15 +225,12 @@ class HttpPart:
         while not self._stopping.is_set():
             try:
                 run, shutdown, address = self._bind()
-            except (
-                MediadError,
-                UnicodeError,
-            ) as e:  # a host name that no name server can be asked for is a UnicodeError
-                why = e.message if isinstance(e, MediadError) else f"http.listen is no address: {e}"
-                if why != said:
-                    said = why
-                    _log.error("no http", why=why)
-                    self._say(f"监测端口不可用，收存照常，请告知管理员 {why}")
+            except (MediadError, UnicodeError) as e:  # the latter for a host name that cannot even be asked for
+                error = e if isinstance(e, MediadError) else ConfigError(f"http.listen is no address: {e}")
+                if error.message != said:
+                    said = error.message
+                    _log.error("no http", code=error.code, why=said)
+                    self._say(f"监测端口不可用，收存照常，请告知管理员 {said}")
                 self._stopping.wait(delay)
                 delay = min(2 * delay, HTTP_RETRY_MOST_SECONDS)
                 continue
