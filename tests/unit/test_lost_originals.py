@@ -256,3 +256,28 @@ def test_a_batch_that_does_not_fit_does_not_hold_back_the_others(site: Site, tmp
     assert result.error is not None
     assert result.error.code == "vault-full"
     assert complaints(site, [noise(MIB, 1), noise(5_000, 2)]) == []
+
+
+def test_a_folder_of_old_originals_behind_a_link_keeps_no_recorder_from_being_emptied(
+    site: Site, tmp_path: Path
+) -> None:
+    """Somebody moved an old month to a larger disk: what is there is not the vault's. The recorder's files are read and stored
+    anew, where the vault is whole; so are new ones of the same day. Nothing goes through the link."""
+    then = 1_700_000_000 * 10**9
+    old, new = noise(3_000, 60), noise(4_000, 61)
+    card = make_card(tmp_path / "old card", {"old.mp4": old}, mtime_ns=then)
+    site.ingest(card, recorder="R-old")
+    shelf = site.vault / "originals/2023/11"
+    moved = tmp_path / "larger disk"
+    shelf.rename(moved)
+    shelf.symlink_to(moved)
+    before = sorted(moved.rglob("*"))
+    make_card(card, {"old.mp4": old, "new.mp4": new}, mtime_ns=then)
+    result = site.ingest(card, recorder="R-old")
+    assert (result.state, result.counts.failed) == ("complete", 0)
+    keys = [row[0] for row in site.rows("SELECT key FROM replica WHERE state = 'healthy'")]
+    assert not [key for key in keys if key.startswith("originals/2023/11/")]
+    assert sorted((site.vault / key).read_bytes() for key in keys if "/R-old/" in key) == sorted((old, new))
+    assert sorted(moved.rglob("*")) == before
+    assert alarms(site) == ["original-lost"]
+    assert {f.code for f in fsck(site).findings} == {"stray-file"}

@@ -198,6 +198,16 @@ def test_what_the_catalogue_believes_of_a_mirror_is_held_against_its_own_log(
     assert log(site) == before
 
 
+def test_a_note_of_a_mirror_that_was_put_back_overwrites_and_doubles_nothing(site: Site, station: Station) -> None:
+    """To the middle of a segment: the next one would repeat its events, and never be mended."""
+    before = log(site)
+    slots(station, "new", 1)
+    sql(site, "UPDATE mirrored SET (seq, hash) = (SELECT seq, hash FROM custody WHERE seq = 6)")
+    assert mirror.mirror(station.ledger, station.vault) == 1
+    assert log(site).items() > before.items()
+    assert wiring_audit.verify_custody(site.config).findings == []
+
+
 @pytest.mark.parametrize("note", [(100, 200), (6, 6)], ids=["beyond the log", "within another"])
 def test_a_note_of_a_segment_that_was_never_written_is_named_as_the_catalogues_fault(
     site: Site, note: tuple[int, int]

@@ -72,6 +72,13 @@ def segments(conn: Connection, vault: str) -> dict[int, int]:
     return {row.first: row.last for row in conn.execute(select(s.first, s.last).where(s.vault == vault))}
 
 
+def newest_segment(conn: Connection, vault: str) -> int:
+    """The last event of the newest segment that was noted for a vault; 0 for none."""
+    s = t.segment.c
+    row = conn.execute(select(s.last).where(s.vault == vault).order_by(s.first.desc()).limit(1)).first()
+    return row.last if row else 0
+
+
 def events_after(conn: Connection, seq: int, upto: int | None = None) -> Iterator[Event]:
     """Custody events behind ``seq``, in order; at most to event ``upto``."""
     query = select(t.custody).where(t.custody.c.seq > seq).order_by(t.custody.c.seq)

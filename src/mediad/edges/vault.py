@@ -158,6 +158,14 @@ class LocalVault:
             return VaultOffline(text, hint=hint)
         return FolderElsewhere(text, hint=hint)
 
+    def is_own(self, key: str) -> bool:
+        """Whether the way to a key stays in the vault, as far as there is one yet. Raises StorageError."""
+        try:
+            self._within(check_key(key).rpartition("/")[0])
+        except FolderElsewhere:
+            return False
+        return True
+
     def _at(self, key: str) -> Path:
         """The path of a key. Raises like ``_within`` if a folder on the way to it leads elsewhere."""
         self._within(check_key(key).rpartition("/")[0])

@@ -58,6 +58,9 @@ def mirror(ledger: Ledger, vault: Vault) -> int:
     while True:
         with ledger.catalog.read() as conn:
             noted = work.mirrored(conn, vault.name)
+            newest = work.newest_segment(conn, vault.name)
+        if noted is not None and noted[0] < newest:
+            noted = None  # somebody put it back: what is there tells
         after = reconcile(ledger, vault) if noted is None else _believed(ledger, vault, *noted)
         done = _write(ledger, vault, after)
         if done == after:

@@ -37,6 +37,8 @@ class Vault(Protocol):
     @property
     def name(self) -> str: ...
 
+    def is_own(self, key: str) -> bool: ...
+
     def size_of(self, key: str) -> int | None: ...
 
     def read_back(self, key: str) -> ReadBack: ...
@@ -103,7 +105,7 @@ def store_batch(
 ) -> PlacedBatch:
     """Take known bytes out of the batch, make the rest durable, reserve it, and admit it to the vault."""
     result = PlacedBatch()
-    key = batch_key(plan.shelf, docking.source.label, batch.id)
+    key = _place(docking, plan, batch.id, vault)
     known = _held(ledger, vault, {item.sha256.hex for _, item in copied})
     new: dict[str, Placed] = {}
     twins: list[tuple[Planned, Copied]] = []
@@ -137,6 +139,16 @@ def store_batch(
     else:
         batch.discard()
     return result
+
+
+def _place(docking: Docking, plan: BatchPlan, batch_id: str, vault: Vault) -> str:
+    """The key of a batch: on the shelf of its day; where that leads out of the vault, on that of the day it was docked, so that
+    one folder that somebody moved away does not keep a recorder from being emptied."""
+    key = batch_key(plan.shelf, docking.source.label, batch_id)
+    if vault.is_own(key):
+        return key
+    today = docking.opened_at.astimezone(docking.unit_zone).date()
+    return batch_key(today, docking.source.label, batch_id)
 
 
 def _held(ledger: Ledger, vault: Vault, sha256: AbstractSet[str]) -> dict[str, Any]:
