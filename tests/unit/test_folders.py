@@ -335,3 +335,18 @@ def test_a_file_that_was_to_be_told_again_and_is_gone_is_told_as_gone(folder: Pa
     (folder / "a.mp4").unlink()
     (empty,) = watcher.wait(20.0)
     assert dict(empty.files) == {}
+
+
+def test_a_folder_that_is_there_again_is_listed_at_the_next_look(tmp_path: Path, watch: Watch) -> None:
+    """Not only at the next rescan: the look is made because the folder was missing."""
+    now = [0.0]
+    later = tmp_path / "later"
+    watcher = watch(later, begin=False, settle=1.0, gather_seconds=0.0, rescan_seconds=10_000.0, clock=lambda: now[0])
+    (missing,) = watcher._step(0.0)[0]
+    assert dict(missing.files) == {}
+    watcher.again(missing, 30.0)
+    assert watcher._step(1.0)[0] == []
+    later.mkdir()
+    (later / "a.mp4").write_bytes(b"1")
+    assert [dict(ready.files) for ready in watcher._step(32.0)[0]] == [{}]
+    assert [set(ready.files) for ready in watcher._step(40.0)[0]] == [{b"a.mp4"}]
