@@ -65,6 +65,7 @@ url = "sqlite:///catalog.db"
 [[vault]]
 name = "local"
 path = "vault"
+volatile = true
 
 [ingest]
 reserve_bytes = {reserve}

@@ -55,6 +55,7 @@ url = "sqlite:///var/catalog.db"
 [[vault]]
 name = "local"
 path = "vault"
+volatile = true
 [ingest]
 reserve_bytes = {reserve}
 reserve_percent = 0.0
