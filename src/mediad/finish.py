@@ -10,7 +10,7 @@ import structlog
 from mediad.errors import Busy, MediadError, VaultFull, VaultOffline
 from mediad.model.evidence import DockingState, Finding, Outcome
 from mediad.session import Parts
-from mediad.stages import handover, mirror, recover, verify
+from mediad.stages import handover, recover, verify
 
 _log = structlog.get_logger()
 
@@ -44,9 +44,11 @@ def finish_open_work(parts: Parts, abandoned: Callable[[str], bool], *, zone: Zo
         if parts.stop.is_set():
             return done
         with _Apart(parts, done, batch.id):
-            placed = recover.take_in(ledger, vault, batch)
+            placed, wrong = recover.take_in(ledger, vault, batch)
             outcomes = verify.verify_batch(ledger, vault, placed, ())
             done.originals += sum(1 for outcome, _ in outcomes if outcome is Outcome.STORED)
+            if wrong is not None:
+                raise wrong
     _mirror(parts, done)
     for docking_id in recover.abandoned_dockings(ledger, dead):
         if parts.stop.is_set():
@@ -68,8 +70,7 @@ def finish_open_work(parts: Parts, abandoned: Callable[[str], bool], *, zone: Zo
 def _mirror(parts: Parts, done: Finished) -> None:
     """A full vault takes no more of the log now; the next pass makes up for it."""
     try:
-        with parts.mirroring:
-            mirror.mirror(parts.ledger, parts.vault)
+        parts.mirror()
     except VaultFull as e:
         done.trouble.append(Finding(e.code, parts.vault.name, e.message))
 

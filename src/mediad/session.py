@@ -5,6 +5,7 @@ mirrored by a second thread: reading is the recorder's time, the rest is the vau
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import structlog
 
 from mediad.catalog.ledger import Ledger
 from mediad.config import Ingest
-from mediad.errors import DeviceGone, MediadError, SourceError, Stopping, VaultFull
+from mediad.errors import DeviceGone, IntegrityError, MediadError, SourceError, Stopping, VaultFull
 from mediad.model import facts
 from mediad.model.custody import Draft
 from mediad.model.evidence import (
@@ -86,7 +87,7 @@ class Vault(store.Vault, verify.Vault, mirror.Vault, handover.Vault, recover.Vau
     def space(self) -> Space: ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Parts:
     """What every session of a process shares."""
 
@@ -98,13 +99,27 @@ class Parts:
     stop: threading.Event
     finish_others: Callable[[], object]
     """Finishes what dead dockings left open (``finish_open_work``): somebody may be waiting for their bytes."""
-    mirroring: threading.Lock = field(default_factory=threading.Lock)
+    worked_on: Callable[[str], bool]
+    """Whether somebody is seen to work on a docking: its own process, or one that finishes what others left."""
     wait_for_space: bool = True
     """Whether a full vault is waited for (the daemon) or ends the docking (a one-shot command)."""
+    untrue: IntegrityError | None = None
+    """What the last mirroring said, if vault and catalogue do not tell one story: no docking can end well then."""
+    _mirroring: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def algorithms(self) -> tuple[str, ...]:
         return ("sha256", "sm3") if self.limits.sm3 else ("sha256",)
+
+    def mirror(self) -> None:
+        """Mirror the custody log into the vault."""
+        with self._mirroring:
+            try:
+                mirror.mirror(self.ledger, self.vault)
+            except IntegrityError as e:
+                self.untrue = e
+                raise
+            self.untrue = None
 
 
 @dataclass
@@ -123,6 +138,9 @@ _SPACE_POLL_SECONDS = 2.0
 
 _LOOK_SECONDS, _LOOK_MOST_SECONDS = 0.2, 5.0
 """How long to wait before looking again at bytes that somebody else is storing: at first, and at most."""
+
+_LOOKS = 30
+"""How many looks, some two minutes, may find those bytes promised and nobody at work on them, before they are given up."""
 
 
 class Session:
@@ -144,6 +162,8 @@ class Session:
         self.waiting: list[tuple[Planned, Copied]] = []
         self.unsealed: list[tuple[Planned, VaultFull]] = []
         self.patience = _LOOK_SECONDS
+        self.unseen: Counter[str] = Counter()
+        """Dockings whose bytes are waited for, and how many looks saw nobody work on them."""
 
     def run(self) -> Result:
         """1 open · 2 look · 3 read and store, batch by batch · 4 hand over · 5 mirror.
@@ -201,12 +221,12 @@ class Session:
                 self._finish_own()
             except MediadError as e:
                 raise error from e
-        self._with_room(self._mirror)  # before the record, which names the newest event that the mirror holds
+        self._with_room(p.mirror)  # before the record, which names the newest event that the mirror holds
         body, counts = self._with_room(lambda: handover.close_docking(
             p.ledger, p.vault, self.docking.id, state, findings, unit=p.unit, zone=self.docking.unit_zone,
             unlisted=0 if self.name_known else len(listing.known),
         ))  # fmt: skip
-        self._with_room(self._mirror)
+        self._with_room(p.mirror)
         self.log.info("handed over", state=body["state"], **handover.vars_of(counts))
         return Result(self.docking.id, DockingState(body["state"]), counts, body, findings, error)
 
@@ -215,13 +235,11 @@ class Session:
         open. Its record is written once and must not say of them that they were not reached."""
         p = self.parts
         for batch in recover.open_batches(p.ledger, p.vault, lambda docking: docking == self.docking.id):
-            placed = recover.take_in(p.ledger, p.vault, batch)
+            placed, wrong = recover.take_in(p.ledger, p.vault, batch)
             for outcome, size in verify.verify_batch(p.ledger, p.vault, placed, ()):
                 self.progress.settled(outcome, size)
-
-    def _mirror(self) -> None:
-        with self.parts.mirroring:
-            mirror.mirror(self.parts.ledger, self.parts.vault)
+            if wrong is not None:
+                raise wrong
 
     def _with_room(self, act: Callable[[], T]) -> T:
         """What must be written before the recorder may go: on a full vault it is tried until there is room, if one waits at all."""
@@ -329,7 +347,7 @@ class Session:
         for outcome, size in verify.verify_batch(p.ledger, p.vault, placed.placed, placed.sighted, job.failures):
             self.progress.settled(outcome, size)
         with suppress(VaultFull):  # what comes next waits for room, or ends; the hand-over makes up for it
-            self._mirror()
+            p.mirror()
 
     # --- what can go wrong with single files ------------------------------------------------------------------------
 
@@ -398,14 +416,30 @@ class Session:
         sighted, unsettled, again = store.resolve(self.parts.ledger, self.docking, waiting, self.parts.vault)
         for outcome, size in verify.verify_batch(self.parts.ledger, self.parts.vault, (), sighted):
             self.progress.settled(outcome, size)
-        self.waiting.extend(unsettled)
         if again:
             self._batches(again, last_try=True)
-        if self.waiting:
+        if unsettled:
             self.parts.finish_others()
+            self._wait_or_give_up(unsettled)
+        if self.waiting:
             if self.parts.stop.wait(self.patience):
                 self._check_stop()
             self.patience = min(2 * self.patience, _LOOK_MOST_SECONDS)
+
+    def _wait_or_give_up(self, unsettled: Sequence[tuple[Planned, Copied, str]]) -> None:
+        """Bytes that a docking promised and nobody can be seen to bring are not waited for for ever: the recorder has them still,
+        and somebody must look at that docking."""
+        for docking in {docking for _, _, docking in unsettled}:
+            self.unseen[docking] += not self.parts.worked_on(docking)
+        lost = {docking for docking, looks in self.unseen.items() if looks > _LOOKS}
+        self.waiting += [(planned, item) for planned, item, docking in unsettled if docking not in lost]
+        given_up = [(planned, docking) for planned, _, docking in unsettled if docking in lost]
+        for docking in {docking for _, docking in given_up}:
+            self.parts.ledger.raise_alarm("unfinished", docking, "others wait for its bytes, and nobody works on it")
+        self._record_failures([
+            self._failure(planned.file, f"its bytes belong to an unfinished docking, see the alarm: {docking}")
+            for planned, docking in given_up
+        ])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,19 @@
 
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from mediad.cli.progress import _Plain
-from mediad.errors import MediadError, StorageError, VaultFull, VaultOffline
+from mediad.errors import IntegrityError, MediadError, StorageError, VaultFull, VaultOffline
+from mediad.model.custody import Draft, canonical
+from mediad.model.evidence import DockingState
 from mediad.model.layout import handover_key
-from mediad.stages import recover
+from mediad.stages import handover, recover
 from mediad.wiring.docking import dock_path
 from tests.support import Site, complaints, make_card, noise
 
@@ -180,3 +183,161 @@ def test_a_stop_is_seen_between_two_batches(left: Site, monkeypatch: pytest.Monk
         assert (done.originals, len(done.closed)) == (1, 2)
     assert complaints(left, [FIRST, SECOND]) == []
     assert json.loads(left.run("fsck", "--json").stdout)["findings"] == []
+
+
+# --- who waits for the bytes of a leftover ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two minutes of looking are over at once."""
+    monkeypatch.setattr("mediad.session._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("mediad.session._LOOK_MOST_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_bytes_of_a_leftover_that_cannot_be_finished_are_not_waited_for_for_ever(left: Site) -> None:
+    """The file is failed, with the reason, and the rest of the card is taken: the slot calls for the administrator."""
+    ((first, batch),) = left.rows("SELECT docking, batch FROM placement ORDER BY batch LIMIT 1")
+    spoil(left, f"UPDATE placement SET detail = '{{' WHERE batch = '{batch}'")
+    result = left.ingest(make_card(left.root / "again", {"0.mp4": FIRST, "new.mp4": noise(500, 9)}), recorder="R9")
+    why = {f["path"]: (f["outcome"], f["why"]) for f in result.record["files"]}
+    assert why["0.mp4"] == ("failed", f"its bytes belong to an unfinished docking, see the alarm: {first}")
+    assert (why["new.mp4"][0], result.state) == ("stored", "incomplete")
+    assert alarms(left) == [("unfinished", batch), ("unfinished", first)]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_bytes_of_a_docking_whose_lock_file_was_deleted_are_not_waited_for_for_ever(left: Site) -> None:
+    """Somebody else is here, so the docking may not be called abandoned; but nobody can be seen to work on it either."""
+    with closing(left.open()) as other:
+        ((first,), _) = left.rows("SELECT id FROM docking ORDER BY id")
+        other._lock(first).unlink()
+        result = left.ingest(make_card(left.root / "again", {"0.mp4": FIRST}), recorder="R9")
+        assert (result.counts.failed, result.state) == (1, "incomplete")
+        assert left.rows("SELECT state FROM docking WHERE id = ?", first) == [("open",)]
+    left.ingest(make_card(left.root / "later", {"x.mp4": noise(500, 9)}), recorder="R8")
+    assert left.rows("SELECT state FROM docking WHERE id = ?", first) == [("interrupted",)], (
+        "whoever is alone finishes it"
+    )
+
+
+@pytest.mark.usefixtures("impatient")
+def test_bytes_that_somebody_is_seen_to_bring_are_waited_for(left: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as its lock is held, however often one has to look."""
+    from mediad.edges import files
+    from mediad.stages import store
+
+    with closing(left.open()) as station:
+        ((first,), _) = left.rows("SELECT id FROM docking ORDER BY id")
+        alive = ExitStack()
+        alive.enter_context(files.locked(station._lock(first), busy=""))
+        looks, real = [], store.resolve
+
+        def counted(*arguments: object) -> object:
+            looks.append(1)
+            if len(looks) == 50:
+                alive.close()
+            return real(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(store, "resolve", counted)
+        result = dock_path(station, make_card(left.root / "again", {"0.mp4": FIRST}), _Plain("x"), recorder="R9")
+        assert (result.counts.sightings, result.state) == (1, "complete")
+        assert len(looks) >= 50
+
+
+def test_a_promise_that_cannot_be_understood_keeps_no_other_file_of_its_batch_up(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = make_card(tmp_path / "card", {"a.mp4": FIRST, "b.mp4": SECOND})
+    with closing(site.open()) as station, monkeypatch.context() as patch:
+        patch.setattr(station.vault, "admit", _fails)
+        with pytest.raises(MediadError):
+            dock_path(station, card, _Plain("x"), recorder="R1")
+    ((spoilt,),) = site.rows("SELECT sha256 FROM placement ORDER BY key LIMIT 1")
+    spoil(site, f"UPDATE placement SET detail = '{{' WHERE sha256 = '{spoilt}'")
+    with closing(site.open()) as station:
+        done = station.finish_open_work()
+        assert (done.originals, len(done.trouble), done.closed) == (1, 1, [])
+        assert station.finish_open_work().originals == 0
+    assert site.rows("SELECT sha256 FROM placement") == [(spoilt,)]
+
+
+# --- the hand-over record of a leftover ---------------------------------------------------------------------------------------
+
+
+def _record_of(site: Site, docking: str) -> Path:
+    ((opened,),) = site.rows("SELECT opened_at FROM docking WHERE id = ?", docking)
+    day = datetime.fromisoformat(opened).astimezone(site.config.unit.zone).date()
+    return site.vault / handover_key(day, docking)
+
+
+def test_a_docking_whose_bytes_are_on_their_way_gets_no_record(left: Site) -> None:
+    """A record in the vault stays; it must not tell of bytes too early."""
+    ((first,), _) = left.rows("SELECT id FROM docking ORDER BY id")
+    with closing(left.open()) as station, pytest.raises(IntegrityError, match="not verified yet"):
+        handover.close_docking(
+            station.ledger, station.vault, first, DockingState.INTERRUPTED, unit="x", zone=station.zone
+        )
+    assert not _record_of(left, first).exists()
+
+
+@pytest.fixture
+def written(left: Site, monkeypatch: pytest.MonkeyPatch) -> tuple[Site, str, Path]:
+    """The power went between a docking's record and its end."""
+    with closing(left.open()) as station, monkeypatch.context() as patch:
+        patch.setattr(type(station.ledger), "record", _fails_to_close(type(station.ledger).record))
+        assert station.finish_open_work().closed == []
+    ((first,), _) = left.rows("SELECT id FROM docking WHERE state = 'open' ORDER BY id")
+    return left, first, _record_of(left, first)
+
+
+def _fails_to_close(real: Callable[..., object]) -> Callable[..., object]:
+    def record(ledger: object, drafts: Sequence[Draft], *more: object, **named: object) -> object:
+        if any(draft.kind == "docking.closed" for draft in drafts):
+            raise StorageError("the power went")
+        return real(ledger, drafts, *more, **named)
+
+    return record
+
+
+def test_a_record_that_was_written_before_the_power_went_stands(written: tuple[Site, str, Path]) -> None:
+    left, first, record = written
+    before = record.read_bytes()
+    with closing(left.open()) as station:
+        assert first in station.finish_open_work().closed
+    assert record.read_bytes() == before
+    assert complaints(left, [FIRST, SECOND]) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"counts": {"new": 3, "sightings": 0, "skipped": 0, "failed": 0, "bytes": 9}},
+        {"counts": {"new": 1, "sightings": 0, "skipped": 7, "failed": 0, "bytes": 3_000}},
+        {"files": []},
+        {"officer": "somebody else"},
+        {"state": "open"},
+        {"state": "fine"},
+        {"state": []},
+        {"state": None},
+        {"ended_at": "yesterday"},
+        {"findings": {}},
+        {"findings": ["x"]},
+        {"chain": 7},
+        {"more": 1},
+    ],
+)
+def test_a_planted_record_becomes_no_fact(written: tuple[Site, str, Path], planted: dict[str, object]) -> None:
+    """What a found record says would stand in the custody chain: so it must be what the catalogue says, or it is an alarm."""
+    left, first, record = written
+    body = {k: v for k, v in (json.loads(record.read_bytes()) | planted).items() if v is not None}
+    record.chmod(0o640)
+    record.write_bytes((canonical(body) + "\n").encode())
+    with closing(left.open()) as station:
+        done = station.finish_open_work()
+        assert [(f.code, f.subject) for f in done.trouble] == [("key-conflict", first)]
+        assert left.rows("SELECT state FROM docking WHERE id = ?", first) == [("open",)]
+        assert ("unfinished", first) in alarms(left)
+        record.rename(left.root / "planted.json")
+        assert station.finish_open_work().closed == [first], "as the hint says: moved away, it is written anew"

@@ -27,7 +27,7 @@ class Ledger:
         self,
         drafts: Sequence[Draft],
         also: Callable[[Connection], None] | None = None,
-        given: Callable[[Connection], None] | None = None,
+        given: Callable[[Connection], object] | None = None,
     ) -> list[Event]:
         """Record facts, and whatever ``also`` changes, in one transaction; ``given`` looks first, and raises if they may not
         be recorded any more. Durable when it returns."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from mediad.catalog import evidence, record, work
 from mediad.catalog.ledger import Ledger
@@ -48,9 +48,7 @@ def close_docking(
     ``unlisted`` counts files that were known and are not named (folders looked at every few minutes). Durable when it returns.
     """
     with ledger.catalog.read() as conn:
-        row = evidence.docking(conn, docking_id)
-        if row is None:
-            raise IntegrityError(f"docking {docking_id} is not in the catalogue", hint="run `mediad fsck`")
+        row = _open_docking(conn, docking_id)  # before anything is written: a record in the vault stays
         files = list(_files(conn, docking_id, vault.name))
         # Only what the mirror holds already: a catalogue that is lost and rebuilt must still know the event named here.
         seq, chain_hash = work.mirrored(conn, vault.name) or (0, GENESIS)
@@ -84,7 +82,7 @@ def close_docking(
         "files": files,
     }
     key = handover_key(datetime.fromisoformat(row.opened_at).astimezone(zone).date(), docking_id)
-    body, data = _put(vault, key, body, docking_id)
+    body, data = _put(vault, key, body)
     detail = {
         "state": body["state"],
         "ended_at": body["ended_at"],
@@ -92,17 +90,20 @@ def close_docking(
         "findings": body["findings"],
         "handover": {"vault": vault.name, "key": key, "sha256": Digest.sha256(data).hex},
     }
-    ledger.record([Draft("docking.closed", docking_id, detail)], given=lambda conn: _is_open(conn, docking_id))
+    ledger.record([Draft("docking.closed", docking_id, detail)], given=lambda conn: _open_docking(conn, docking_id))
     return body, counts
 
 
-def _is_open(conn: Connection, docking_id: str) -> None:
+def _open_docking(conn: Connection, docking_id: str) -> Row[Any]:
     """A docking is closed once, and not while any of its bytes are on their way: its record would tell of them too early."""
     row = evidence.docking(conn, docking_id)
-    if row is None or row.state != DockingState.OPEN:
+    if row is None:
+        raise IntegrityError(f"docking {docking_id} is not in the catalogue", hint="run `mediad fsck`")
+    if row.state != DockingState.OPEN:
         raise IntegrityError(f"docking {docking_id} is closed already", hint="run `mediad fsck`")
     if docking_id in work.dockings_with_placements(conn):
         raise IntegrityError(f"docking {docking_id} has originals that are not verified yet", hint="run `mediad fsck`")
+    return row
 
 
 def vars_of(counts: Counts) -> dict[str, int]:
@@ -113,7 +114,7 @@ def vars_of(counts: Counts) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _put(vault: Vault, key: str, body: dict[str, Any], docking_id: str) -> tuple[dict[str, Any], bytes]:
+def _put(vault: Vault, key: str, body: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     data = (canonical(body) + "\n").encode("utf-8")
     try:
         vault.put(key, data)
@@ -123,11 +124,44 @@ def _put(vault: Vault, key: str, body: dict[str, Any], docking_id: str) -> tuple
         try:
             found = json.loads(data)
         except ValueError:
-            found = None  # somebody damaged it: the conflict stands
-        if not isinstance(found, dict) or found.get("format") != FORMAT or found.get("docking") != docking_id:
-            raise
+            raise KeyConflict(f"{key} is no hand-over record", hint=_PLANTED) from None
+        if not _is_ours(found, body):
+            raise KeyConflict(f"{key} tells another story than the catalogue", hint=_PLANTED) from None
         body = found
     return body, data
+
+
+_PLANTED = "somebody changed the vault: keep that file, but move it away; mediad writes the record anew"
+_OF_ITS_TIME = ("state", "ended_at", "findings", "chain")
+"""What a record says that another one of the same docking may say otherwise, depending on who closed it, and when."""
+
+
+def _is_ours(found: Any, body: Mapping[str, Any]) -> bool:
+    """Whether a record in the vault is one that we may have written of this docking: what it says becomes a fact in the chain."""
+    if not isinstance(found, dict) or found.keys() != body.keys():
+        return False
+    ours = {k: v for k, v in body.items() if k not in _OF_ITS_TIME}
+    theirs = {k: v for k, v in found.items() if k not in _OF_ITS_TIME}
+    if body["recorder"]["key"].startswith("folder:") and isinstance(theirs["counts"], dict):
+        # How many known files a drop folder held is in no event: only its own docking knew it.
+        skipped = theirs["counts"].get("skipped")
+        if type(skipped) is int and skipped >= ours["counts"]["skipped"]:
+            ours["counts"] = {**ours["counts"], "skipped": skipped}
+    states = {DockingState.INCOMPLETE, DockingState.INTERRUPTED}
+    if not body["counts"]["failed"]:
+        states.add(DockingState.COMPLETE)
+    try:
+        return (
+            canonical(ours) == canonical(theirs)
+            and found["state"] in [state.value for state in states]
+            and record.stamp(datetime.fromisoformat(found["ended_at"])) == found["ended_at"]
+            and isinstance(found["findings"], list)
+            and all(f.keys() == {"code", "subject", "detail"} for f in found["findings"])
+            and all(isinstance(text, str) for f in found["findings"] for text in f.values())
+            and (type(found["chain"]["seq"]), type(found["chain"]["hash"])) == (int, str)
+        )
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return False
 
 
 def _files(conn: Any, docking_id: str, vault: str) -> Iterator[dict[str, Any]]:

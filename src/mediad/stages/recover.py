@@ -71,20 +71,27 @@ def open_batches(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool])
     return [OpenBatch(*key, list(group)) for key, group in groupby(rows, key=lambda r: (r.batch, r.docking))]
 
 
-def take_in(ledger: Ledger, vault: Vault, batch: OpenBatch) -> list[OpenPlacement]:
+def take_in(ledger: Ledger, vault: Vault, batch: OpenBatch) -> tuple[list[OpenPlacement], IntegrityError | None]:
     """See to it that a batch lies at its key, and return what is to be verified next. One whose bytes never arrived loses its
-    reservations. Raises IntegrityError if a reservation cannot be understood; nothing is moved then."""
+    reservations. A reservation that cannot be understood stays as it is: it is returned as what is to be raised once the others
+    of the batch are recorded."""
     arrived = vault.exists(batch.folder)
     if not arrived and not vault.staged(batch.docking, batch.id):
         vault.check()  # "not there" is only believed of a vault that is
         digests = [row.sha256 for row in batch.rows]
         ledger.catalog.write(lambda conn: work.settle(conn, vault.name, digests))
-        return []
-    placements = [_placement(row) for row in batch.rows]
+        return [], None
+    placements: list[OpenPlacement] = []
+    wrong: IntegrityError | None = None
+    for row in batch.rows:
+        try:
+            placements.append(_placement(row))
+        except IntegrityError as e:
+            wrong = wrong or e
     if not arrived:
         vault.admit(batch.docking, batch.id, batch.folder)
     vault.confirm(batch.folder)
-    return placements
+    return placements, wrong
 
 
 def _placement(row: Any) -> OpenPlacement:

@@ -219,21 +219,21 @@ def _sidecar(station: str, docking: Docking, batch_id: str, placed: Iterable[Pla
 
 def resolve(
     ledger: Ledger, docking: Docking, waiting: Sequence[tuple[Planned, Copied]], vault: Vault
-) -> tuple[list[tuple[str, Mapping[str, Any]]], list[tuple[Planned, Copied]], list[Planned]]:
-    """Look at files again whose bytes somebody else was storing: sightings by now, still under way, or to be read again
-    (the other's docking broke off before its bytes counted)."""
+) -> tuple[list[tuple[str, Mapping[str, Any]]], list[tuple[Planned, Copied, str]], list[Planned]]:
+    """Look at files again whose bytes somebody else was storing: sightings by now, still under way (with the docking that does
+    it), or to be read again (the other's docking broke off before its bytes counted)."""
     known = _held(ledger, vault, {item.sha256.hex for _, item in waiting})
     with ledger.catalog.read() as conn:
-        under_way = {row.sha256 for row in work.placements(conn, vault.name)}
+        under_way = {row.sha256: row.docking for row in work.placements(conn, vault.name)}
     sighted: list[tuple[str, Mapping[str, Any]]] = []
-    unsettled: list[tuple[Planned, Copied]] = []
+    unsettled: list[tuple[Planned, Copied, str]] = []
     again: list[Planned] = []
     for planned, item in waiting:
         digest = item.sha256.hex
         if digest in known:
             sighted.append((known[digest].id, facts.seen(docking, item.file)))
         elif digest in under_way:
-            unsettled.append((planned, item))
+            unsettled.append((planned, item, under_way[digest]))
         else:
             again.append(planned)
     return sighted, unsettled, again

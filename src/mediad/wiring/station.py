@@ -18,7 +18,7 @@ from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.edges.pump import BufferPool
 from mediad.edges.source import SourceSet
 from mediad.edges.vault import LocalVault
-from mediad.errors import CatalogError, ConfigError, Refused, VaultOffline
+from mediad.errors import CatalogError, ConfigError, Refused, StorageError, VaultOffline
 from mediad.model.custody import FORMAT, Draft
 from mediad.model.evidence import Docking, DockingState, SourceIdentity
 from mediad.model.ids import short_digest, stamped_id
@@ -41,7 +41,10 @@ REGISTER_LOCK = "register.lock"
 """Held by a command that names or registers something, from its look at what is there until that is recorded."""
 
 DAEMON_LOCK = "daemon.lock"
-"""Held by the daemon for all its life: there is one per catalogue."""
+"""Held by the daemon that docks for all its life: there is one per catalogue."""
+
+RECOVER_LOCK = "recover.lock"
+"""Held while what killed dockings left is finished: one process at a time."""
 
 
 def lock_folder(config: Config) -> Path:
@@ -127,7 +130,7 @@ class Station:
                 raise
         self.parts = Parts(
             self.ledger, self.vault, config.unit.name, config.ingest, new_id, self.stop, self.finish_open_work,
-            wait_for_space=wait_for_space,
+            self.worked_on, wait_for_space=wait_for_space,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -215,6 +218,14 @@ class Station:
             return files.lock_is_free(lock)
         return self._only_one or docking_id in self._left_before or docking_id not in self._open_dockings()
 
+    def worked_on(self, docking_id: str) -> bool:
+        """Whether somebody is seen to work on a docking, or on what others left. Not the opposite of ``abandoned``: of a docking
+        whose lock file was deleted neither is known."""
+        locks = (self._lock(docking_id), self.locks / RECOVER_LOCK)
+        with suppress(StorageError):
+            return not all(files.lock_is_free(lock) for lock in locks)
+        return False  # a lock that cannot be asked
+
     def _open_dockings(self) -> set[str]:
         from mediad.catalog import evidence
 
@@ -227,7 +238,7 @@ class Station:
         from mediad.finish import Finished, finish_open_work
 
         try:
-            with files.locked(self.locks / "recover.lock", busy="another process is recovering"):
+            with files.locked(self.locks / RECOVER_LOCK, busy="another process is recovering"):
                 done = finish_open_work(self.parts, self.abandoned, zone=self.zone)
                 for docking_id in done.closed:
                     with suppress(OSError):  # a free lock that stays does no harm
