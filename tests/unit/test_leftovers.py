@@ -16,7 +16,7 @@ from mediad.model.evidence import DockingState
 from mediad.model.layout import handover_key
 from mediad.stages import handover, recover
 from mediad.wiring.docking import dock_path
-from tests.support import Site, complaints, make_card, noise
+from tests.support import Site, complaints, make_card, noise, sha256
 
 FIRST, SECOND = noise(3_000, 1), noise(4_000, 2)
 
@@ -198,7 +198,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_bytes_of_a_leftover_that_cannot_be_finished_are_not_waited_for_for_ever(left: Site) -> None:
     """The file is failed, with the reason, and the rest of the card is taken: the slot calls for the administrator."""
-    ((first, batch),) = left.rows("SELECT docking, batch FROM placement ORDER BY batch LIMIT 1")
+    ((first, batch),) = left.rows("SELECT docking, batch FROM placement WHERE sha256 = ?", sha256(FIRST))
     spoil(left, f"UPDATE placement SET detail = '{{' WHERE batch = '{batch}'")
     result = left.ingest(make_card(left.root / "again", {"0.mp4": FIRST, "new.mp4": noise(500, 9)}), recorder="R9")
     why = {f["path"]: (f["outcome"], f["why"]) for f in result.record["files"]}
@@ -211,7 +211,7 @@ def test_bytes_of_a_leftover_that_cannot_be_finished_are_not_waited_for_for_ever
 def test_bytes_of_a_docking_whose_lock_file_was_deleted_are_not_waited_for_for_ever(left: Site) -> None:
     """Somebody else is here, so the docking may not be called abandoned; but nobody can be seen to work on it either."""
     with closing(left.open()) as other:
-        ((first,), _) = left.rows("SELECT id FROM docking ORDER BY id")
+        ((first,),) = left.rows("SELECT id FROM docking WHERE recorder = 'serial:R0'")
         other._lock(first).unlink()
         result = left.ingest(make_card(left.root / "again", {"0.mp4": FIRST}), recorder="R9")
         assert (result.counts.failed, result.state) == (1, "incomplete")
@@ -229,7 +229,7 @@ def test_bytes_that_somebody_is_seen_to_bring_are_waited_for(left: Site, monkeyp
     from mediad.stages import store
 
     with closing(left.open()) as station:
-        ((first,), _) = left.rows("SELECT id FROM docking ORDER BY id")
+        ((first,),) = left.rows("SELECT id FROM docking WHERE recorder = 'serial:R0'")
         alive = ExitStack()
         alive.enter_context(files.locked(station._lock(first), busy=""))
         looks, real = [], store.resolve
@@ -274,7 +274,7 @@ def _record_of(site: Site, docking: str) -> Path:
 
 def test_a_docking_whose_bytes_are_on_their_way_gets_no_record(left: Site) -> None:
     """A record in the vault stays; it must not tell of bytes too early."""
-    ((first,), _) = left.rows("SELECT id FROM docking ORDER BY id")
+    ((first,),) = left.rows("SELECT id FROM docking WHERE recorder = 'serial:R0'")
     with closing(left.open()) as station, pytest.raises(IntegrityError, match="not verified yet"):
         handover.close_docking(
             station.ledger, station.vault, first, DockingState.INTERRUPTED, unit="x", zone=station.zone
@@ -288,7 +288,7 @@ def written(left: Site, monkeypatch: pytest.MonkeyPatch) -> tuple[Site, str, Pat
     with closing(left.open()) as station, monkeypatch.context() as patch:
         patch.setattr(type(station.ledger), "record", _fails_to_close(type(station.ledger).record))
         assert station.finish_open_work().closed == []
-    ((first,), _) = left.rows("SELECT id FROM docking WHERE state = 'open' ORDER BY id")
+    ((first,),) = left.rows("SELECT id FROM docking WHERE recorder = 'serial:R0'")
     return left, first, _record_of(left, first)
 
 

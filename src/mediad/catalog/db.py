@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -19,6 +19,8 @@ from mediad.errors import Busy, CatalogError, ConfigError, MediadError, Stopping
 
 SCHEMA = "0001"
 """The migration that this program needs; tests hold it equal to the newest file in migrations/versions."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 BUSY_SECONDS = 30
 _GROUP = 64
@@ -110,10 +112,63 @@ def upgrade(url: str) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     with _translated():
         command.upgrade(config, "head")
+
+
+def outdated(url: str) -> str | None:
+    """The version of a catalogue that this program can bring to its own; None if it has that version already, or one that this
+    program does not know."""
+    version = _version(url)
+    if version is None or version == SCHEMA:
+        return None
+    from alembic.script import ScriptDirectory
+
+    older = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    return version if version in older else None
+
+
+def upgrade(url: str) -> Path | None:
+    """Bring an older catalogue to this program's version, wholly or not at all. Returns the copy of it that was made before;
+    None if nothing was to be done, or the database makes its own copies. Nobody else may be at work on it."""
+    old = outdated(url)
+    if old is None:
+        return None
+    copy = _copy(url, f"version-{old}")
+    _upgrade(url)
+    return copy
+
+
+def _copy(url: str, suffix: str) -> Path | None:
+    """A consistent copy of the catalogue beside it, durable."""
+    from mediad.catalog import swap
+
+    path = sqlite_path(url)
+    if path is None:
+        return None
+    building, copy = swap.beside(url, "copying"), swap.beside(url, swap.free_suffix(url, suffix))
+    swap.discard(building)
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as file:
+            file.execute("VACUUM INTO ?", (str(sqlite_path(building)),))
+    except sqlite3.Error as e:
+        raise CatalogError(
+            f"the catalogue cannot be copied before its upgrade: {e}", hint=f"check {path} and the room on its disk"
+        ) from e
+    swap.install(building, copy)
+    return sqlite_path(copy)
+
+
+def _version(url: str) -> str | None:
+    with _translated():
+        engine = _engine(url, write=False)
+        try:
+            with engine.connect() as conn:
+                return conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        finally:
+            engine.dispose()
 
 
 @contextmanager
@@ -183,17 +238,11 @@ class Catalog:
     def _check_version(self) -> None:
         if not exists(self.url):
             raise CatalogError("there is no catalogue", hint="run `mediad rebuild` if a vault holds its custody log")
-        with _translated():
-            engine = _engine(self.url, write=False)
-            try:
-                with engine.connect() as conn:
-                    version = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            finally:
-                engine.dispose()
+        version = _version(self.url)
         if version != SCHEMA:
             raise CatalogError(
                 f"the catalogue has version {version}, this program needs {SCHEMA}",
-                hint="run `mediad catalog upgrade` with the newer program; a newer catalogue needs a newer mediad",
+                hint="an older catalogue: start mediad, or run `mediad catalog upgrade`; a newer one needs a newer mediad",
             )
 
     @contextmanager

@@ -101,14 +101,11 @@ def recorder_list(as_json: AsJson = False) -> None:
 
 @catalog_app.command("upgrade")
 def catalog_upgrade() -> None:
-    """Bring an older catalogue to this program's version (keep a copy of the file first)."""
+    """Bring an older catalogue to this program's version, as every start does; a copy of it stays beside it."""
     from mediad.catalog import db
-    from mediad.errors import CatalogError
+    from mediad.wiring.station import upgrade
 
-    config = common.load_config()
-    if not db.exists(config.catalog.url):
-        raise CatalogError("there is no catalogue", hint="`mediad run` makes one, `mediad rebuild` restores one")
-    db.migrate(config.catalog.url)
+    upgrade(common.load_config())
     common.say(f"the catalogue has version {db.SCHEMA}")
 
 

@@ -283,6 +283,31 @@ def _lock_error(error: OSError, path: Path) -> MediadError:
     return storage_error(error, f"locking {path}")
 
 
+_NO_FOLDER_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What network file systems answer that cannot lock a folder."""
+
+
+@contextmanager
+def folder_locked(folder: Path, *, alone: bool, busy: str, hint: str) -> Iterator[None]:
+    """Hold a lock on a folder itself for the time of the block, together with others or alone. Raises Busy with the given
+    sentence if others stand in the way. Where folders cannot be locked it keeps nobody out."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as e:
+        raise _lock_error(e, folder) from e
+    try:
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(busy, hint=hint) from None
+        except OSError as e:
+            if e.errno not in _NO_FOLDER_LOCKS:
+                raise _lock_error(e, folder) from e
+        yield
+    finally:
+        os.close(fd)
+
+
 class Presence:
     """That a process works in a folder: a shared lock on the folder itself, which nobody can delete while anything lies in it.
 

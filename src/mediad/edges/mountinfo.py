@@ -11,10 +11,13 @@ import re
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 MOUNTINFO = Path("/proc/self/mountinfo")
+FSTAB = Path("/etc/fstab")
+UNITS = Path("/etc/systemd/system")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
@@ -68,6 +71,28 @@ def parse(data: bytes) -> list[Mount]:
 
 def mounts(path: Path = MOUNTINFO) -> list[Mount]:
     return parse(path.read_bytes())
+
+
+def missing(path: Path) -> Path | None:
+    """The mount point that a path lies behind, as /etc/fstab or a mount unit of systemd says, and on which nothing is mounted."""
+    real = path.resolve()
+    behind = _named_points() & {real, *real.parents} - {Path("/")}
+    return max(behind - {mount.point for mount in mounts()}, default=None)
+
+
+def _named_points() -> set[Path]:
+    """Where something is meant to be mounted. A file that cannot be read names nothing."""
+    points = set()
+    with suppress(OSError):
+        for line in FSTAB.read_bytes().splitlines():
+            fields = line.split()
+            if len(fields) > 2 and not fields[0].startswith(b"#"):
+                points.add(Path(_plain(fields[1])))
+    for unit in sorted(UNITS.glob("*.mount")):
+        with suppress(OSError):
+            where = re.findall(r"^\s*Where\s*=\s*(\S.*?)\s*$", unit.read_text("utf-8", "replace"), re.MULTILINE)
+            points.update(Path(point) for point in where)
+    return points
 
 
 def wait_for(condition: Callable[[list[Mount]], bool], timeout: float, *, path: Path = MOUNTINFO) -> bool:

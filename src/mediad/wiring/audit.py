@@ -4,7 +4,7 @@ catalogue is made anew."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,18 @@ from mediad.edges import files
 from mediad.edges.pump import BufferPool
 from mediad.edges.reader import VaultReader
 from mediad.errors import Busy, CatalogError, IntegrityError, MediadError, NotFound, Refused, VaultOffline
-from mediad.wiring.station import DAEMON_LOCK, OPEN_LOCK, Station, lock_folder, now, open_ledger, open_vault
+from mediad.model.layout import STAGING
+from mediad.wiring.station import (
+    DAEMON_LOCK,
+    OPEN_LOCK,
+    Station,
+    check_owner,
+    lock_folder,
+    now,
+    open_ledger,
+    open_vault,
+    vault_held,
+)
 
 if TYPE_CHECKING:
     from mediad.catalog.audit import AuditCatalog
@@ -89,14 +100,19 @@ def rebuild(config: Config, vault_name: str, told: Callable[[int], None], *, rep
 
     url = config.catalog.url
     section = _section(config, vault_name)
+    check_owner(config)
     building = swap.beside(url, "rebuilding")  # refuses what is no SQLite
     locks = lock_folder(config)
-    with files.locked(locks / OPEN_LOCK, busy="another process is opening or rebuilding the catalogue"):
+    opening = "another process is opening or rebuilding the catalogue"
+    with files.locked(locks / OPEN_LOCK, busy=opening), ExitStack() as alone:
         # Held to the end: whoever wants to write opens the station first, and waits or is turned away.
         if audit.in_use(url) or not files.lock_is_free(locks / DAEMON_LOCK):  # also one whose catalogue was taken away
             raise Busy("the catalogue is in use", hint="stop mediad first: systemctl stop mediad")
         if not replace and _is_there(url):
             raise Refused("there is a catalogue", hint="`mediad fsck` checks it; --replace sets it aside and rebuilds")
+        for used in {s.path: s for s in (config.vault[0], section)}.values():
+            if (used.path / STAGING / config.station.id).is_dir():  # also of a station with another catalogue
+                alone.enter_context(vault_held(config, used, alone=True))
         swap.discard(building)
         try:
             suffix = swap.free_suffix(url, f"replaced-{now():%Y%m%dT%H%M%SZ}")

@@ -113,6 +113,8 @@ def _run(config: Config, held: ExitStack) -> None:
         alive()
         station.vault.check()
         station.vault.check_writable()
+        if station.parts.untrue is not None:
+            raise station.parts.untrue
 
     station.alive = alive
     samples = (

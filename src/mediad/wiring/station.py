@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
+import pwd
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from mediad.config import Config, VaultSection
-from mediad.edges import files
+from mediad.edges import files, mountinfo
 from mediad.edges.login import login
 from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.edges.pump import BufferPool
 from mediad.edges.source import SourceSet
 from mediad.edges.vault import LocalVault
-from mediad.errors import CatalogError, ConfigError, Refused, StorageError, VaultOffline
+from mediad.errors import Busy, CatalogError, ConfigError, Refused, StorageError, VaultOffline
 from mediad.model.custody import FORMAT, Draft
 from mediad.model.evidence import Docking, DockingState, SourceIdentity
 from mediad.model.ids import short_digest, stamped_id
-from mediad.model.layout import safe_name, segment_prefix
+from mediad.model.layout import STAGING, safe_name, segment_prefix
 from mediad.model.profile import DeviceFacts, Profile, choose
 
 if TYPE_CHECKING:
@@ -82,6 +85,14 @@ def open_ledger(config: Config, actor: str | None = None) -> Ledger:
     return Ledger(Catalog(config.catalog.url), config.station.id, actor or login(), now)
 
 
+def user_name(uid: int) -> str:
+    """A user's name, or the number of one without."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
 def renamed_vault(section: VaultSection, config: Config, registered: Mapping[str, str]) -> str | None:
     """The name under which a vault of the configuration is registered, if it is another one."""
     if section.name in registered:
@@ -93,6 +104,78 @@ def renamed_vault(section: VaultSection, config: Config, registered: Mapping[str
     return next((name for name, known in registered.items() if known == marker), None)
 
 
+def check_owner(config: Config) -> None:
+    """Refuse to write as another user than the one whose catalogue it is: what root writes, the service cannot read any more.
+    Where there is none yet, root makes none in another user's folder."""
+    from mediad.catalog.db import sqlite_path
+
+    catalogue = sqlite_path(config.catalog.url)
+    if catalogue is None:
+        return
+    try:
+        owner = catalogue.stat().st_uid
+    except OSError:
+        try:
+            owner = catalogue.parent.stat().st_uid if os.geteuid() == 0 else os.geteuid()
+        except OSError:
+            return  # nothing is there that could be anybody's
+    if owner != os.geteuid():
+        raise Refused(
+            f"the catalogue belongs to the user {user_name(owner)}, this is {user_name(os.geteuid())}",
+            hint=f"sudo -u {user_name(owner)} mediad ...",
+        )
+
+
+def check_mounted(section: VaultSection) -> None:
+    """Refuse to make a new vault on the system's disk where another disk is meant to be."""
+    if point := mountinfo.missing(section.path):
+        raise VaultOffline(
+            f"vault {section.name}: nothing is mounted at {point}, where a disk is meant to be",
+            hint="mount it; or take it out of /etc/fstab, or systemd's mount unit away, if the vault is to lie on this disk",
+        )
+
+
+def vault_held(config: Config, section: VaultSection, *, alone: bool) -> AbstractContextManager[None]:
+    """Hold this station's part of a vault: together, by whoever has the station open; alone, by a rebuild. So two catalogues, each
+    with its own locks, do not take one vault from each other."""
+    folder = section.path / STAGING / config.station.id
+    busy = f"vault {section.name} is in use" if alone else f"a catalogue is being rebuilt from vault {section.name}"
+    hint = "stop mediad first: systemctl stop mediad" if alone else "try again when it has finished"
+    return files.folder_locked(folder, alone=alone, busy=busy, hint=hint)
+
+
+def upgrade_catalogue(url: str, old: str, *, alone: bool) -> None:
+    """Bring an older catalogue to this program's version; a copy of it stays. Whoever opens a station does so, or
+    ``catalog upgrade``, with the opening lock held."""
+    from mediad.catalog import db
+
+    if not alone:
+        raise Busy(
+            f"the catalogue has version {old} and is to become {db.SCHEMA}, but another process works on it",
+            hint="stop mediad first: systemctl stop mediad",
+        )
+    copy = db.upgrade(url)
+    structlog.get_logger().warning("catalogue upgraded", version=db.SCHEMA, before=old, copy=str(copy))
+
+
+def upgrade(config: Config) -> None:
+    """`mediad catalog upgrade`: the same as a start does, without the vault. Raises CatalogError if there is no catalogue."""
+    from mediad.catalog import db
+
+    url, locks = config.catalog.url, lock_folder(config)
+    check_owner(config)
+    if not db.exists(url):
+        raise CatalogError("there is no catalogue", hint="`mediad run` makes one, `mediad rebuild` restores one")
+    with files.locked(locks / OPEN_LOCK, busy="another process is opening the station"):
+        presence = files.Presence(locks.parent)
+        try:
+            if old := db.outdated(url):
+                upgrade_catalogue(url, old, alone=presence.alone)
+        finally:
+            presence.close()
+    db.Catalog(url).close()  # one of a newer program is told
+
+
 class Station:
     """Everything that docking needs, opened and checked: catalogue, first vault, profiles, locks."""
 
@@ -101,6 +184,7 @@ class Station:
     ) -> None:
         """``held``: the lock folder of the catalogue that this one is to replace; the caller holds its opening lock."""
         from mediad.session import Parts
+        from mediad.stages import mirror
 
         self.config = config
         self.zone: ZoneInfo = config.unit.zone
@@ -108,34 +192,33 @@ class Station:
         self.alive: Callable[[], None] = self.check_catalogue
         self.stop = threading.Event()
         self.profiles: list[Profile] = [*load_profiles(config.devices.profiles), GENERIC]
+        if not held:
+            check_owner(config)
         self.locks = held or lock_folder(config)
         section = config.vault[0]
         self.vault = open_vault(section, config, self.pool)
         # One at a time: the first creates the catalogue, founds the station and registers the vault; the others find them.
         opening = "another process is opening the station, and takes long"
         lock = files.locked(self.locks / OPEN_LOCK, busy=opening, wait_seconds=OPEN_SECONDS)
-        with nullcontext() if held else lock:
-            self._presence = files.Presence(self.locks.parent)
-            try:
-                self.ledger = self._open_catalogue(actor)
-                try:
-                    self._open_vault(section)
-                    self._left_before = self._open_dockings() if self._presence.alone else set()
-                    self._only_one = self._presence.alone and held is not None  # a rebuild lets nobody else in
-                except BaseException:
-                    self.ledger.catalog.close()
-                    raise
-            except BaseException:
-                self._presence.close()
-                raise
+        with nullcontext() if held else lock, ExitStack() as opened:
+            presence = files.Presence(self.locks.parent)
+            opened.callback(presence.close)
+            self.ledger = self._open_catalogue(actor, alone=presence.alone)
+            opened.callback(self.ledger.catalog.close)
+            self._open_vault(section)
+            if not held:  # else the rebuild holds it alone
+                opened.enter_context(vault_held(config, section, alone=False))
+            mirror.reconcile(self.ledger, self.vault)
+            self._left_before = self._open_dockings() if presence.alone else set()
+            self._only_one = presence.alone and held is not None  # a rebuild lets nobody else in
+            self._opened = opened.pop_all()
         self.parts = Parts(
             self.ledger, self.vault, config.unit.name, config.ingest, new_id, self.stop, self.finish_open_work,
             self.worked_on, wait_for_space=wait_for_space,
         )  # fmt: skip
 
     def close(self) -> None:
-        self.ledger.catalog.close()
-        self._presence.close()
+        self._opened.close()
 
     def check_catalogue(self) -> None:
         """Raise MediadError unless a transaction can be opened."""
@@ -147,8 +230,9 @@ class Station:
 
     # --- opening ----------------------------------------------------------------------------------------------------
 
-    def _open_catalogue(self, actor: str | None) -> Ledger:
-        """Open it, or create it anew: only if the first vault holds no custody log of this station (invariant 8)."""
+    def _open_catalogue(self, actor: str | None, *, alone: bool) -> Ledger:
+        """Open it, an older one after it was brought to this program's version; or create it anew: only if the first vault holds
+        no custody log of this station (invariant 8)."""
         from mediad.catalog import db, evidence
 
         url = self.config.catalog.url
@@ -159,7 +243,10 @@ class Station:
                     hint="run `mediad rebuild`",
                     code="catalogue-missing",
                 )
+            check_mounted(self.config.vault[0])
             db.migrate(url)
+        elif old := db.outdated(url):
+            upgrade_catalogue(url, old, alone=alone)
         ledger = open_ledger(self.config, actor)
         with ledger.catalog.read() as conn:
             station = evidence.station(conn)
@@ -175,9 +262,8 @@ class Station:
         return ledger
 
     def _open_vault(self, section: VaultSection) -> None:
-        """Check that it is the registered one, or register it; then that its mirror and the catalogue tell one story."""
+        """Check that it is the registered one, or register it."""
         from mediad.catalog import evidence
-        from mediad.stages import mirror
 
         with self.ledger.catalog.read() as conn:
             rows = {row.name: row for row in evidence.vaults(conn)}
@@ -188,6 +274,7 @@ class Station:
                     f"the vault in {section.path} is registered as {old}, the configuration calls it {section.name}",
                     hint=f'write name = "{old}" there: names of vaults stand in the custody log and do not change',
                 )
+            check_mounted(section)
             marker = self.vault.read_marker() or new_id("vault")
             self.vault.register(marker)
             self._register(section, marker)
@@ -196,7 +283,6 @@ class Station:
         row = rows.get(section.name)
         if row is not None and (row.kind, row.dedicated) != (section.kind, section.dedicated):
             self._register(section, row.marker)  # whether it is dedicated counts from now on, not from the first day
-        mirror.reconcile(self.ledger, self.vault)
 
     def _register(self, section: VaultSection, marker: str) -> None:
         detail = {"marker": marker, "kind": section.kind, "dedicated": section.dedicated}
@@ -234,7 +320,6 @@ class Station:
 
     def finish_open_work(self) -> Finished:
         """Finish what killed processes left. One at a time; whoever finds another at it leaves it to that one."""
-        from mediad.errors import Busy
         from mediad.finish import Finished, finish_open_work
 
         try:
