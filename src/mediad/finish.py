@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from mediad.errors import Busy, MediadError, VaultFull, VaultOffline
+from mediad.errors import Busy, MediadError, Refused, VaultFull, VaultOffline
 from mediad.model.evidence import DockingState, Finding, Outcome
 from mediad.session import Parts
 from mediad.stages import handover, recover, verify
@@ -49,6 +49,11 @@ def finish_open_work(parts: Parts, abandoned: Callable[[str], bool], *, zone: Zo
             done.originals += sum(1 for outcome, _ in outcomes if outcome is Outcome.STORED)
             if wrong is not None:
                 raise wrong
+    for name, originals in recover.out_of_reach(ledger, vault, dead).items():
+        with _Apart(parts, done, name):
+            raise Refused(
+                f"{originals} originals are on their way to vault {name}, which is not the first one any more"
+            )
     _mirror(parts, done)
     for docking_id in recover.abandoned_dockings(ledger, dead):
         if parts.stop.is_set():

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, event, insert, select, text
 
-from mediad.catalog import db, record, tables
+from mediad.catalog import db, evidence, record, tables
 from mediad.catalog.db import Catalog
 from mediad.catalog.ledger import Ledger
 from mediad.errors import Busy, CatalogError, MediadError, Refused, Stopping
@@ -410,3 +410,21 @@ def test_stamps_sort_as_text_and_read_back(at: datetime, later: int, hours: int)
     assert record.stamp(local) == record.stamp(at)
     assert datetime.fromisoformat(record.stamp(at)) == at
     assert record.stamp(at) <= record.stamp(at + timedelta(microseconds=later))
+
+
+def test_dockings_are_in_the_order_in_which_they_were_opened_whatever_the_clock_said(tmp_path: Path) -> None:
+    """A clock that is set back must not hide the newest docking: `continues` is read from it."""
+    url = f"sqlite:///{tmp_path}/c.db"
+    db.migrate(url)
+    times = [datetime(2026, 5, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)]
+    opened = {"recorder": "serial:R1", "label": "R1", "registered": False, "slot": "", "source": "x",
+              "channel": "body-camera", "profile": "generic", "officer": "", "continues": None}  # fmt: skip
+    ended = {"state": "interrupted", "ended_at": "", "findings": [], "handover": {"key": "k", "sha256": "0"},
+             "counts": {"new": 0, "sightings": 0, "skipped": 0, "failed": 0, "bytes": 0}}  # fmt: skip
+    with closing(db.Catalog(url)) as catalog:
+        for n, at in enumerate(times):
+            ledger = Ledger(catalog, "s", "me", lambda at=at: at)
+            ledger.record([Draft("docking.opened", f"dck-{n}", opened), Draft("docking.closed", f"dck-{n}", ended)])
+        with catalog.read() as conn:
+            assert evidence.last_docking(conn, "serial:R1").id == "dck-2"
+            assert [row.id for row in evidence.dockings(conn, 2)] == ["dck-2", "dck-1"]

@@ -212,7 +212,7 @@ def test_an_open_docking_of_any_name_is_abandoned(busy_site: Site, docking: str)
     sql(
         busy_site,
         "INSERT INTO docking SELECT ?, recorder, recorder_id, label, registered, slot, source, channel, profile, officer, actor,"
-        " opened_at, continues, said, zones, 'open', NULL, NULL, NULL, 0, 0, 0, 0, 0 FROM docking LIMIT 1",
+        " opened_at, seq, continues, said, zones, 'open', NULL, NULL, NULL, 0, 0, 0, 0, 0 FROM docking LIMIT 1",
         docking,
     )
     assert docking in subjects(fsck(busy_site, quick=True), "docking-abandoned")

@@ -341,3 +341,17 @@ def test_a_planted_record_becomes_no_fact(written: tuple[Site, str, Path], plant
         assert ("unfinished", first) in alarms(left)
         record.rename(left.root / "planted.json")
         assert station.finish_open_work().closed == [first], "as the hint says: moved away, it is written anew"
+
+
+def test_what_was_promised_to_a_vault_that_is_not_the_first_any_more_is_told(left: Site) -> None:
+    """Nobody looks into that vault: the docking stays open, and somebody must put the vaults in order again."""
+    text = left.config_file.read_text()
+    second = '[[vault]]\nname = "second"\nkind = "local"\npath = "var/second"\n'
+    left.config_file.write_text(text.replace("[[vault]]", f"{second}[[vault]]", 1))
+    with closing(left.open()) as station:
+        for _ in range(2):
+            assert [(f.code, f.subject) for f in station.finish_open_work().trouble] == [("refused", "local")]
+    assert alarms(left) == [("unfinished", "local")]
+    left.config_file.write_text(text)
+    with closing(left.open()) as station:
+        assert len(station.finish_open_work().closed) == 2

@@ -240,3 +240,25 @@ def test_a_catalogue_of_a_newer_program_is_left_alone(site: Site) -> None:
         Station(site.config, wait_for_space=False)
     with pytest.raises(CatalogError, match="version 9999"):
         opening.upgrade(site.config)
+
+
+# --- what is asked again while it runs --------------------------------------------------------------------------------------------
+
+
+def test_a_slot_that_is_named_while_the_daemon_runs_is_shown_by_its_name_after_the_next_pass(site: Site) -> None:
+    from mediad.edges.board import Board
+    from mediad.model.custody import Draft
+    from mediad.wiring.daemon import Names
+    from mediad.wiring.station import record_fact
+
+    told: list[str] = []
+    board = Board(site.config.runtime, lambda name, _state: told.append(name), lambda _text: None)
+    with closing(site.open()) as station:
+        station.each_pass = Names(station, board).renew
+        station.finish_open_work()
+        assert board.views() == []
+        record_fact(site.config, lambda _ledger: [Draft("slot.named", "1-2", {"name": "3号"})])
+        station.finish_open_work()
+        station.finish_open_work()
+    assert [(view.port, view.name) for view in board.views()] == [("1-2", "3号")]
+    assert told == ["3号"], "lamps are told of what is new, not at every pass"

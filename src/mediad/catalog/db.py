@@ -130,14 +130,14 @@ def outdated(url: str) -> str | None:
     return version if version in older else None
 
 
-def upgrade(url: str) -> Path | None:
+def bring_up_to_date(url: str) -> Path | None:
     """Bring an older catalogue to this program's version, wholly or not at all. Returns the copy of it that was made before;
     None if nothing was to be done, or the database makes its own copies. Nobody else may be at work on it."""
     old = outdated(url)
     if old is None:
         return None
     copy = _copy(url, f"version-{old}")
-    _upgrade(url)
+    upgrade(url)
     return copy
 
 

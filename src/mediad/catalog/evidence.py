@@ -93,7 +93,7 @@ def docking(conn: Connection, docking_id: str) -> Row[Any] | None:
 
 def dockings(conn: Connection, limit: int = 100) -> list[Row[Any]]:
     """The newest dockings first."""
-    return list(conn.execute(select(t.docking).order_by(t.docking.c.opened_at.desc(), t.docking.c.id).limit(limit)))
+    return list(conn.execute(select(t.docking).order_by(t.docking.c.seq.desc()).limit(limit)))
 
 
 def open_dockings(conn: Connection) -> list[Row[Any]]:
@@ -103,7 +103,7 @@ def open_dockings(conn: Connection) -> list[Row[Any]]:
 def last_docking(conn: Connection, recorder: str) -> Row[Any] | None:
     """The newest closed docking of a recorder."""
     c = t.docking.c
-    query = select(t.docking).where(c.recorder == recorder, c.state != "open").order_by(c.opened_at.desc()).limit(1)
+    query = select(t.docking).where(c.recorder == recorder, c.state != "open").order_by(c.seq.desc()).limit(1)
     return conn.execute(query).first()
 
 
@@ -154,7 +154,7 @@ def sightings(conn: Connection, asset_id: str) -> list[Row[Any]]:
         select(f.docking, f.volume, f.path, f.outcome, t.docking.c.label, t.docking.c.opened_at)
         .join(t.docking, t.docking.c.id == f.docking)
         .where(f.asset == asset_id)
-        .order_by(t.docking.c.opened_at, f.path)
+        .order_by(t.docking.c.seq, f.path)
     )
     return list(conn.execute(query))
 

@@ -129,7 +129,8 @@ def _docking_opened(conn: Connection, batch: Batch) -> None:
         "recorder", "recorder_id", "label", "registered", "slot", "source", "channel", "profile", "officer", "continues",
     )  # fmt: skip
     rows = [
-        {"id": e.subject, "actor": e.actor, "opened_at": e.at, "state": "open", **{n: d[n] for n in names},
+        {"id": e.subject, "actor": e.actor, "opened_at": e.at, "seq": e.seq, "state": "open",
+         **{n: d[n] for n in names},
          "said": None if d["said"] is None else canonical(d["said"]), "zones": canonical(d["zones"])}
         for e, d in batch
     ]  # fmt: skip

@@ -96,6 +96,7 @@ docking = Table(
     Column("officer", String, nullable=False),
     Column("actor", String, nullable=False),
     Column("opened_at", String, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # of the event that opened it: their order, whatever the clock said
     Column("continues", String),
     Column("said", Text),  # canonical JSON, as in the event
     Column("zones", Text, nullable=False),
@@ -110,6 +111,7 @@ docking = Table(
     Column("bytes", BigInteger, nullable=False, default=0),
     Index("docking_state", "state"),
     Index("docking_recorder", "recorder"),
+    Index("docking_seq", "seq"),
 )
 
 source_file = Table(

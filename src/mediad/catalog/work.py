@@ -47,6 +47,13 @@ def placements(conn: Connection, vault: str) -> list[Row[Any]]:
     return list(conn.execute(select(t.placement).where(p.vault == vault).order_by(p.batch, p.key)))
 
 
+def promised_elsewhere(conn: Connection, vault: str) -> list[Row[Any]]:
+    """Vaults but this one, and dockings whose bytes are on their way there, with how many there are."""
+    p = t.placement.c
+    counted = select(p.vault, p.docking, func.count().label("n")).where(p.vault != vault)
+    return list(conn.execute(counted.group_by(p.vault, p.docking).order_by(p.vault, p.docking)))
+
+
 def dockings_with_placements(conn: Connection) -> set[str]:
     """Dockings whose bytes are on their way into some vault."""
     return set(conn.execute(select(t.placement.c.docking).distinct()).scalars())

@@ -348,5 +348,7 @@ def _check_dockings(
     for docking in left:
         if docking in still:
             report.add(
-                "docking-abandoned", docking, "it is open, but no process works on it: any start or ingest closes it"
+                "docking-abandoned",
+                docking,
+                "it is open, but no process works on it: a start or ingest closes it, or raises an alarm",
             )

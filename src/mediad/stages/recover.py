@@ -5,6 +5,7 @@ if that had not happened yet, then verified like any other. Staging that no plac
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -115,6 +116,17 @@ def abandoned_dockings(ledger: Ledger, abandoned: Callable[[str], bool]) -> list
         still_open = {row.id for row in evidence.open_dockings(conn)}  # one closed meanwhile gave its lock back as well
         waiting = work.dockings_with_placements(conn)
     return [docking for docking in dead if docking in still_open - waiting]
+
+
+def out_of_reach(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]) -> Counter[str]:
+    """Other vaults that dead dockings promised originals to, and how many: only the vault that is written to is looked into."""
+    with ledger.catalog.read() as conn:
+        rows = work.promised_elsewhere(conn, vault.name)
+    found: Counter[str] = Counter()
+    for row in rows:
+        if abandoned(row.docking):
+            found[row.vault] += row.n
+    return found
 
 
 def clear_staging(ledger: Ledger, vault: Vault, abandoned: Callable[[str], bool]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,6 +13,9 @@ from mediad.config import Config
 from mediad.edges import files
 from mediad.errors import MediadError, StorageError
 from mediad.wiring.station import DAEMON_LOCK, Station, lock_folder
+
+if TYPE_CHECKING:
+    from mediad.edges.board import Board
 
 
 def head(station: Station) -> int:
@@ -69,6 +73,23 @@ def vault_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], floa
     yield "mediad_vault_reserve_bytes", (vault,), station.config.ingest.reserve(space.total)
 
 
+class Names:
+    """Taught names of slots. They are asked again at every pass, so that naming a slot needs no restart."""
+
+    def __init__(self, station: Station, board: Board) -> None:
+        self._station, self._board = station, board
+        self._known: dict[str, str] | None = None
+
+    def renew(self) -> None:
+        from mediad.catalog import evidence
+
+        with self._station.ledger.catalog.read() as conn:
+            names = evidence.slot_names(conn)
+        if names != self._known:
+            self._board.set_names(names)
+            self._known = names
+
+
 def run_daemon(config: Config) -> None:
     """`mediad run`: open everything and run until asked to stop. Raises Busy if another one works on the catalogue: two would
     dock the same ports and fight for the board."""
@@ -78,7 +99,6 @@ def run_daemon(config: Config) -> None:
 
 def _run(config: Config, held: ExitStack) -> None:
     from mediad import daemon, telemetry
-    from mediad.catalog import evidence
     from mediad.edges import systemd
     from mediad.edges.board import Board
     from mediad.edges.hook import Hook
@@ -96,8 +116,8 @@ def _run(config: Config, held: ExitStack) -> None:
         board.say(f"储存器或目录故障，请叫管理员 {e.message}")
         raise
     board.say("")
-    with station.ledger.catalog.read() as conn:
-        board.set_names(evidence.slot_names(conn))
+    station.each_pass = Names(station, board).renew
+    station.each_pass()
     running: list[parts.UsbPart | parts.FolderPart] = []
     if config.devices.usb:
         running.append(parts.UsbPart(station, board))

@@ -154,7 +154,7 @@ def upgrade_catalogue(url: str, old: str, *, alone: bool) -> None:
             f"the catalogue has version {old} and is to become {db.SCHEMA}, but another process works on it",
             hint="stop mediad first: systemctl stop mediad",
         )
-    copy = db.upgrade(url)
+    copy = db.bring_up_to_date(url)
     structlog.get_logger().warning("catalogue upgraded", version=db.SCHEMA, before=old, copy=str(copy))
 
 
@@ -190,6 +190,7 @@ class Station:
         self.zone: ZoneInfo = config.unit.zone
         self.pool = BufferPool()
         self.alive: Callable[[], None] = self.check_catalogue
+        self.each_pass: Callable[[], None] = lambda: None
         self.stop = threading.Event()
         self.profiles: list[Profile] = [*load_profiles(config.devices.profiles), GENERIC]
         if not held:
@@ -322,6 +323,7 @@ class Station:
         """Finish what killed processes left. One at a time; whoever finds another at it leaves it to that one."""
         from mediad.finish import Finished, finish_open_work
 
+        self.each_pass()
         try:
             with files.locked(self.locks / RECOVER_LOCK, busy="another process is recovering"):
                 done = finish_open_work(self.parts, self.abandoned, zone=self.zone)

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("officer", sa.String(), nullable=False),
         sa.Column("actor", sa.String(), nullable=False),
         sa.Column("opened_at", sa.String(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("continues", sa.String(), nullable=True),
         sa.Column("said", sa.Text(), nullable=True),
         sa.Column("zones", sa.Text(), nullable=False),
@@ -63,6 +64,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("docking_recorder", "docking", ["recorder"], unique=False)
+    op.create_index("docking_seq", "docking", ["seq"], unique=False)
     op.create_index("docking_state", "docking", ["state"], unique=False)
     op.create_table(
         "mirrored",
