@@ -417,7 +417,8 @@ def test_dockings_are_in_the_order_in_which_they_were_opened_whatever_the_clock_
     url = f"sqlite:///{tmp_path}/c.db"
     db.migrate(url)
     times = [datetime(2026, 5, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)]
-    opened = {"recorder": "serial:R1", "label": "R1", "registered": False, "slot": "", "source": "x",
+    opened = {"recorder": "serial:R1", "recorder_id": None, "said": None, "zones": {}, "label": "R1",
+              "registered": False, "slot": "", "source": "x",
               "channel": "body-camera", "profile": "generic", "officer": "", "continues": None}  # fmt: skip
     ended = {"state": "interrupted", "ended_at": "", "findings": [], "handover": {"key": "k", "sha256": "0"},
              "counts": {"new": 0, "sightings": 0, "skipped": 0, "failed": 0, "bytes": 0}}  # fmt: skip

@@ -14,16 +14,15 @@ from mediad.edges.pump import BufferPool
 from mediad.edges.reader import VaultReader
 from mediad.errors import Busy, CatalogError, IntegrityError, MediadError, NotFound, Refused, VaultOffline
 from mediad.model.layout import STAGING
+from mediad.wiring.guard import check_owner, vault_held
 from mediad.wiring.station import (
     DAEMON_LOCK,
     OPEN_LOCK,
     Station,
-    check_owner,
     lock_folder,
     now,
     open_ledger,
     open_vault,
-    vault_held,
 )
 
 if TYPE_CHECKING:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import pwd
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from mediad.config import Config, VaultSection
-from mediad.edges import files, mountinfo
+from mediad.edges import files
 from mediad.edges.login import login
 from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.edges.pump import BufferPool
@@ -25,8 +24,9 @@ from mediad.errors import Busy, CatalogError, ConfigError, Refused, StorageError
 from mediad.model.custody import FORMAT, Draft
 from mediad.model.evidence import Docking, DockingState, SourceIdentity
 from mediad.model.ids import short_digest, stamped_id
-from mediad.model.layout import STAGING, safe_name, segment_prefix
+from mediad.model.layout import safe_name, segment_prefix
 from mediad.model.profile import DeviceFacts, Profile, choose
+from mediad.wiring.guard import check_mounted, check_owner, vault_held
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
@@ -85,14 +85,6 @@ def open_ledger(config: Config, actor: str | None = None) -> Ledger:
     return Ledger(Catalog(config.catalog.url), config.station.id, actor or login(), now)
 
 
-def user_name(uid: int) -> str:
-    """A user's name, or the number of one without."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"
-
-
 def renamed_vault(section: VaultSection, config: Config, registered: Mapping[str, str]) -> str | None:
     """The name under which a vault of the configuration is registered, if it is another one."""
     if section.name in registered:
@@ -102,46 +94,6 @@ def renamed_vault(section: VaultSection, config: Config, registered: Mapping[str
     except VaultOffline:
         return None
     return next((name for name, known in registered.items() if known == marker), None)
-
-
-def check_owner(config: Config) -> None:
-    """Refuse to write as another user than the one whose catalogue it is: what root writes, the service cannot read any more.
-    Where there is none yet, root makes none in another user's folder."""
-    from mediad.catalog.db import sqlite_path
-
-    catalogue = sqlite_path(config.catalog.url)
-    if catalogue is None:
-        return
-    try:
-        owner = catalogue.stat().st_uid
-    except OSError:
-        try:
-            owner = catalogue.parent.stat().st_uid if os.geteuid() == 0 else os.geteuid()
-        except OSError:
-            return  # nothing is there that could be anybody's
-    if owner != os.geteuid():
-        raise Refused(
-            f"the catalogue belongs to the user {user_name(owner)}, this is {user_name(os.geteuid())}",
-            hint=f"sudo -u {user_name(owner)} mediad ...",
-        )
-
-
-def check_mounted(section: VaultSection) -> None:
-    """Refuse to make a new vault on the system's disk where another disk is meant to be."""
-    if point := mountinfo.missing(section.path):
-        raise VaultOffline(
-            f"vault {section.name}: nothing is mounted at {point}, where a disk is meant to be",
-            hint="mount it; or take it out of /etc/fstab, or systemd's mount unit away, if the vault is to lie on this disk",
-        )
-
-
-def vault_held(config: Config, section: VaultSection, *, alone: bool) -> AbstractContextManager[None]:
-    """Hold this station's part of a vault: together, by whoever has the station open; alone, by a rebuild. So two catalogues, each
-    with its own locks, do not take one vault from each other."""
-    folder = section.path / STAGING / config.station.id
-    busy = f"vault {section.name} is in use" if alone else f"a catalogue is being rebuilt from vault {section.name}"
-    hint = "stop mediad first: systemctl stop mediad" if alone else "try again when it has finished"
-    return files.folder_locked(folder, alone=alone, busy=busy, hint=hint)
 
 
 def upgrade_catalogue(url: str, old: str, *, alone: bool) -> None:
