@@ -1,5 +1,6 @@
 """Opening the catalogue, and the one writer thread through which every change of a process goes."""
 
+import os
 import queue
 import sqlite3
 import threading
@@ -23,6 +24,9 @@ SCHEMA = "0001"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 BUSY_SECONDS = 30
+ROOM_BYTES = 1024 * 1024
+"""Free bytes on the catalogue's disk below which nothing is written."""
+
 _GROUP = 64
 
 T = TypeVar("T")
@@ -181,17 +185,19 @@ def _translated() -> Iterator[None]:
         if "locked" in reason or "busy" in reason:
             raise Busy("another process is writing to the catalogue", hint="try again in a moment") from e
         if "disk is full" in reason:
-            raise StorageError(
-                "no space left for the catalogue",
-                hint="make room on its disk; ingest goes on by itself",
-                code="catalog-full",
-            ) from e
+            raise _full() from e
         raise CatalogError(f"the catalogue cannot be used: {reason}", hint="check its disk and rights") from e
     except DatabaseError as e:
         raise CatalogError(
             f"the catalogue is damaged: {e.orig}",
             hint="set its file aside and run `mediad rebuild`: the vault holds every fact",
         ) from e
+
+
+def _full() -> StorageError:
+    return StorageError(
+        "no space left for the catalogue", hint="make room on its disk; ingest goes on by itself", code="catalog-full"
+    )
 
 
 def _file_of(url: str) -> tuple[int, int] | None:
@@ -309,9 +315,23 @@ class Catalog:
                 hint="put its file back where it was, or restart mediad on the one that is there",
             )
 
+    def _check_room(self) -> None:
+        """SQLite writes its index of the log through a mapping: where that finds no block left, the kernel ends the process by a
+        signal. So nothing is begun on a disk that is as good as full."""
+        path = sqlite_path(self.url)
+        if path is None:
+            return
+        try:
+            disk = os.statvfs(path)
+        except OSError:
+            return  # the transaction will say what is wrong
+        if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+            raise _full()
+
     def _commit(self, group: list[_Job]) -> None:
         results: list[tuple[_Job, Any, BaseException | None]] = []
         try:
+            self._check_room()
             with _translated(), self._writer.connect() as conn, conn.begin():
                 self._check_file()
                 for job in group:
