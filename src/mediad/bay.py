@@ -15,9 +15,10 @@ import structlog
 
 from mediad.errors import DeviceGone, MediadError
 from mediad.model.board import NOT_BACK, NOT_LET_GO, TOO_EARLY, SlotView, sentence
+from mediad.model.carried import Carried, SlotIdentity
 from mediad.model.evidence import DockingState, Outcome, SourceIdentity
 from mediad.model.profile import Profile
-from mediad.model.slots import Carried, SlotChange, SlotIdentity, UsbDevice, UsbVolume
+from mediad.model.slots import SlotChange, UsbDevice, UsbVolume
 from mediad.session import Result
 
 _log = structlog.get_logger()

@@ -9,7 +9,7 @@ import structlog
 
 from mediad.errors import Busy, MediadError, Refused, VaultFull, VaultOffline
 from mediad.model.evidence import DockingState, Finding, Outcome
-from mediad.session import Parts
+from mediad.shared import Parts
 from mediad.stages import handover, recover, verify
 
 _log = structlog.get_logger()

@@ -4,7 +4,6 @@ The steps stand in ``run`` in their order. While one batch is read, the one befo
 mirrored by a second thread: reading is the recorder's time, the rest is the vault's.
 """
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -13,9 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from mediad.catalog.ledger import Ledger
-from mediad.config import Ingest
-from mediad.errors import DeviceGone, IntegrityError, MediadError, SourceError, Stopping, VaultFull
+from mediad.errors import DeviceGone, MediadError, SourceError, Stopping, VaultFull
 from mediad.model import facts
 from mediad.model.custody import Draft
 from mediad.model.evidence import (
@@ -36,7 +33,8 @@ from mediad.model.layout import MAX_BATCH_BYTES, MAX_BATCH_FILES
 from mediad.model.profile import Profile
 from mediad.model.sizes import human
 from mediad.settler import Settler
-from mediad.stages import dock, handover, ingest, mirror, recover, store, verify
+from mediad.shared import Batch, Parts
+from mediad.stages import dock, handover, ingest, recover, store, verify
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -58,68 +56,6 @@ class Source(ingest.Source, Protocol):
     def look_again(self, file: SourceFile) -> SourceFile: ...
 
     def volumes(self) -> Sequence[dock.Walk]: ...
-
-
-class Space(Protocol):
-    @property
-    def free(self) -> int: ...
-
-    @property
-    def total(self) -> int: ...
-
-
-class Batch(ingest.Batch, store.Batch, Protocol):
-    def drop(self, name: str) -> None: ...
-
-
-class Vault(store.Vault, verify.Vault, mirror.Vault, handover.Vault, recover.Vault, Protocol):
-    @property
-    def name(self) -> str: ...
-
-    def admit(self, owner: str, batch_id: str, key: str) -> None: ...
-
-    def put(self, key: str, data: bytes) -> bool: ...
-
-    def get(self, key: str) -> bytes: ...
-
-    def begin(self, owner: str, batch_id: str) -> Batch: ...
-
-    def space(self) -> Space: ...
-
-
-@dataclass
-class Parts:
-    """What every session of a process shares."""
-
-    ledger: Ledger
-    vault: Vault
-    unit: str
-    limits: Ingest
-    new_id: Callable[[str], str]
-    stop: threading.Event
-    finish_others: Callable[[], object]
-    """Finishes what dead dockings left open (``finish_open_work``): somebody may be waiting for their bytes."""
-    worked_on: Callable[[str], bool]
-    """Whether somebody is seen to work on a docking: its own process, or one that finishes what others left."""
-    wait_for_space: bool = True
-    """Whether a full vault is waited for (the daemon) or ends the docking (a one-shot command)."""
-    untrue: IntegrityError | None = None
-    """What the last mirroring said, if vault and catalogue do not tell one story: no docking can end well then."""
-    _mirroring: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def algorithms(self) -> tuple[str, ...]:
-        return ("sha256", "sm3") if self.limits.sm3 else ("sha256",)
-
-    def mirror(self) -> None:
-        """Mirror the custody log into the vault."""
-        with self._mirroring:
-            try:
-                mirror.mirror(self.ledger, self.vault)
-            except IntegrityError as e:
-                self.untrue = e
-                raise
-            self.untrue = None
 
 
 @dataclass

@@ -6,11 +6,12 @@
 Every request runs in its own thread, so that a watching command and a copy can run together.
 """
 
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import threading
-import time
 
 PORT = "/dev/virtio-ports/lab.0"
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
@@ -26,9 +27,11 @@ def uptime():
 
 
 def main():
-    while not os.path.exists(PORT):
-        time.sleep(0.05)
+    # The port tells by SIGIO that the host has connected; blocked, so that one that comes early waits for `sigwait`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
     fd = os.open(PORT, os.O_RDWR)
+    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
     lock = threading.Lock()
 
     def send(obj):
@@ -60,7 +63,7 @@ def main():
     while True:
         chunk = os.read(fd, 65536)
         if not chunk:  # the host side is closed: read() then returns nothing at once
-            time.sleep(0.05)
+            signal.sigwait({signal.SIGIO})
             continue
         buf += chunk
         while b"\n" in buf:

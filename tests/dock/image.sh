@@ -74,16 +74,15 @@ cat >"$ROOT/etc/systemd/system/lab-agent.service" <<U
 [Unit]
 Description=test agent on virtio-serial
 DefaultDependencies=no
-After=local-fs.target systemd-udevd.service
-Wants=systemd-udevd.service
+After=local-fs.target
 [Service]
 ExecStart=/usr/bin/python3 -I /usr/local/sbin/lab-agent
 Restart=always
 RestartSec=1
-[Install]
-WantedBy=multi-user.target
 U
-chroot "$ROOT" systemctl -q enable lab-agent.service
+cat >"$ROOT/etc/udev/rules.d/99-lab-agent.rules" <<'R'
+SUBSYSTEM=="virtio-ports", ATTR{name}=="lab.0", TAG+="systemd", ENV{SYSTEMD_WANTS}+="lab-agent.service"
+R
 chroot "$ROOT" systemctl -q set-default multi-user.target
 chroot "$ROOT" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-timesyncd.service getty@tty1.service \

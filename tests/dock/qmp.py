@@ -41,13 +41,13 @@ class QMP:
             elif "return" in m:
                 return m["return"]
 
-    def wait(self, name: str, device: str, timeout: float = 10) -> dict[str, Any]:
-        """The next event of that name about that device; TimeoutError after `timeout` seconds."""
+    def wait(self, name: str, timeout: float = 10, **about: Any) -> dict[str, Any]:
+        """The next event of that name with these data; TimeoutError after `timeout` seconds."""
         self.sock.settimeout(timeout)
         try:
             while True:
                 for i, m in enumerate(self.events):
-                    if m["event"] == name and m.get("data", {}).get("device") == device:
+                    if m["event"] == name and about.items() <= m.get("data", {}).items():
                         return self.events.pop(i)
                 self.events.append(self._read())
         finally:

@@ -113,7 +113,7 @@ class Station:
                 return got
             if time.monotonic() > end:
                 raise AssertionError(f"not within {timeout:.0f} s: {what}\n{self.report()}")
-            time.sleep(0.25)
+            time.sleep(0.25)  # the guest and the hypervisor's counters send no events: they have to be asked
 
     def until_state(self, port: str | int, *states: str, timeout: float = 180) -> dict[str, Any]:
         def there() -> dict[str, Any] | None:

@@ -134,17 +134,21 @@ def test_recorder_that_is_powered_off_is_safe_to_take_until_the_next_one_comes(s
     recorder = station.until_state(1, "safe")["recorder"]
     on_the_bus = "grep -qs POWER0001 /sys/bus/usb/devices/*/serial"
     station.until("the recorder is off the bus", lambda: station.vm.run(on_the_bus)["rc"] != 0)
-    station.vm.run("sleep 4", check=True)  # the port has settled, and the daemon has been told
+    # Ports are told in the order in which they fell quiet: when the next one is done, the daemon has been told of the first.
+    other = write_tree(station.work / "other", {"DCIM/100MEDIA/20261123110000_0001.mp4": MB}, seed=2)
+    next_card = make_card(station.work / "other.img", Part("fat32", station.work / "other", "NEXT", serial=0xB0B1C2D3))
+    station.vm.plug("r2", next_card, port=2)
+    station.until_state(2, "safe")
     slot = station.slot(1)
     assert (slot["state"], slot["recorder"]) == ("safe", recorder), station.report()
     assert not station.mounted("vfat")
     # taken out and docked again: it has power again, and everything on it is known
     station.vm.unplug("r1")
     station.vm.plug("r1", image, port=1, serial="POWER0001")
-    station.until("a second docking recorded", lambda: station.records() >= 2)
+    station.until("a third docking recorded", lambda: station.records() >= 3)
     station.until_state(1, "safe")
-    kept = station.judge(digests)
-    assert [r["state"] for r in kept.handovers] == ["complete", "complete"]
+    kept = station.judge(digests, other)
+    assert [r["state"] for r in kept.handovers] == ["complete"] * 3
 
 
 def moment(text: str) -> datetime:

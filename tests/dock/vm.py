@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -91,9 +92,9 @@ class VM:
         """
         self.share.mkdir(parents=True, exist_ok=True)
         self.sockets.mkdir(mode=0o700, exist_ok=True)
-        for s in ("qmp", "agent"):
-            (self.sockets / s).unlink(missing_ok=True)
-        cmd = self._command(disks, root, mem, cpus)
+        # QEMU is given sockets that listen already: whoever connects is answered as soon as it can, or told that it died.
+        listening = [self._listen(name) for name in ("agent", "qmp")]
+        cmd = self._command(disks, root, mem, cpus, *(s.fileno() for s in listening))
         for words in usb:
             cmd += words
         if incoming:
@@ -110,14 +111,16 @@ class VM:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=[s.fileno() for s in listening],
             )
         self.pid = self._proc.pid
         (self.dir / "pid").write_text(str(self.pid))
-        while not ((self.sockets / "qmp").exists() and (self.sockets / "agent").exists()):
-            if self._proc.poll() is not None:
-                raise RuntimeError("qemu died: " + (self.dir / "qemu.log").read_text())
-            time.sleep(0.02)
-        self._qmp = QMP(self.sockets / "qmp")
+        for s in listening:
+            s.close()
+        try:
+            self._qmp = QMP(self.sockets / "qmp")
+        except ConnectionError as e:
+            raise self._died() from e
         self.wait_agent(timeout)
         self.boot_seconds = time.monotonic() - began
         if incoming:
@@ -128,7 +131,20 @@ class VM:
         )
         return self
 
-    def _command(self, disks: Sequence[Path], root: Path | None, mem: str, cpus: int) -> list[str]:
+    def _listen(self, name: str) -> socket.socket:
+        path = self.sockets / name
+        path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+        sock.listen(1)
+        return sock
+
+    def _died(self) -> RuntimeError:
+        return RuntimeError("qemu died: " + (self.dir / "qemu.log").read_text())
+
+    def _command(
+        self, disks: Sequence[Path], root: Path | None, mem: str, cpus: int, agent: int, monitor: int
+    ) -> list[str]:
         drive = (
             # writeback: with an unsafe cache the overlay's own tables would be lost by SIGKILL
             f"file={root},format=qcow2,if=none,id=root,cache=writeback"
@@ -153,10 +169,10 @@ class VM:
         ]
         cmd += ["-append", append, "-drive", drive, "-device", "virtio-blk-pci,drive=root,serial=root"]
         cmd += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
-        cmd += ["-chardev", f"socket,id=ag,path={self.sockets}/agent,server=on,wait=off"]
+        cmd += ["-chardev", f"socket,id=ag,fd={agent},server=on,wait=off"]
         cmd += ["-device", "virtserialport,chardev=ag,name=lab.0"]
         cmd += ["-chardev", f"file,id=con,path={self.dir}/console.log", "-serial", "chardev:con"]
-        cmd += ["-qmp", f"unix:{self.sockets}/qmp,server=on,wait=off"]
+        cmd += ["-chardev", f"socket,id=mon,fd={monitor},server=on,wait=off", "-mon", "chardev=mon,mode=control"]
         cmd += ["-fsdev", f"local,id=h,path={self.share},security_model=none"]
         cmd += ["-device", "virtio-9p-pci,fsdev=h,mount_tag=host", "-device", "qemu-xhci,id=xhci,p2=15,p3=15"]
         for i, disk in enumerate(disks):
@@ -169,9 +185,10 @@ class VM:
         """Write the running state to a file, then power off.  No data disk mounted, no recorder plugged."""
         self.run("umount /host; sync; echo 3 >/proc/sys/vm/drop_caches", check=True)
         part = path.with_suffix(".part")
+        self.qmp("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
         self.qmp("migrate", uri=f"exec:cat > {part}")
-        while (status := self.qmp("query-migrate").get("status")) not in ("completed", "failed"):
-            time.sleep(0.1)
+        while (status := self.qmp.wait("MIGRATION", timeout=600)["data"]["status"]) not in ("completed", "failed"):
+            pass
         self.powercut()
         if status != "completed":
             raise RuntimeError("saving the running state: " + status)
@@ -202,11 +219,13 @@ class VM:
         """Shut down in order; after 60 s without success by force."""
         with contextlib.suppress(OSError, TimeoutError):  # it may be going down already
             self.run("sync; systemctl poweroff --no-block", timeout=20)
-        end = time.monotonic() + 60
-        while self.alive() and time.monotonic() < end:
-            time.sleep(0.05)
-        if self.alive():
-            os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(self.pid)
+            try:
+                if not select.select([process], [], [], 60)[0]:
+                    os.kill(self.pid, signal.SIGKILL)
+            finally:
+                os.close(process)
         self._reap()
 
     def alive(self) -> bool:
@@ -276,7 +295,7 @@ class VM:
             if w["done"].wait(0.25) and w["reply"]:
                 return
             if not self.alive():
-                raise RuntimeError("qemu died: " + (self.dir / "qemu.log").read_text())
+                raise self._died()
         raise TimeoutError(f"no answer from the guest; see {self.dir}/console.log")
 
     def spawn(self, sh: str, stdin: str = "", timeout: float | None = None) -> Callable[..., dict[str, Any]]:
@@ -357,7 +376,7 @@ class VM:
     def unplug(self, id: str) -> None:
         """Yank it: USB needs no consent from the guest."""
         self.qmp("device_del", id=id)
-        self.qmp.wait("DEVICE_DELETED", id)
+        self.qmp.wait("DEVICE_DELETED", device=id)
         for cmd, args in (("blockdev-del", {"node-name": f"n-{id}"}), ("object-del", {"id": f"tg-{id}"})):
             with contextlib.suppress(RuntimeError):  # was not throttled, or not a disk
                 self.qmp(cmd, **args)

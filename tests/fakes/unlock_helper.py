@@ -9,9 +9,9 @@ echo-password.
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 PASSWORD = b"abc123"
@@ -38,7 +38,7 @@ def main() -> int:
     given = password()
     if mode == "hang":
         subprocess.Popen(["sleep", "1000"])
-        time.sleep(1000)
+        signal.pause()
     if mode == "flood":
         while True:
             sys.stdout.write("x" * 65536)

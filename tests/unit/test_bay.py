@@ -18,9 +18,10 @@ from mediad.edges.mount import Udisks
 from mediad.edges.usb import UsbWatcher
 from mediad.errors import Busy, DeviceError, DeviceGone, MediadError, Stopping, StorageError, VaultFull, VaultOffline
 from mediad.model.board import NOT_BACK, NOT_LET_GO, SENTENCES, TOO_EARLY
+from mediad.model.carried import SlotIdentity
 from mediad.model.evidence import Counts, DockingState, Outcome, SourceIdentity
 from mediad.model.profile import Profile
-from mediad.model.slots import SlotChange, SlotIdentity, UsbDevice, UsbVolume
+from mediad.model.slots import SlotChange, UsbDevice, UsbVolume
 from mediad.session import Result
 from mediad.wiring import parts
 from mediad.wiring.usb import UsbWorld

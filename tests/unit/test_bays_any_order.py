@@ -17,9 +17,10 @@ from mediad.bay import Bays, BoardProgress
 from mediad.edges.board import Board
 from mediad.errors import Busy, DeviceError, DeviceGone, MediadError, Stopping, VaultOffline
 from mediad.model.board import SlotView
+from mediad.model.carried import SlotIdentity
 from mediad.model.evidence import Counts, DockingState, SourceIdentity
 from mediad.model.profile import Profile
-from mediad.model.slots import SlotChange, SlotIdentity, UsbDevice, UsbVolume
+from mediad.model.slots import SlotChange, UsbDevice, UsbVolume
 from mediad.session import Result
 
 PORTS = ("usb-0:1", "usb-0:2")

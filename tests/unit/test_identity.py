@@ -12,9 +12,10 @@ from mediad.cli.progress import _Plain
 from mediad.edges import origin as origins
 from mediad.edges import source
 from mediad.edges.origin import Origin
+from mediad.model.carried import SlotIdentity
 from mediad.model.custody import Draft
 from mediad.model.evidence import SourceIdentity
-from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume
+from mediad.model.slots import UsbDevice, UsbVolume
 from mediad.wiring.docking import device_identity, dock_path
 from mediad.wiring.station import Station
 from mediad.wiring.usb import LiveKeys, UsbWorld

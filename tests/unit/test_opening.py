@@ -249,7 +249,7 @@ def test_a_slot_that_is_named_while_the_daemon_runs_is_shown_by_its_name_after_t
     from mediad.edges.board import Board
     from mediad.model.custody import Draft
     from mediad.wiring.daemon import Names
-    from mediad.wiring.station import record_fact
+    from mediad.wiring.register import record_fact
 
     told: list[str] = []
     board = Board(site.config.runtime, lambda name, _state: told.append(name), lambda _text: None)

@@ -14,13 +14,15 @@ from mediad.cli.progress import _Plain
 from mediad.edges import files
 from mediad.edges import origin as origins
 from mediad.errors import Busy
+from mediad.model.carried import SlotIdentity
 from mediad.model.custody import Draft
 from mediad.model.evidence import DockingState
 from mediad.model.profile import Unlock
-from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume
+from mediad.model.slots import UsbDevice, UsbVolume
 from mediad.wiring import usb
 from mediad.wiring.docking import device_identity, dock_path
-from mediad.wiring.station import REGISTER_LOCK, Station, lock_folder, record_fact
+from mediad.wiring.register import REGISTER_LOCK, record_fact
+from mediad.wiring.station import Station, lock_folder
 from mediad.wiring.usb import UsbWorld
 from tests.audit_support import facts, fsck
 from tests.support import Site, complaints, make_card, noise

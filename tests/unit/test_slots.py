@@ -5,10 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediad.model.carried import Carried, SlotIdentity
 from mediad.model.slots import (
-    Carried,
     Ports,
-    SlotIdentity,
     UsbDevice,
     UsbFact,
     changes,

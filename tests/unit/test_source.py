@@ -164,7 +164,7 @@ def test_when_a_file_last_changed_is_told_where_the_file_system_notes_it_by_itse
         card = make_card(disk / "card", {"a": b"1"})
         for noted in (True, False):
             if not noted:
-                monkeypatch.setattr(source, "_OWN_TIMES", frozenset({"vfat"}))
+                monkeypatch.setattr(source, "_OWN_TIMES", {0x4D44: "vfat"})
             tree = SourceTree(card)
             (file,) = tree.walk()
             tree.close()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mediad.edges.unlock import MAX_FIELD, decode, parse_identity, read_secret, unlock
 from mediad.errors import ConfigError, DeviceError
-from mediad.model.slots import SlotIdentity, UsbDevice
+from mediad.model.carried import SlotIdentity
+from mediad.model.slots import UsbDevice
 
 HELPER = Path(__file__).parent.parent / "fakes" / "unlock_helper.py"
 DEVICE = UsbDevice(

@@ -69,7 +69,7 @@ def recorder_add(
     """Register a recorder: from now on its dockings are no longer flagged as unregistered. Once more, with other options, gives
     it further keys, another name or another profile."""
     from mediad.wiring.check import check_profile
-    from mediad.wiring.station import register_recorder
+    from mediad.wiring.register import register_recorder
 
     serials, uuids = [serial, *(also or [])], uuid or []
     texts = [*(("serial number", s) for s in serials), ("name", name), *(("file system UUID", u) for u in uuids)]

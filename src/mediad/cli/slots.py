@@ -124,7 +124,7 @@ def _name(port: str, new_name: str) -> None:
     from mediad.catalog import evidence
     from mediad.catalog.ledger import Ledger
     from mediad.model.custody import Draft
-    from mediad.wiring.station import record_fact
+    from mediad.wiring.register import record_fact
 
     def make(ledger: Ledger) -> list[Draft]:
         with ledger.catalog.read() as conn:

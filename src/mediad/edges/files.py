@@ -335,17 +335,21 @@ class _Statfs(ctypes.Structure):
 
 def is_local(path: Path) -> bool:
     """Whether a path lies on a file system for which one checked syncfs may stand for many fsyncs."""
-    return _kind(path) in LOCAL_FILE_SYSTEMS
+    return file_system(path) in LOCAL_FILE_SYSTEMS
 
 
 def is_memory(path: Path) -> bool:
     """Whether a path lies on a file system that ends with the machine's power."""
-    return _kind(path) in _MEMORY_FILE_SYSTEMS
+    return file_system(path) in _MEMORY_FILE_SYSTEMS
 
 
-def _kind(path: Path) -> int:
+def file_system(where: Path | int) -> int:
+    """The magic number of the file system that a path or a descriptor lies on; 0 if it does not answer."""
     answer = _Statfs()
-    failed = _libc.statfs(os.fsencode(path), ctypes.byref(answer)) != 0
+    if isinstance(where, int):
+        failed = _libc.fstatfs(where, ctypes.byref(answer)) != 0
+    else:
+        failed = _libc.statfs(os.fsencode(where), ctypes.byref(answer)) != 0
     return 0 if failed else answer.f_type & 0xFFFFFFFF
 
 

@@ -4,7 +4,6 @@ Nothing is followed: every path is opened component by component below the root,
 system mounted inside is not entered; only regular files are read, and only if they still are what the listing said.
 """
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -14,8 +13,9 @@ from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
-from mediad.edges import mountinfo
 from mediad.edges.diskerrors import error_count
+from mediad.edges.files import file_system
+from mediad.edges.statx import Info, statx
 from mediad.errors import DeviceError, SourceError
 from mediad.model.evidence import Outcome, Rejected, SourceFile, in_64_bits
 
@@ -33,8 +33,12 @@ _CUT = 255
 _ROOT = b"."
 """What a record calls the root itself; no file has that name."""
 
-_OWN_TIMES = {"ext2", "ext3", "ext4", "xfs", "f2fs", "jfs", "nilfs2", "zfs", "tmpfs", "overlay"}
-"""File systems that note by themselves when a file last changed; FAT, FUSE and networks hand out what they like."""
+_OWN_TIMES = {
+    0xEF53: "ext4", 0x58465342: "xfs", 0xF2F52010: "f2fs", 0x3153464A: "jfs", 0x3434: "nilfs2", 0x2FC12FC1: "zfs",
+    0x01021994: "tmpfs", 0x794C7630: "overlay",
+}  # fmt: skip
+"""Magic numbers (statfs(2)) of file systems that note by themselves when a file last changed; FAT, FUSE and networks hand out
+what they like."""
 
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -59,14 +63,6 @@ def _cut(path: bytes) -> bytes:
     return path[:_CUT] + b"~" + hashlib.sha256(path).hexdigest()[:16].encode()
 
 
-def _notes_changes(device: int) -> bool:
-    number = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        return any(m.device == number and m.fstype in _OWN_TIMES for m in mountinfo.mounts())
-    except OSError:
-        return False
-
-
 class SourceTree:
     """One volume of a source, below its mount point or folder."""
 
@@ -88,7 +84,7 @@ class SourceTree:
         root_info = os.fstat(self._fd)
         self.device = root_info.st_dev
         self.place = (root_info.st_dev, root_info.st_ino)
-        self._notes_changes = _notes_changes(self.device)
+        self._notes_changes = file_system(self._fd) in _OWN_TIMES
         self._last: tuple[bytes, int] | None = None
 
     def close(self) -> None:
@@ -150,18 +146,18 @@ class SourceTree:
                 why = f"{too_long} entries of this folder were not taken: their paths are longer than {MAX_PATH} bytes"
                 yield Rejected(self.volume, _cut(directory), why, Outcome.FAILED)
 
-    def _file(self, path: bytes, info: "_Info") -> SourceFile:
+    def _file(self, path: bytes, info: "Info") -> SourceFile:
         changed = info.changed_ns if self._notes_changes else 0
         return SourceFile(self.volume, path, info.size, info.mtime_ns, info.birth_ns, info.device, info.inode, changed)
 
-    def _entries(self, directory: bytes) -> list[tuple[bytes, "_Info | None", str]]:
+    def _entries(self, directory: bytes) -> list[tuple[bytes, "Info | None", str]]:
         fd = self._directory(directory)
         prefix = directory + b"/" if directory else b""
-        found: list[tuple[bytes, _Info | None, str]] = []
+        found: list[tuple[bytes, Info | None, str]] = []
         for text in os.listdir(fd):
             name = os.fsencode(text)
             try:
-                found.append((prefix + name, _statx(fd, name), ""))
+                found.append((prefix + name, statx(fd, name), ""))
             except OSError as e:
                 found.append((prefix + name, None, os.strerror(e.errno or errno.EIO)))
         return found
@@ -224,7 +220,7 @@ class SourceTree:
         """The claim as it is now, for a file that changed. Raises SourceError if it is no regular file any more."""
         directory, _, name = file.path.rpartition(b"/")
         try:
-            info = _statx(self._directory(directory), name)
+            info = statx(self._directory(directory), name)
         except OSError as e:
             raise SourceError(
                 "it vanished" if e.errno == errno.ENOENT else os.strerror(e.errno or 0), code="source-open"
@@ -364,46 +360,3 @@ class OpenFile:
             raise SourceError(
                 "it changed while it was read", code="source-changed", hint="dock it again when it is finished"
             )
-
-
-# --- statx(2): Python 3.11 knows no birth time -------------------------------------------------------------------------
-
-
-class _Time(ctypes.Structure):
-    _fields_ = (("sec", ctypes.c_int64), ("nsec", ctypes.c_uint32), ("pad", ctypes.c_int32))
-
-
-class _Statx(ctypes.Structure):
-    _fields_ = (
-        ("mask", ctypes.c_uint32), ("blksize", ctypes.c_uint32), ("attributes", ctypes.c_uint64),
-        ("nlink", ctypes.c_uint32), ("uid", ctypes.c_uint32), ("gid", ctypes.c_uint32), ("mode", ctypes.c_uint16),
-        ("pad0", ctypes.c_uint16), ("ino", ctypes.c_uint64), ("size", ctypes.c_uint64), ("blocks", ctypes.c_uint64),
-        ("attributes_mask", ctypes.c_uint64), ("atime", _Time), ("btime", _Time), ("ctime", _Time), ("mtime", _Time),
-        ("rdev_major", ctypes.c_uint32), ("rdev_minor", ctypes.c_uint32),
-        ("dev_major", ctypes.c_uint32), ("dev_minor", ctypes.c_uint32), ("rest", ctypes.c_uint64 * 14),
-    )  # fmt: skip
-
-
-class _Info:
-    __slots__ = ("birth_ns", "changed_ns", "device", "inode", "mode", "mtime_ns", "size")
-
-    def __init__(self, raw: _Statx) -> None:
-        self.mode, self.size, self.inode = raw.mode, raw.size, raw.ino
-        self.device = os.makedev(raw.dev_major, raw.dev_minor)
-        self.mtime_ns = in_64_bits(raw.mtime.sec * 1_000_000_000 + raw.mtime.nsec)
-        self.changed_ns = in_64_bits(raw.ctime.sec * 1_000_000_000 + raw.ctime.nsec)
-        has_birth = raw.mask & _BTIME
-        self.birth_ns = in_64_bits(raw.btime.sec * 1_000_000_000 + raw.btime.nsec) if has_birth else None
-
-
-_BASIC, _BTIME = 0x7FF, 0x800
-_NOFOLLOW = 0x100
-_statx_call = ctypes.CDLL(None, use_errno=True).statx
-
-
-def _statx(directory: int, name: bytes) -> _Info:
-    raw = _Statx()
-    if _statx_call(directory, name, _NOFOLLOW, _BASIC | _BTIME, ctypes.byref(raw)) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return _Info(raw)

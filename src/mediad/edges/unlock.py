@@ -33,7 +33,8 @@ from pathlib import Path
 
 from mediad.edges.program import MAX_SECRET, run
 from mediad.errors import ConfigError, DeviceError
-from mediad.model.slots import SlotIdentity, UsbDevice
+from mediad.model.carried import SlotIdentity
+from mediad.model.slots import UsbDevice
 
 MAX_FIELD = 200
 """Characters of one identity field; real ones have 30 at most."""

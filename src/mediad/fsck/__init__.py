@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from mediad.catalog.audit import AuditCatalog, ReplayFailed, Snapshot
+from mediad.catalog.audit import AuditCatalog, Snapshot
+from mediad.catalog.replay import ReplayFailed
 from mediad.errors import CatalogError, MediadError, NotFound
 from mediad.fsck.custody import Chain
 from mediad.fsck.handovers import check_handovers

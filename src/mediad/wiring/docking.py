@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from mediad.config import Folder, overlap, own_places
 from mediad.edges.source import BrokenVolume, GivenTree, SettledTree, SourceSet, SourceTree, Volume
 from mediad.errors import DeviceError, Refused
+from mediad.model.carried import SlotIdentity
 from mediad.model.evidence import Outcome, Rejected, SourceIdentity
 from mediad.model.layout import printable
 from mediad.model.profile import DeviceFacts
 from mediad.model.serials import plausible_serial
-from mediad.model.slots import SlotIdentity, UsbDevice
+from mediad.model.slots import UsbDevice
 from mediad.wiring.station import Station
 
 if TYPE_CHECKING:

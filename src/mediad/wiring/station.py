@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -39,9 +39,6 @@ OPEN_LOCK = "open.lock"
 
 OPEN_SECONDS = 60.0
 """How long a process waits for others that open the station at the same moment."""
-
-REGISTER_LOCK = "register.lock"
-"""Held by a command that names or registers something, from its look at what is there until that is recorded."""
 
 DAEMON_LOCK = "daemon.lock"
 """Held by the daemon that docks for all its life: there is one per catalogue."""
@@ -135,7 +132,7 @@ class Station:
         self, config: Config, *, wait_for_space: bool, actor: str | None = None, held: Path | None = None
     ) -> None:
         """``held``: the lock folder of the catalogue that this one is to replace; the caller holds its opening lock."""
-        from mediad.session import Parts
+        from mediad.shared import Parts
         from mediad.stages import mirror
 
         self.config = config
@@ -370,51 +367,3 @@ class Station:
             yield
             with suppress(OSError):  # a free lock that stays does no harm
                 path.unlink()
-
-
-def register_recorder(
-    config: Config, serial: str, keys: Sequence[str], *, name: str = "", profile: str = ""
-) -> dict[str, Any]:
-    """Register a recorder under its keys, the first of which is made of ``serial``; or give the one that has this key already
-    more of them. Returns what is registered now. Raises Refused if another recorder has one of the keys."""
-    from mediad.catalog import evidence
-
-    told: dict[str, Any] = {}
-
-    def make(ledger: Ledger) -> list[Draft]:
-        with ledger.catalog.read() as conn:
-            owners = {key: row for key in keys if (row := evidence.registered_recorder(conn, [key])) is not None}
-            known = {row["id"]: row for row in evidence.recorders(conn)}
-        own = owners.get(keys[0])
-        for key, owner in owners.items():
-            if own is None or owner.id != own.id:
-                raise Refused(
-                    f"{key} is a key of recorder {owner.label} already",
-                    hint="a key names one recorder; `mediad recorder list` shows whose it is",
-                )
-        before = known[own.id] if own is not None else {"label": safe_name(serial.encode(), "recorder")}
-        told.update(
-            label=before["label"],
-            name=name or before.get("name") or serial,
-            profile=profile or before.get("profile", ""),
-            keys=sorted({*keys, *before.get("keys", ())}),
-        )
-        return [Draft("recorder.registered", own.id if own is not None else new_id("rcd"), told)]
-
-    record_fact(config, make)
-    return told
-
-
-def record_fact(config: Config, make: Callable[[Ledger], Sequence[Draft]]) -> None:
-    """What a writing command does: record what ``make`` says, and mirror it to the first vault before it returns (invariant 9).
-    One command at a time, for ``make`` looks at what is registered already."""
-    from mediad.stages import mirror
-
-    station = Station(config, wait_for_space=False)
-    try:
-        busy = "another command is registering something, and takes long"
-        with files.locked(station.locks / REGISTER_LOCK, busy=busy, wait_seconds=OPEN_SECONDS):
-            station.ledger.record(make(station.ledger))
-        mirror.mirror(station.ledger, station.vault)
-    finally:
-        station.close()

@@ -12,9 +12,10 @@ from mediad.edges.mtp import Mtp
 from mediad.edges.unlock import unlock
 from mediad.edges.usb import UsbWatcher
 from mediad.errors import DeviceGone, MediadError
+from mediad.model.carried import SlotIdentity
 from mediad.model.evidence import SourceIdentity
 from mediad.model.profile import Profile, choose, settle_seconds
-from mediad.model.slots import SlotIdentity, UsbDevice, UsbVolume, with_serial
+from mediad.model.slots import UsbDevice, UsbVolume, with_serial
 from mediad.session import Result
 from mediad.wiring.docking import device_facts, device_identity, dock_device
 from mediad.wiring.station import Station, now

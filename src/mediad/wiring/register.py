@@ -1,0 +1,67 @@
+"""What the writing commands do: register a recorder, name a slot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mediad.config import Config
+from mediad.edges import files
+from mediad.errors import Refused
+from mediad.model.custody import Draft
+from mediad.model.layout import safe_name
+from mediad.wiring.station import OPEN_SECONDS, Station, new_id
+
+if TYPE_CHECKING:
+    from mediad.catalog.ledger import Ledger
+
+REGISTER_LOCK = "register.lock"
+"""Held by a command that names or registers something, from its look at what is there until that is recorded."""
+
+
+def register_recorder(
+    config: Config, serial: str, keys: Sequence[str], *, name: str = "", profile: str = ""
+) -> dict[str, Any]:
+    """Register a recorder under its keys, the first of which is made of ``serial``; or give the one that has this key already
+    more of them. Returns what is registered now. Raises Refused if another recorder has one of the keys."""
+    from mediad.catalog import evidence
+
+    told: dict[str, Any] = {}
+
+    def make(ledger: Ledger) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            owners = {key: row for key in keys if (row := evidence.registered_recorder(conn, [key])) is not None}
+            known = {row["id"]: row for row in evidence.recorders(conn)}
+        own = owners.get(keys[0])
+        for key, owner in owners.items():
+            if own is None or owner.id != own.id:
+                raise Refused(
+                    f"{key} is a key of recorder {owner.label} already",
+                    hint="a key names one recorder; `mediad recorder list` shows whose it is",
+                )
+        before = known[own.id] if own is not None else {"label": safe_name(serial.encode(), "recorder")}
+        told.update(
+            label=before["label"],
+            name=name or before.get("name") or serial,
+            profile=profile or before.get("profile", ""),
+            keys=sorted({*keys, *before.get("keys", ())}),
+        )
+        return [Draft("recorder.registered", own.id if own is not None else new_id("rcd"), told)]
+
+    record_fact(config, make)
+    return told
+
+
+def record_fact(config: Config, make: Callable[[Ledger], Sequence[Draft]]) -> None:
+    """What a writing command does: record what ``make`` says, and mirror it to the first vault before it returns (invariant 9).
+    One command at a time, for ``make`` looks at what is registered already."""
+    from mediad.stages import mirror
+
+    station = Station(config, wait_for_space=False)
+    try:
+        busy = "another command is registering something, and takes long"
+        with files.locked(station.locks / REGISTER_LOCK, busy=busy, wait_seconds=OPEN_SECONDS):
+            station.ledger.record(make(station.ledger))
+        mirror.mirror(station.ledger, station.vault)
+    finally:
+        station.close()
