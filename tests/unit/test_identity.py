@@ -10,7 +10,7 @@ import pytest
 
 from mediad.cli.progress import _Plain
 from mediad.edges import origin as origins
-from mediad.edges import source
+from mediad.edges import source, statx
 from mediad.edges.origin import Origin
 from mediad.model.carried import SlotIdentity
 from mediad.model.custody import Draft
@@ -36,7 +36,7 @@ def station(site: Site) -> Iterator[Station]:
 @pytest.fixture
 def no_births(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that keeps no birth times."""
-    monkeypatch.setattr(source, "_BTIME", 0)
+    monkeypatch.setattr(statx, "_BTIME", 0)
 
 
 def says(monkeypatch: pytest.MonkeyPatch, **what: str) -> None:
@@ -101,7 +101,7 @@ def test_a_source_is_identified_by_what_its_device_gives(
 ) -> None:  # fmt: skip
     """Seen by what counts: whether another file under the same path, size and time, with another inode, is read."""
     says(monkeypatch, **said)
-    monkeypatch.setattr(source, "_BTIME", 0)
+    monkeypatch.setattr(statx, "_BTIME", 0)
     card = make_card(tmp_path / "card", FILES)
     dock_path(station, card, _Plain("test"), recorder=typed)
     card.rename(tmp_path / "before")
