@@ -161,10 +161,11 @@ def test_a_station_whose_mirror_tells_another_story_says_that_it_is_not_ready(us
 
 # --- from an older version ------------------------------------------------------------------------------------------------------
 
+NOW = db.SCHEMA
 NEWER = """
 from alembic import op
 import sqlalchemy as sa
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "9999", "{before}", None, None
 def upgrade():
     op.create_table("more", sa.Column("id", sa.Integer, primary_key=True))
     {more}
@@ -176,10 +177,10 @@ def newer(used: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The program is a newer one, with one more migration; returns that migration's file."""
     folder = tmp_path / "migrations"
     shutil.copytree(db.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    step = folder / "versions/0002_more.py"
-    step.write_text(NEWER.format(more=""))
+    step = folder / "versions/9999_more.py"
+    step.write_text(NEWER.format(before=NOW, more=""))
     monkeypatch.setattr(db, "MIGRATIONS", folder)
-    monkeypatch.setattr(db, "SCHEMA", "0002")
+    monkeypatch.setattr(db, "SCHEMA", "9999")
     return step
 
 
@@ -195,8 +196,8 @@ def test_an_older_catalogue_is_upgraded_by_the_next_start_and_a_copy_stays(used:
     """An update of the package must not stop every station until somebody comes."""
     events = used.rows("SELECT count(*) FROM custody")
     used.open().close()
-    copy = used.catalogue.with_name("catalog.db.version-0001")
-    assert (version_of(used.catalogue), version_of(copy)) == ("0002", "0001")
+    copy = used.catalogue.with_name(f"catalog.db.version-{NOW}")
+    assert (version_of(used.catalogue), version_of(copy)) == ("9999", NOW)
     with closing(sqlite3.connect(copy)) as file:
         assert file.execute("SELECT count(*) FROM custody").fetchall() == events
     assert complaints(used, [DATA]) == []
@@ -207,10 +208,10 @@ def test_an_older_catalogue_is_upgraded_by_the_next_start_and_a_copy_stays(used:
 def test_the_command_upgrades_under_the_same_locks(used: Site) -> None:
     with closing(sqlite3.connect(used.catalogue)):
         opening.upgrade(used.config)
-    assert version_of(used.catalogue) == "0002"
-    assert used.catalogue.with_name("catalog.db.version-0001").exists()
+    assert version_of(used.catalogue) == "9999"
+    assert used.catalogue.with_name(f"catalog.db.version-{NOW}").exists()
     opening.upgrade(used.config)
-    assert not used.catalogue.with_name("catalog.db.version-0001-2").exists(), "there was nothing to do"
+    assert not used.catalogue.with_name(f"catalog.db.version-{NOW}-2").exists(), "there was nothing to do"
 
 
 def test_a_catalogue_at_which_an_older_program_works_is_not_upgraded(
@@ -221,14 +222,14 @@ def test_a_catalogue_at_which_an_older_program_works_is_not_upgraded(
         for act in (used.open, lambda: opening.upgrade(used.config)):
             with pytest.raises(Busy, match="another process works on it"):
                 act()
-    assert version_of(used.catalogue) == "0001"
+    assert version_of(used.catalogue) == NOW
 
 
 def test_an_upgrade_that_fails_leaves_the_catalogue_as_it_was(used: Site, newer: Path) -> None:
-    newer.write_text(NEWER.format(more='raise RuntimeError("halfway")'))
+    newer.write_text(NEWER.format(before=NOW, more='raise RuntimeError("halfway")'))
     with pytest.raises(RuntimeError):
         used.open()
-    assert version_of(used.catalogue) == "0001"
+    assert version_of(used.catalogue) == NOW
     assert used.rows("SELECT name FROM sqlite_master WHERE name = 'more'") == []
 
 

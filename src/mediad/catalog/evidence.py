@@ -13,7 +13,7 @@ T = TypeVar("T")
 _CHUNK = 500  # SQLite allows 32,766 variables in one statement; smaller chunks plan as well and stay portable
 
 
-def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), _CHUNK):
         yield values[start : start + _CHUNK]
 
@@ -40,7 +40,7 @@ def claims(
     return {
         (volume, row.path): row
         for volume, wanted in paths.items()
-        for chunk in _chunks(wanted)
+        for chunk in chunks(wanted)
         for row in conn.execute(query.where(c.volume == volume, c.path.in_(chunk)))
     }
 
@@ -49,7 +49,7 @@ def assets_by_digest(conn: Connection, sha256: Iterable[str]) -> dict[str, Any]:
     """SHA-256 (hex) to the asset row, for those that are assets."""
     a = t.asset.c
     found = {}
-    for chunk in _chunks(list(sha256)):
+    for chunk in chunks(list(sha256)):
         for row in conn.execute(select(a.sha256, a.id, a.size, a.sm3).where(a.sha256.in_(chunk))):
             found[row.sha256] = row
     return found
@@ -61,16 +61,14 @@ def held(conn: Connection, vault: str, sha256: Iterable[str]) -> dict[str, Any]:
     query = select(a.sha256, a.id, a.size, r.key).join(
         t.replica, and_(r.asset == a.id, r.vault == vault, r.state == "healthy")
     )
-    return {
-        row.sha256: row for chunk in _chunks(list(sha256)) for row in conn.execute(query.where(a.sha256.in_(chunk)))
-    }
+    return {row.sha256: row for chunk in chunks(list(sha256)) for row in conn.execute(query.where(a.sha256.in_(chunk)))}
 
 
 def replicas_of(conn: Connection, vault: str, assets: Iterable[str]) -> dict[str, Any]:
     """Asset id to its SHA-256 (hex) and its key in a vault."""
     a, r = t.asset.c, t.replica.c
     query = select(a.id, a.sha256, r.key).join(t.replica, and_(r.asset == a.id, r.vault == vault), isouter=True)
-    return {row.id: row for chunk in _chunks(list(assets)) for row in conn.execute(query.where(a.id.in_(chunk)))}
+    return {row.id: row for chunk in chunks(list(assets)) for row in conn.execute(query.where(a.id.in_(chunk)))}
 
 
 def registered_recorder(conn: Connection, keys: Iterable[str]) -> Row[Any] | None:

@@ -4,7 +4,7 @@
 """
 
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from mediad.catalog import tables as t
 from mediad.model import custody
 from mediad.model.custody import GENESIS, Draft, Event, canonical
-from mediad.model.evidence import Outcome
+from mediad.model.evidence import Kind, Outcome
 
 Row = dict[str, Any]
 
@@ -152,6 +152,7 @@ def _docking_closed(conn: Connection, batch: Batch) -> None:
         values = {"state": d["state"], "closed_at": d["ended_at"], **d["counts"],
                   "handover_key": d["handover"]["key"], "handover_sha256": d["handover"]["sha256"]}  # fmt: skip
         conn.execute(update(t.docking).where(t.docking.c.id == e.subject).values(**values))
+    becomes_due(conn, "assemble", [(e.subject, e.at) for e, _ in batch])
 
 
 _OUTCOME = (
@@ -205,7 +206,7 @@ def _asset_stored(conn: Connection, batch: Batch) -> None:
         recordings.append(
             {"id": d["recording"], "kind": d["kind"], "started_at": captured["value"], "ended_at": captured["value"],
              "provisional": True, "source": d["source"], "label": d["label"], "officer": d["officer"],
-             "channel": d["channel"], "important": d["important"]}
+             "channel": d["channel"], "important": d["important"], "confidence": captured["confidence"]}
         )  # fmt: skip
         members.append({"recording": d["recording"], "position": 0, "asset": e.subject})
     conn.execute(insert(t.asset), assets)
@@ -214,6 +215,7 @@ def _asset_stored(conn: Connection, batch: Batch) -> None:
     conn.execute(insert(t.recording_asset), members)
     upsert(conn, t.claim, [_claim(d, e.subject) for e, d in batch])
     _outcomes(conn, [_outcome(d, d["docking"], Outcome.STORED, e.subject) for e, d in batch])
+    becomes_due(conn, "probe", [(e.subject, e.at) for e, _ in batch])
 
 
 def _replica(event: Event, detail: Mapping[str, Any]) -> Row:
@@ -245,6 +247,112 @@ def _file_failed(conn: Connection, batch: Batch) -> None:
     _outcomes(conn, [_outcome(d, e.subject, Outcome.FAILED, None, d["why"]) for e, d in batch])
 
 
+def becomes_due(conn: Connection, stage: str, subjects: Iterable[tuple[str, str]]) -> None:
+    """What a fact makes due: written with the fact, so that it is never forgotten, and so that asking for it costs what is due
+    and not what there is. No fact itself; ``work.refill`` finds the same again from the facts."""
+    rows = [
+        {"stage": stage, "subject": s, "since": at, "tries": 0, "not_before": "", "owner": None, "why": ""}
+        for s, at in subjects
+    ]
+    upsert(conn, t.due, rows, keep=["since"])
+
+
+def _no_longer_due(conn: Connection, stage: str, subjects: Iterable[str]) -> None:
+    d = t.due.c
+    statement = delete(t.due).where(d.stage == stage, d.subject == bindparam("_subject"))
+    if rows := [{"_subject": s} for s in subjects]:
+        conn.execute(statement, rows)
+
+
+def _asset_probed(conn: Connection, batch: Batch) -> None:
+    rows = [
+        {"asset": e.subject, "seq": e.seq, "kind": d["probe"]["kind"], "sidecar": "sidecar" in d["probe"],
+         "detail": canonical(d["probe"])}
+        for e, d in batch
+    ]  # fmt: skip
+    upsert(conn, t.probe, rows)
+    _no_longer_due(conn, "probe", [e.subject for e, _ in batch])
+    becomes_due(conn, "assemble", {d["docking"]: e.at for e, d in batch}.items())
+
+
+def _clock_measured(conn: Connection, batch: Batch) -> None:
+    rows = [
+        {"docking": e.subject, "offset_ms": d["offset_ms"], "source": d["source"], "detail": canonical(d)}
+        for e, d in batch
+    ]
+    upsert(conn, t.clock, rows)
+    becomes_due(conn, "assemble", [(e.subject, e.at) for e, _ in batch])
+
+
+def _asset_timed(conn: Connection, batch: Batch) -> None:
+    names = ("source", "kind", "started_at", "ended_at", "confidence", "officer", "important", "lens")
+    rows = [{"asset": e.subject, "seq": e.seq, **{n: d[n] for n in names}, "detail": canonical(d)} for e, d in batch]
+    upsert(conn, t.timing, rows)
+    m, r = t.recording_asset.c, t.recording.c
+    at = {e.subject: e.at for e, _ in batch}
+    where = {
+        row.recording: at[row.asset]
+        for chunk in _chunks(list(at))
+        for row in conn.execute(select(m.recording, m.asset).where(m.asset.in_(chunk)))
+    }
+    _sum_up(conn, list(where))
+    for chunk in _chunks(list(where)):
+        shown = conn.execute(select(r.id).where(r.id.in_(chunk), r.kind != Kind.DATA.value)).scalars()
+        becomes_due(conn, "preview", [(each, where[each]) for each in shown])
+
+
+def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), 500):
+        yield values[start : start + 500]
+
+
+def _recording_joined(conn: Connection, batch: Batch) -> None:
+    m, a = t.recording_asset.c, t.recording_alias.c
+    for e, d in batch:
+        gone = [r for r in d["absorbed"] if r != e.subject]
+        conn.execute(delete(t.recording_asset).where(m.asset.in_(d["assets"])))
+        rows = [{"recording": e.subject, "position": n, "asset": asset} for n, asset in enumerate(d["assets"])]
+        conn.execute(insert(t.recording_asset), rows)
+        conn.execute(update(t.recording_alias).where(a.recording.in_(gone)).values(recording=e.subject))
+        upsert(conn, t.recording_alias, [{"alias": r, "recording": e.subject} for r in gone])
+        conn.execute(delete(t.recording).where(t.recording.c.id.in_(gone)))
+        told = canonical({"gaps": d["gaps"], "remarks": d["remarks"]})
+        conn.execute(update(t.recording).where(t.recording.c.id == e.subject).values(joined=told))
+        _sum_up(conn, [e.subject])
+        becomes_due(conn, "preview", [(r, e.at) for r in [e.subject, *gone]])  # of what is gone, to be cleared away
+
+
+_SUMMED = (
+    update(t.recording)
+    .where(t.recording.c.id == bindparam("_recording"))
+    .values(
+        started_at=bindparam("_start"), ended_at=bindparam("_end"), confidence=bindparam("_confidence"),
+        kind=bindparam("_kind"), lens=bindparam("_lens"), officer=bindparam("_officer"),
+        important=bindparam("_important"), provisional=False,
+    )
+)  # fmt: skip
+
+
+def _sum_up(conn: Connection, recordings: Sequence[str]) -> None:
+    """A recording's own facts are those of its segments: first start, last end, the first one's kind and confidence, the first
+    officer that is named, and important if any is. A segment that is not timed yet says nothing."""
+    m, s = t.recording_asset.c, t.timing.c
+    columns = (m.recording, s.started_at, s.ended_at, s.confidence, s.kind, s.officer, s.important, s.lens)
+    query = select(*columns).join(t.recording_asset, m.asset == s.asset)
+    parts: dict[str, list[Any]] = {}
+    for chunk in _chunks(recordings):
+        for row in conn.execute(query.where(m.recording.in_(chunk)).order_by(m.recording, m.position)):
+            parts.setdefault(row.recording, []).append(row)
+    rows = [
+        {"_recording": recording, "_start": min(p.started_at for p in own), "_end": max(p.ended_at for p in own),
+         "_confidence": own[0].confidence, "_kind": own[0].kind, "_lens": own[0].lens,
+         "_officer": next((p.officer for p in own if p.officer), ""), "_important": any(p.important for p in own)}
+        for recording, own in parts.items()
+    ]  # fmt: skip
+    if rows:
+        conn.execute(_SUMMED, rows)
+
+
 def _alarm_raised(conn: Connection, batch: Batch) -> None:
     rows = [
         {"seq": e.seq, "at": e.at, "code": d["code"], "subject": e.subject, "detail": d["detail"]} for e, d in batch
@@ -265,6 +373,10 @@ _APPLY: Mapping[str, Callable[[Connection, Batch], None]] = {
     "replica.stored": _replica_stored,
     "replica.lost": _replica_lost,
     "file.failed": _file_failed,
+    "asset.probed": _asset_probed,
+    "asset.timed": _asset_timed,
+    "recording.joined": _recording_joined,
+    "clock.measured": _clock_measured,
     "alarm.raised": _alarm_raised,
     "catalogue.rebuilt": lambda _conn, _batch: None,  # a fact about the catalogue, in none of its tables
 }

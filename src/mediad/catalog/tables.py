@@ -174,7 +174,18 @@ recording = Table(
     Column("officer", String, nullable=False),
     Column("channel", String, nullable=False),
     Column("important", Boolean, nullable=False),
+    Column("confidence", String, nullable=False, server_default=""),  # of its start
+    Column("lens", String, nullable=False, server_default=""),
+    Column("joined", Text),  # canonical JSON of recording.joined: gaps and remarks; null for a recording of one
     Index("recording_started", "started_at"),
+)
+
+recording_alias = Table(
+    "recording_alias",
+    metadata,
+    Column("alias", String, primary_key=True),
+    Column("recording", String, ForeignKey("recording.id"), nullable=False),
+    Index("recording_alias_recording", "recording"),
 )
 
 recording_asset = Table(
@@ -200,6 +211,42 @@ claim = Table(
     Column("asset", String, ForeignKey("asset.id"), nullable=False),
 )
 
+probe = Table(
+    "probe",
+    metadata,
+    Column("asset", String, ForeignKey("asset.id"), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("sidecar", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),  # canonical JSON of model/probe.py:Probe
+)
+
+timing = Table(
+    "timing",
+    metadata,
+    Column("asset", String, ForeignKey("asset.id"), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("source", String, nullable=False),  # key of the recorder or folder
+    Column("kind", String, nullable=False),
+    Column("started_at", String, nullable=False),
+    Column("ended_at", String, nullable=False),
+    Column("confidence", String, nullable=False),
+    Column("officer", String, nullable=False),
+    Column("important", Boolean, nullable=False),
+    Column("lens", String, nullable=False),
+    Column("detail", Text, nullable=False),  # canonical JSON of the event
+    Index("timing_source", "source", "started_at"),
+)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("docking", String, ForeignKey("docking.id"), primary_key=True),
+    Column("offset_ms", BigInteger, nullable=False),
+    Column("source", String, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
 alarm = Table(
     "alarm",
     metadata,
@@ -211,11 +258,12 @@ alarm = Table(
 )
 
 FACTS = (
-    station, vault, recorder, recorder_key, slot, docking, source_file, asset, replica, recording, recording_asset, claim, alarm,
+    station, vault, recorder, recorder_key, slot, docking, source_file, asset, replica, recording, recording_asset, claim,
+    recording_alias, probe, timing, clock, alarm,
 )  # fmt: skip
 """Every table that ``rebuild`` restores, parents first."""
 
-# --- no facts: reservations, and how far the mirrors are ------------------------------------------------------------
+# --- no facts: reservations, how far the mirrors are, what is due, what can be made again --------------------------------
 
 placement = Table(
     "placement",
@@ -244,4 +292,28 @@ segment = Table(
     Column("vault", String, primary_key=True),
     Column("first", BigInteger, primary_key=True, autoincrement=False),
     Column("last", BigInteger, nullable=False),
+)
+
+due = Table(
+    "due",
+    metadata,
+    Column("stage", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("since", String, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("not_before", String, nullable=False),  # empty: at once
+    Column("owner", String),
+    Column("why", String, nullable=False),
+    Index("due_next", "stage", "not_before", "since"),
+)
+
+preview = Table(
+    "preview",
+    metadata,
+    Column("recording", String, primary_key=True),
+    Column("state", String, nullable=False),  # made | failed
+    Column("made_of", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),  # canonical JSON: files, seconds, or code and sentence of a failure
+    Index("preview_state", "state"),
 )

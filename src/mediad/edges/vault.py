@@ -347,6 +347,13 @@ class LocalVault:
             raise StorageError(f"{key} is larger than any record", hint="look at it by hand")
         return data
 
+    def path_of(self, key: str) -> Path:
+        """Where a file of the vault lies, for readers that only take paths. Raises NotFound or StorageError."""
+        path, found = self._at(key), self.size_of(key)
+        if found is None:
+            raise NotFound(f"{key} is not in vault {self.name}")
+        return path
+
     def exists(self, key: str) -> bool:
         """Whether anything lies at a key. Raises StorageError if the vault does not answer."""
         return self._status(check_key(key), key) is not None

@@ -1,0 +1,127 @@
+"""What is due per stage, who works on it, and how often that was tried. No facts.
+
+A row comes with the fact that makes it due (``record.becomes_due``) and goes with the answer. Its owner is a lock file that the
+worker's process holds: a killed worker's rows are free at once. Tries are counted when work begins, so that something that kills
+its worker each time is put off like any other failure.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, or_, select, update
+
+from mediad.catalog import tables as t
+from mediad.catalog.record import becomes_due, stamp
+
+PROBE, ASSEMBLE, PREVIEW = STAGES = ("probe", "assemble", "preview")
+
+
+def owners(conn: Connection) -> set[str]:
+    """Workers that have taken something."""
+    return set(conn.execute(select(t.due.c.owner).where(t.due.c.owner.is_not(None)).distinct()).scalars())
+
+
+def waiting(
+    conn: Connection,
+    stage: str,
+    now: datetime,
+    *,
+    live: Collection[str],
+    limit: int,
+    patient: bool = True,
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+) -> list[Row[Any]]:
+    """What is due and nobody's, the oldest first. ``live`` are the owners that hold their lock; ``patient``: leave alone what a
+    failure has put off; ``only`` and ``without`` narrow it to some subjects."""
+    d = t.due.c
+    query = select(t.due).where(d.stage == stage, or_(d.owner.is_(None), d.owner.not_in(live)))
+    if patient:
+        query = query.where(d.not_before <= stamp(now))
+    if stage == ASSEMBLE:
+        query = query.where(_whole(live))
+    if only is not None:
+        query = query.where(d.subject.in_(only))
+    rows = conn.execute(query.order_by(d.since, d.subject).limit(limit + len(without)))
+    return [row for row in rows if row.subject not in without][:limit]
+
+
+def take(
+    conn: Connection, rows: Iterable[Row[Any]], owner: str, now: datetime, put_off: Callable[[int], timedelta]
+) -> None:
+    """Take what is ``waiting``, in the same transaction. Should the owner die, it is due again after ``put_off(tries)``."""
+    d = t.due.c
+    for row in rows:
+        tries = row.tries + 1
+        mine = and_(d.stage == row.stage, d.subject == row.subject)
+        conn.execute(update(t.due).where(mine).values(owner=owner, tries=tries, not_before=stamp(now + put_off(tries))))
+
+
+def _whole(live: Collection[str]) -> ColumnElement[bool]:
+    """A docking is assembled when it is closed and nothing of it is being probed or waits for its first probe: takes are then
+    found once, not piece by piece."""
+    d, first, a = t.due.c, t.due.alias(), t.asset.c
+    closed = exists().where(and_(t.docking.c.id == d.subject, t.docking.c.state != "open"))
+    fresh = exists().where(
+        first.c.stage == PROBE, a.id == first.c.subject, a.docking == d.subject,
+        or_(first.c.tries == 0, first.c.owner.in_(live)),
+    )  # fmt: skip
+    return and_(closed, ~fresh)
+
+
+def done(conn: Connection, stage: str, subject: str, owner: str) -> bool:
+    """It is answered; False if it became due anew meanwhile, or is somebody else's by now."""
+    d = t.due.c
+    gone = conn.execute(delete(t.due).where(d.stage == stage, d.subject == subject, d.owner == owner))
+    return gone.rowcount == 1
+
+
+def later(conn: Connection, stage: str, subject: str, owner: str, at: datetime, why: str) -> None:
+    """It could not be done now, for no fault of its own."""
+    d = t.due.c
+    mine = and_(d.stage == stage, d.subject == subject, d.owner == owner)
+    conn.execute(update(t.due).where(mine).values(owner=None, not_before=stamp(at), why=why))
+
+
+def give_back(conn: Connection, owner: str) -> None:
+    """A worker ends: what it had taken and not answered is as if it had never been taken."""
+    d = t.due.c
+    values = {"owner": None, "tries": func.max(d.tries - 1, 0), "not_before": ""}
+    conn.execute(update(t.due).where(d.owner == owner).values(**values))
+
+
+def again(conn: Connection, stage: str, subjects: Sequence[str], at: datetime) -> None:
+    """Make something due (again) because somebody asked for it."""
+    becomes_due(conn, stage, [(s, stamp(at)) for s in subjects])
+
+
+def backlog(conn: Connection) -> dict[str, tuple[int, int, str]]:
+    """Per stage: how many are due, how many of them were tried and put off, and since when the oldest waits."""
+    d = t.due.c
+    tried = func.sum(case((d.tries > 0, 1), else_=0))
+    rows = conn.execute(select(d.stage, func.count(), tried, func.min(d.since)).group_by(d.stage))
+    return {row[0]: (row[1], int(row[2] or 0), row[3]) for row in rows}
+
+
+def failing(conn: Connection, limit: int = 20) -> list[Row[Any]]:
+    """What was tried and could not be done, with the reason, the most tried first."""
+    d = t.due.c
+    query = select(t.due).where(d.tries > 0, d.why != "").order_by(d.tries.desc(), d.subject).limit(limit)
+    return list(conn.execute(query))
+
+
+def refill(conn: Connection) -> None:
+    """Whatever the facts say is due and is not among the rows: nothing, unless somebody deleted rows."""
+    a, p, s, k, d = t.asset.c, t.probe.c, t.timing.c, t.docking.c, t.due.c
+    r, v = t.recording.c, t.preview.c
+    unprobed = select(a.id, a.stored_at).where(~exists().where(p.asset == a.id))
+    untimed = select(k.id, k.closed_at).where(
+        k.closed_at.is_not(None), exists().where(a.docking == k.id, ~exists().where(s.asset == a.id))
+    )
+    unseen = select(r.id, r.started_at).where(
+        r.kind != "data", r.provisional.is_(False), ~exists().where(v.recording == r.id)
+    )
+    for stage, subject, query in ((PROBE, a.id, unprobed), (ASSEMBLE, k.id, untimed), (PREVIEW, r.id, unseen)):
+        missing = query.where(~exists().where(d.stage == stage, d.subject == subject))
+        becomes_due(conn, stage, [(row[0], row[1]) for row in conn.execute(missing)])

@@ -1,0 +1,224 @@
+"""What the stages behind an ingest ask: originals to probe, what is known of a docking's files, recordings to show."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, select
+
+from mediad.catalog import tables as t
+from mediad.catalog.evidence import chunks
+from mediad.catalog.record import upsert
+from mediad.model.custody import canonical
+
+
+def to_probe(conn: Connection, vault: str, assets: Sequence[str]) -> list[Any]:
+    """Id, kind, raw path, docking and key of those of which the vault has a healthy replica."""
+    a, r = t.asset.c, t.replica.c
+    query = select(a.id, a.kind, a.path, a.size, a.docking, r.key).join(
+        t.replica, and_(r.asset == a.id, r.vault == vault, r.state == "healthy")
+    )
+    return [row for chunk in chunks(assets) for row in conn.execute(query.where(a.id.in_(chunk)))]
+
+
+# --- what assembling asks -------------------------------------------------------------------------------------------
+
+
+def files_of(conn: Connection, docking: str) -> list[Row[Any]]:
+    """Every file of a docking that is an asset, under each name that it had there: with the asset's own docking (another one if
+    the file was a sighting), its claims, its probe and its timing (canonical JSON, or null) and the recording that it is in."""
+    f, a, m = t.source_file.c, t.asset.c, t.recording_asset.c
+    query = (
+        select(
+            f.outcome, f.volume, f.path, f.mtime_ns, a.id.label("asset"), a.kind, a.docking, a.stored_at,
+            a.path.label("first_path"), t.probe.c.detail.label("probe"), t.timing.c.detail.label("timing"), m.recording,
+        )
+        .join(t.asset, a.id == f.asset)
+        .join(t.recording_asset, m.asset == a.id)
+        .join(t.probe, t.probe.c.asset == a.id, isouter=True)
+        .join(t.timing, t.timing.c.asset == a.id, isouter=True)
+        .where(f.docking == docking, f.outcome.in_(("stored", "sighting")))
+        .order_by(f.volume, f.path)
+    )  # fmt: skip
+    return list(conn.execute(query))
+
+
+def around(conn: Connection, source: str, first: str, last: str, without: Collection[str]) -> list[Any]:
+    """Timed assets of a source that start between two stamps, and whatever is in one recording with any of them or of
+    ``without`` (assets that are known to the caller already and are left out)."""
+    s, m = t.timing.c, t.recording_asset.c
+    columns = (s.asset, s.detail, m.recording, t.asset.c.stored_at, t.asset.c.docking)
+    query = select(*columns).join(t.recording_asset, m.asset == s.asset).join(t.asset, t.asset.c.id == s.asset)
+    near = query.where(s.source == source, s.started_at >= first, s.started_at <= last)
+    found = {row.asset: row for row in conn.execute(near)}
+    recordings = {row.recording for row in found.values()} | set(recordings_of(conn, without).values())
+    for chunk in chunks(sorted(recordings)):
+        found |= {row.asset: row for row in conn.execute(query.where(m.recording.in_(chunk)))}
+    return [row for asset, row in found.items() if asset not in without]
+
+
+def recordings_of(conn: Connection, assets: Iterable[str]) -> dict[str, str]:
+    """Asset to the recording that it is in."""
+    m = t.recording_asset.c
+    query = select(m.asset, m.recording)
+    return {
+        row.asset: row.recording
+        for chunk in chunks(sorted(assets))
+        for row in conn.execute(query.where(m.asset.in_(chunk)))
+    }
+
+
+def members(conn: Connection, recording_ids: Iterable[str]) -> dict[str, list[str]]:
+    """Recording to its assets in order."""
+    m = t.recording_asset.c
+    found: dict[str, list[str]] = {}
+    for chunk in chunks(sorted(recording_ids)):
+        query = select(m.recording, m.asset).where(m.recording.in_(chunk)).order_by(m.recording, m.position)
+        for row in conn.execute(query):
+            found.setdefault(row.recording, []).append(row.asset)
+    return found
+
+
+def last_complete(conn: Connection, recorder: str, before: int) -> dict[str, tuple[str, str]]:
+    """Volume to the newest complete docking of this recorder before event ``before`` that found something new on that volume, and
+    when it began."""
+    d, f = t.docking.c, t.source_file.c
+    query = (
+        select(f.volume, d.id, func.max(d.opened_at))
+        .join(t.docking, d.id == f.docking)
+        .where(func.coalesce(d.recorder_id, d.recorder) == recorder, d.state == "complete", d.seq < before)
+        .group_by(f.volume)
+    )
+    return {row[0]: (row[1], row[2]) for row in conn.execute(query)}
+
+
+def listed(conn: Connection, docking: str, volume: str, paths: Sequence[bytes]) -> set[bytes]:
+    """Which of these paths a docking listed, taken or not."""
+    f = t.source_file.c
+    query = select(f.path).where(f.docking == docking, f.volume == volume)
+    return {path for chunk in chunks(paths) for path in conn.execute(query.where(f.path.in_(chunk))).scalars()}
+
+
+def namesakes(conn: Connection, source: str, volume: str, stem: bytes) -> list[Row[Any]]:
+    """Assets that a source showed in one folder under one name, whatever the suffix: with path, docking and probe."""
+    c = t.claim.c
+    query = (
+        select(c.asset, c.path, c.docking, t.probe.c.detail.label("probe"), t.asset.c.docking.label("first_docking"))
+        .join(t.asset, t.asset.c.id == c.asset)
+        .join(t.probe, t.probe.c.asset == c.asset, isouter=True)
+        .where(c.source == source, c.volume == volume, c.path >= stem + b".", c.path < stem + b"/")
+    )
+    return list(conn.execute(query))
+
+
+def clock(conn: Connection, docking: str) -> dict[str, Any] | None:
+    """What was measured of the recorder's clock at a docking, as the event tells it."""
+    detail = conn.execute(select(t.clock.c.detail).where(t.clock.c.docking == docking)).scalar()
+    return None if detail is None else dict(json.loads(detail))
+
+
+# --- what previews ask ----------------------------------------------------------------------------------------------
+
+
+def resolve(conn: Connection, recording_id: str) -> str:
+    """The recording that an id means: itself, or the one that it was joined to."""
+    found = conn.execute(
+        select(t.recording_alias.c.recording).where(t.recording_alias.c.alias == recording_id)
+    ).scalar()
+    return recording_id if found is None else str(found)
+
+
+def to_show(conn: Connection, recording_id: str, vault: str) -> list[Row[Any]]:
+    """The assets of a recording in order: digest, size, raw path, probe, timing, and key of the healthy replica (or null)."""
+    m, a, r = t.recording_asset.c, t.asset.c, t.replica.c
+    query = (
+        select(
+            a.id.label("asset"), a.sha256, a.size, a.path, a.kind, r.key, t.probe.c.detail.label("probe"),
+            t.timing.c.detail.label("timing"), a.docking,
+        )
+        .join(t.asset, a.id == m.asset)
+        .join(t.replica, and_(r.asset == a.id, r.vault == vault, r.state == "healthy"), isouter=True)
+        .join(t.probe, t.probe.c.asset == a.id, isouter=True)
+        .join(t.timing, t.timing.c.asset == a.id, isouter=True)
+        .where(m.recording == recording_id)
+        .order_by(m.position)
+    )  # fmt: skip
+    return list(conn.execute(query))
+
+
+def siblings(conn: Connection, source: str, kind: str, vault: str, limit: int) -> list[Row[Any]]:
+    """Assets of a source that were probed as whole videos, the newest first: references for a broken one."""
+    s, r = t.timing.c, t.replica.c
+    query = (
+        select(s.asset, r.key, t.probe.c.detail.label("probe"))
+        .join(t.probe, t.probe.c.asset == s.asset)
+        .join(t.replica, and_(r.asset == s.asset, r.vault == vault, r.state == "healthy"))
+        .where(s.source == source, s.kind == kind)
+        .order_by(s.started_at.desc())
+        .limit(limit)
+    )
+    return list(conn.execute(query))
+
+
+def note_preview(
+    conn: Connection, recording_id: str, state: str, made_of: str, at: str, detail: dict[str, Any]
+) -> None:
+    """What became of a recording's preview."""
+    row = {"recording": recording_id, "state": state, "made_of": made_of, "at": at, "detail": canonical(detail)}
+    upsert(conn, t.preview, [row])
+
+
+def forget_preview(conn: Connection, recording_id: str) -> None:
+    conn.execute(t.preview.delete().where(t.preview.c.recording == recording_id))
+
+
+def preview(conn: Connection, recording_id: str) -> Row[Any] | None:
+    return conn.execute(select(t.preview).where(t.preview.c.recording == recording_id)).first()
+
+
+def failed_previews(conn: Connection) -> int:
+    """How many recordings can have no preview."""
+    query = select(func.count()).select_from(t.preview).where(t.preview.c.state == "failed")
+    return int(conn.execute(query).scalar_one())
+
+
+def beside(conn: Connection, recording_id: str) -> list[Row[Any]]:
+    """Recordings of the same source by another lens that were taken at the same time."""
+    mine, other = t.recording.alias(), t.recording
+    query = (
+        select(other.c.id, other.c.lens)
+        .join(mine, and_(mine.c.source == other.c.source, mine.c.id == recording_id))
+        .where(
+            other.c.id != recording_id, other.c.lens != mine.c.lens, other.c.lens != "", mine.c.lens != "",
+            other.c.started_at < mine.c.ended_at, other.c.ended_at > mine.c.started_at,
+        )
+    )  # fmt: skip
+    return list(conn.execute(query))
+
+
+def probes_of(conn: Connection, assets: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Asset to what its bytes say."""
+    p = t.probe.c
+    return {
+        row.asset: json.loads(row.detail)
+        for chunk in chunks(assets)
+        for row in conn.execute(select(p.asset, p.detail).where(p.asset.in_(chunk)))
+    }
+
+
+def timing_of(conn: Connection, asset: str) -> dict[str, Any] | None:
+    detail = conn.execute(select(t.timing.c.detail).where(t.timing.c.asset == asset)).scalar()
+    return None if detail is None else dict(json.loads(detail))
+
+
+def recording_of(conn: Connection, name: str) -> str | None:
+    """The recording that an id of a recording or an asset means now; None if it means nothing."""
+    if name.startswith("ast-"):
+        return recordings_of(conn, [name]).get(name)
+    found = resolve(conn, name)
+    return found if conn.execute(select(t.recording.c.id).where(t.recording.c.id == found)).first() else None
+
+
+def assets_of(conn: Connection, docking: str) -> list[str]:
+    """Assets that were first stored by a docking."""
+    return list(conn.execute(select(t.asset.c.id).where(t.asset.c.docking == docking)).scalars())

@@ -1,0 +1,193 @@
+"""What is due behind an ingest: it comes with the fact, one worker has it, and nothing that happens to a worker loses it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad.catalog import due, record
+from mediad.catalog import tables as t
+from mediad.catalog.ledger import Ledger
+from mediad.model.backoff import put_off
+from mediad.model.custody import Draft
+from mediad.wiring.station import open_ledger
+from tests.support import Site, make_card, noise
+
+NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
+FILES = {f"DCIM/2026_1101_08000{n}_000{n}A.mp4": b"\0\0\0\x18ftypmp42" + noise(3_000, n) for n in range(4)}
+
+
+@pytest.fixture
+def docked(site: Site, tmp_path: Path) -> Iterator[Ledger]:
+    """A catalogue with one docking of four files."""
+    site.ingest(make_card(tmp_path / "card", dict(FILES)))
+    ledger = open_ledger(site.config)
+    with closing(ledger.catalog):
+        yield ledger
+
+
+def take(
+    ledger: Ledger, stage: str, owner: str, *, now: datetime = NOW, live: set[str] | None = None, **more: Any
+) -> list[str]:
+    def work(conn: Any) -> list[str]:
+        rows = due.waiting(conn, stage, now, live=(live or set()) | {owner}, **{"limit": 10, **more})
+        due.take(conn, rows, owner, now, put_off)
+        return [row.subject for row in rows]
+
+    return ledger.catalog.write(work)
+
+
+def probed(ledger: Ledger, assets: list[str], docking: str, kind: str = "video") -> None:
+    ledger.record([Draft("asset.probed", a, {"docking": docking, "probe": {"kind": kind}}) for a in assets])
+
+
+def docking_of(ledger: Ledger) -> str:
+    with ledger.catalog.read() as conn:
+        return str(conn.execute(t.docking.select()).one().id)
+
+
+def test_every_stored_original_is_due_for_its_probe_and_its_docking_waits_for_all_of_them(docked: Ledger) -> None:
+    """Takes are found once, when everything of a docking is known, and not piece by piece."""
+    assets, docking = take(docked, due.PROBE, "a"), docking_of(docked)
+    assert len(assets) == 4
+    probed(docked, assets[:3], docking)
+    assert take(docked, due.ASSEMBLE, "a") == [], "one is still being probed"
+    probed(docked, assets[3:], docking)
+    assert take(docked, due.ASSEMBLE, "a") == [docking]
+
+
+def test_a_probe_that_is_put_off_does_not_keep_its_docking_waiting(docked: Ledger) -> None:
+    assets, docking = take(docked, due.PROBE, "a"), docking_of(docked)
+    probed(docked, assets[1:], docking)
+    docked.catalog.write(
+        lambda conn: due.later(conn, due.PROBE, assets[0], "a", NOW + timedelta(hours=1), "its disk is offline")
+    )
+    assert take(docked, due.ASSEMBLE, "a") == [docking]
+    assert take(docked, due.PROBE, "a") == []
+    assert take(docked, due.PROBE, "a", patient=False) == [assets[0]]
+    assert take(docked, due.PROBE, "b", now=NOW + timedelta(hours=2)) == [assets[0]]
+
+
+def test_what_one_worker_has_no_other_takes_until_it_is_dead(docked: Ledger) -> None:
+    mine = take(docked, due.PROBE, "a", limit=3)
+    assert len(mine) == 3
+    rest = take(docked, due.PROBE, "b", live={"a"})
+    assert len(rest) == 1
+    assert not set(mine) & set(rest)
+    assert take(docked, due.PROBE, "b", live={"a"}, now=NOW + timedelta(days=9)) == []
+    assert take(docked, due.PROBE, "b", live=set()) == [], "a killed worker's work is put off: it may kill again"
+    assert sorted(take(docked, due.PROBE, "b", now=NOW + put_off(1))) == sorted(mine)
+
+
+def test_a_worker_that_ends_in_order_leaves_everything_as_it_was(docked: Ledger) -> None:
+    mine = take(docked, due.PROBE, "a")
+    docked.catalog.write(lambda conn: due.give_back(conn, "a"))
+    assert take(docked, due.PROBE, "b") == mine
+    with docked.catalog.read() as conn:
+        assert {row.tries for row in conn.execute(t.due.select().where(t.due.c.stage == due.PROBE))} == {1}
+
+
+def test_what_became_due_anew_while_it_was_worked_on_stays_due(docked: Ledger) -> None:
+    """A segment that joins while the preview is being made: that preview is not the answer any more."""
+    docking = docking_of(docked)
+    probed(docked, take(docked, due.PROBE, "a"), docking)
+    assert take(docked, due.ASSEMBLE, "a") == [docking]
+    docked.record([Draft("clock.measured", docking, {"offset_ms": 90_000, "source": "photo"})])
+    assert not docked.catalog.write(lambda conn: due.done(conn, due.ASSEMBLE, docking, "a"))
+    assert take(docked, due.ASSEMBLE, "b", live={"a"}) == [docking]
+    assert docked.catalog.write(lambda conn: due.done(conn, due.ASSEMBLE, docking, "b"))
+    assert take(docked, due.ASSEMBLE, "b") == []
+
+
+def test_rows_that_somebody_deleted_come_back_from_the_facts(docked: Ledger) -> None:
+    with docked.catalog.read() as conn:
+        before = sorted((r.stage, r.subject) for r in conn.execute(t.due.select()))
+    docked.catalog.write(lambda conn: conn.execute(t.due.delete()))
+    docked.catalog.write(due.refill)
+    docked.catalog.write(due.refill)
+    with docked.catalog.read() as conn:
+        assert sorted((r.stage, r.subject) for r in conn.execute(t.due.select())) == before
+
+
+def test_the_backlog_tells_what_waits_and_what_was_put_off(docked: Ledger) -> None:
+    first = take(docked, due.PROBE, "a", limit=1)[0]
+    docked.catalog.write(lambda conn: due.later(conn, due.PROBE, first, "a", NOW, "no sandbox"))
+    with docked.catalog.read() as conn:
+        waiting, tried, since = due.backlog(conn)[due.PROBE]
+        assert (waiting, tried) == (4, 1)
+        assert datetime.fromisoformat(since)
+        assert [(r.subject, r.why) for r in due.failing(conn)] == [(first, "no sandbox")]
+
+
+@pytest.mark.parametrize(("tries", "minutes"), [(0, 1), (1, 1), (2, 2), (3, 4), (9, 256), (10, 360), (10_000, 360)])
+def test_each_try_doubles_the_wait_up_to_six_hours(tries: int, minutes: int) -> None:
+    assert put_off(tries) == timedelta(minutes=minutes)
+
+
+# --- what events do to recordings -----------------------------------------------------------------------------------
+
+
+def timed(asset: str, start: int, end: int, **more: Any) -> Draft:
+    detail = {
+        "docking": "dck-x", "source": "serial:X", "kind": "video", "confidence": "claimed", "officer": "",
+        "important": False, "lens": "", "started_at": record.stamp(NOW + timedelta(minutes=start)),
+        "ended_at": record.stamp(NOW + timedelta(minutes=end)), **more,
+    }  # fmt: skip
+    return Draft("asset.timed", asset, detail)
+
+
+def test_a_recording_is_the_sum_of_its_segments_and_old_ids_stay_valid(docked: Ledger) -> None:
+    """First start, last end, important if any segment is, the first officer named; the ids that were absorbed are aliases, even
+    through a second joining."""
+    from mediad.catalog import evidence, recordings
+
+    with docked.catalog.read() as conn:
+        born = {r["assets"][0]: r["id"] for r in evidence.recordings(conn)}
+    a, b, c, d = sorted(born)
+    docked.record([timed(a, 0, 5), timed(b, 5, 10, officer="000123"), timed(c, 10, 15, important=True), timed(d, 60, 61)])
+    docked.record([Draft("recording.joined", born[b], {"assets": [b, c], "absorbed": [born[c]], "gaps": [], "remarks": []})])
+    docked.record(
+        [Draft("recording.joined", born[a], {"assets": [a, b, c], "absorbed": [born[b]], "gaps": [], "remarks": []})]
+    )
+    with docked.catalog.read() as conn:
+        found = {r["id"]: r for r in evidence.recordings(conn)}
+        assert found.keys() == {born[a], born[d]}
+        whole = found[born[a]]
+        assert whole["assets"] == [a, b, c]
+        assert (whole["started_at"], whole["ended_at"]) == (record.stamp(NOW), record.stamp(NOW + timedelta(minutes=15)))
+        assert (whole["officer"], bool(whole["important"]), bool(whole["provisional"])) == ("000123", True, False)
+        assert {recordings.recording_of(conn, born[x]) for x in (a, b, c)} == {born[a]}
+        assert recordings.recording_of(conn, c) == born[a]
+        assert recordings.recording_of(conn, "rec-nothing") is None
+        waiting = due.waiting(conn, due.PREVIEW, NOW + timedelta(days=999), live=set(), limit=9)
+        assert {row.subject for row in waiting} == set(born.values()), "what was absorbed is cleared away"
+
+
+def test_data_wants_no_preview(docked: Ledger) -> None:
+    assets = take(docked, due.PROBE, "a")
+    docked.record([timed(assets[0], 0, 0, kind="data")])
+    assert take(docked, due.PREVIEW, "a") == []
+
+
+def test_tables_and_log_tell_one_story_about_joined_recordings(site: Site, docked: Ledger) -> None:
+    """The auditor replays the log and finds the same tables."""
+    from mediad.catalog import evidence
+
+    with docked.catalog.read() as conn:
+        born = {r["assets"][0]: r["id"] for r in evidence.recordings(conn)}
+    a, b, *_ = sorted(born)
+    probed(docked, [a, b], docking_of(docked))
+    docked.record([timed(a, 0, 5), timed(b, 5, 10)])
+    docked.record([Draft("recording.joined", born[a], {"assets": [a, b], "absorbed": [born[b]], "gaps": [], "remarks": []})])
+    with closing(site.open()) as station:
+        station.parts.mirror()
+    done = site.run("fsck", "--json")
+    assert done.returncode == 0, done.stdout
+    docked.catalog.close()
+    site.catalogue.unlink()
+    assert site.run("rebuild").returncode == 0
+    assert [r[0] for r in site.rows("SELECT alias FROM recording_alias")] == [born[b]]
+    assert site.rows("SELECT count(*) FROM due WHERE stage = 'probe'") == [(2,)]
