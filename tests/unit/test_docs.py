@@ -273,7 +273,10 @@ def test_every_key_of_a_profile_is_documented_with_its_default_and_no_other_is()
         **{f"match.{k}": getattr(m, k) for k in profiles._FORM["match"]},
         "unlock.secret_file": u.secret_file, "unlock.timeout_seconds": u.timeout_seconds,
         "layout.include": p.include, "layout.exclude": p.exclude, "names.patterns": p.names,
-        "names.zone": p.name_zone, "time.file_zone": p.file_zone,
+        "names.zone": p.name_zone, **{f"time.{k}": getattr(p.time, k) for k in profiles._FORM["time"]},
+        **{f"takes.{k}": getattr(p.takes, k) for k in profiles._FORM["takes"]},
+        "clock.said": p.clock_said, "clock.zone": p.clock_zone, "marks.important": p.important,
+        "sidecars.suffixes": p.sidecars,
     }  # fmt: skip
     for key in keys:
         if key in defaults:

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mediad.errors import ConfigError
-from mediad.model.profile import Match, Profile, Unlock
+from mediad.model.profile import SOURCES, Match, Profile, TakeRule, TimeRule, Unlock
 
 GENERIC = Profile(name="generic", title="any storage", rank=-100)
 """What is used where no profile fits: everything is taken, nothing is guessed."""
@@ -19,7 +19,21 @@ _FORM: dict[str, dict[str, type | tuple[type, ...]]] = {
     "unlock": {"command": list, "secret_file": str, "timeout_seconds": (int, float)},
     "layout": {"include": list, "exclude": list},
     "names": {"patterns": list, "zone": str},
-    "time": {"file_zone": str},
+    "time": {
+        "order": list,
+        "name_means": str,
+        "container_means": str,
+        "mtime_means": str,
+        "container_zone": str,
+        "exif_zone": str,
+        "sidecar_zone": str,
+        "file_zone": str,
+        "prerecord_seconds": (int, float),
+    },
+    "clock": {"said": str, "zone": str},
+    "takes": {"gap_seconds": (int, float), "segment_seconds": (int, float), "join": bool},
+    "marks": {"important": list},
+    "sidecars": {"suffixes": list},
 }
 
 
@@ -57,10 +71,19 @@ def load_profile(file: Path) -> Profile:
         exclude=tuple(layout.get("exclude", ())),
         names=tuple(names.get("patterns", ())),
         name_zone=names.get("zone", ""),
-        file_zone=raw.get("time", {}).get("file_zone", ""),
+        time=_time_rule(raw.get("time", {})),
+        takes=TakeRule(**raw.get("takes", {})),
+        clock_said=raw.get("clock", {}).get("said", "clock"),
+        clock_zone=raw.get("clock", {}).get("zone", ""),
+        important=tuple(raw.get("marks", {}).get("important", ())),
+        sidecars=tuple(raw.get("sidecars", {}).get("suffixes", Profile.sidecars)),
     )
     _check_values(file, profile)
     return profile
+
+
+def _time_rule(table: dict[str, Any]) -> TimeRule:
+    return TimeRule(**{**table, "order": tuple(table.get("order", TimeRule.order))})
 
 
 def _check(file: Path, section: str, table: dict[str, Any]) -> None:
@@ -72,7 +95,7 @@ def _check(file: Path, section: str, table: dict[str, Any]) -> None:
         if key not in form:
             raise ConfigError(f"{file}: {full} is no setting of a profile", hint="see docs/profiles.md")
         wrong_item = isinstance(value, list) and not all(isinstance(v, str) for v in value)
-        if not isinstance(value, form[key]) or isinstance(value, bool) or wrong_item:
+        if not isinstance(value, form[key]) or isinstance(value, bool) != (form[key] is bool) or wrong_item:
             raise ConfigError(f"{file}: {full} = {value!r} has the wrong type", hint="see docs/profiles.md")
 
 
@@ -92,7 +115,10 @@ def _check_values(file: Path, profile: Profile) -> None:
             re.compile(pattern)
         except re.error as e:
             raise ConfigError(f"{file}: {key} = {pattern!r} is no regular expression: {e}", hint="mend it") from e
-    for key, zone in (("names.zone", profile.name_zone), ("time.file_zone", profile.file_zone)):
+    _check_time(file, profile)
+    zones = {k: getattr(profile.time, k) for k in ("container_zone", "exif_zone", "sidecar_zone", "file_zone")}
+    named = {f"time.{k}": zone for k, zone in zones.items()}
+    for key, zone in {"names.zone": profile.name_zone, "clock.zone": profile.clock_zone, **named}.items():
         try:
             _ = zone and ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
@@ -104,3 +130,20 @@ def _check_values(file: Path, profile: Profile) -> None:
             f"{file}: match.usb_id alone matches unrelated products",
             hint="add serial, vendor, model, volume_label or root_files",
         )
+
+
+def _check_time(file: Path, profile: Profile) -> None:
+    rule, takes = profile.time, profile.takes
+    if not rule.order or len(set(rule.order)) != len(rule.order) or not set(rule.order) <= set(SOURCES):
+        raise ConfigError(f"{file}: time.order = {list(rule.order)!r}", hint="each once: " + ", ".join(SOURCES))
+    for key in ("name_means", "container_means", "mtime_means"):
+        if getattr(rule, key) not in ("start", "end"):
+            raise ConfigError(f"{file}: time.{key} = {getattr(rule, key)!r}", hint="start or end")
+    seconds = {
+        "time.prerecord_seconds": (rule.prerecord_seconds, 3_600),
+        "takes.gap_seconds": (takes.gap_seconds, 3_600),
+        "takes.segment_seconds": (takes.segment_seconds, 86_400),
+    }
+    for key, (value, most) in seconds.items():
+        if not 0 <= value <= most:
+            raise ConfigError(f"{file}: {key} = {value!r}", hint=f"seconds, 0 to {most}")

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 Attach = Literal["storage", "mtp", "folder", "unlock"]
+TimeSource = Literal["name", "container", "exif", "sidecar", "gps", "mtime"]
+Moment = Literal["start", "end"]
+SOURCES: Final[tuple[TimeSource, ...]] = get_args(TimeSource)
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,45 @@ class DeviceFacts:
 
 @dataclass(frozen=True)
 class NameFacts:
-    """What a file name claims."""
+    """What a file's path claims. ``important`` also where the folder is one of those that hold what was marked so."""
 
     device: str = ""
     officer: str = ""
     time: datetime | None = None
     seq: int | None = None
     important: bool = False
+    lens: str = ""
+    """As the name writes it, in capitals; empty for a recorder of one lens."""
+
+
+@dataclass(frozen=True)
+class TimeRule:
+    """Which of the times that a recording claims to believe, and what each of them means.
+
+    ``order``: the first that can be true wins. A zone is that of wall clock times without an offset; empty means the unit's.
+    ``prerecord_seconds``: the name tells when the button was pressed, and the file begins up to so much earlier.
+    """
+
+    order: tuple[TimeSource, ...] = SOURCES
+    name_means: Moment = "start"
+    container_means: Moment = "start"
+    mtime_means: Moment = "end"
+    """Of video and audio: nearly every recorder closes the file when it ends."""
+    container_zone: str = "UTC"
+    """As the standards say. Many recorders write their wall clock there and call it UTC: then the zone of that clock."""
+    exif_zone: str = ""
+    sidecar_zone: str = ""
+    file_zone: str = ""
+    prerecord_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TakeRule:
+    """When files are segments of one take. ``segment_seconds``: how long a full segment is; 0 if that is not known."""
+
+    gap_seconds: float = 3.0
+    segment_seconds: float = 0.0
+    join: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +120,19 @@ class Profile:
     exclude: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     name_zone: str = ""
-    file_zone: str = ""
+    time: TimeRule = field(default_factory=TimeRule)
+    takes: TakeRule = field(default_factory=TakeRule)
+    clock_said: str = "clock"
+    """Which of the things that an unlock helper says is the recorder's own clock; empty if none is."""
+    clock_zone: str = ""
+    important: tuple[str, ...] = ()
+    """Globs of files that the recorder keeps apart because they were marked important."""
+    sidecars: tuple[str, ...] = ("xml", "nmea", "gpx", "log")
+    """Suffixes of files that tell of the recording beside them."""
+
+    @property
+    def file_zone(self) -> str:
+        return self.time.file_zone
 
     @cached_property
     def _include(self) -> list[re.Pattern[str]]:
@@ -94,6 +141,10 @@ class Profile:
     @cached_property
     def _exclude(self) -> list[re.Pattern[str]]:
         return [glob(p) for p in self.exclude]
+
+    @cached_property
+    def _important(self) -> list[re.Pattern[str]]:
+        return [glob(p) for p in self.important]
 
     @cached_property
     def _names(self) -> list[re.Pattern[str]]:
@@ -114,34 +165,79 @@ class Profile:
         return self.include == ("**",) and not self.exclude
 
     def parse_name(self, path: bytes, zone: ZoneInfo) -> NameFacts:
-        """Read device, officer, time, sequence and importance from a file's path, by the first pattern that fits."""
+        """Read device, officer, time, sequence, lens and importance from a file's path, by the first pattern that fits."""
         text = path.decode("utf-8", "replace")
+        marked = any(p.match(text) for p in self._important)
         for pattern in self._names:
             if found := pattern.search(text):
-                return _facts(found.groupdict(), ZoneInfo(self.name_zone) if self.name_zone else zone)
-        return NameFacts()
+                return _facts(found.groupdict(), ZoneInfo(self.name_zone) if self.name_zone else zone, marked=marked)
+        return NameFacts(important=marked)
+
+    def marks_important(self, paths: Iterable[bytes], zone: ZoneInfo) -> bool:
+        """Whether any of the names under which a file was ever seen says that it is important: recorders rename what is marked."""
+        return any(self.parse_name(path, zone).important for path in paths)
+
+    def is_sidecar(self, path: bytes) -> bool:
+        """Whether a file is a sidecar by its suffix."""
+        stem, dot, suffix = path.rpartition(b"/")[2].rpartition(b".")
+        return bool(stem and dot) and suffix.lower() in self._sidecars
+
+    @cached_property
+    def _sidecars(self) -> frozenset[bytes]:
+        return frozenset(s.lower().encode() for s in self.sidecars)
 
 
-def _facts(groups: Mapping[str, str | None], zone: ZoneInfo) -> NameFacts:
+def pair_sidecars(profile: Profile, paths: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Which file of a volume each sidecar tells of, if any: ``a.mp4.xml`` of ``a.mp4``, ``a.xml`` of the ``a.*`` in its folder
+    (the first by name) that is no sidecar itself. Case does not matter, as on FAT."""
+    listed = sorted(set(paths))
+    recordings = [p for p in listed if not profile.is_sidecar(p)]
+    owners: dict[bytes, bytes] = {}
+    for p in recordings:
+        owners.setdefault(p.upper(), p)
+    for p in recordings:
+        owners.setdefault(_stem(p).upper(), p)
+    return {p: owner for p in listed if profile.is_sidecar(p) and (owner := owners.get(_stem(p).upper()))}
+
+
+def _stem(path: bytes) -> bytes:
+    folder, slash, name = path.rpartition(b"/")
+    stem, dot, _ = name.rpartition(b".")
+    return folder + slash + (stem if dot and stem else name)
+
+
+def _facts(groups: Mapping[str, str | None], zone: ZoneInfo, *, marked: bool) -> NameFacts:
     seq = groups.get("seq") or ""
     return NameFacts(
         device=groups.get("device") or "",
         officer=groups.get("officer") or "",
-        time=_time(groups.get("time") or "", zone),
-        seq=int(seq) if seq.isascii() and seq.isdigit() else None,
-        important=bool(groups.get("important")),
+        time=_time(groups, zone),
+        seq=int(seq) if seq.isascii() and seq.isdigit() and len(seq) <= 9 else None,
+        important=marked or bool(groups.get("important")),
+        lens=(groups.get("lens") or "").upper(),
     )
 
 
-def _time(text: str, zone: ZoneInfo) -> datetime | None:
-    digits = re.sub(r"[^0-9]", "", text)
+def _time(groups: Mapping[str, str | None], zone: ZoneInfo) -> datetime | None:
+    """Of ``time`` (14 digits), ``time12`` (the century is ours) or ``date`` and ``clock``, whatever stands between the digits."""
+    text = groups.get("time") or ""
+    if not text and (short := groups.get("time12")):
+        text = "20" + short
+    if not text and (day := groups.get("date")):
+        digits = _digits(day)
+        text = ("20" + digits if len(digits) == 6 else digits) + (groups.get("clock") or "")
+    digits = _digits(text)
     if len(digits) != 14 or not digits.isascii():
         return None
     try:
         local = datetime.strptime(digits, "%Y%m%d%H%M%S")
-        return local.replace(tzinfo=UTC if text.endswith("Z") else zone).astimezone(UTC)
+        return local.replace(tzinfo=UTC if text[-1:] in "Zz" else zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"[^0-9]", "", text)
 
 
 def glob(pattern: str) -> re.Pattern[str]:

@@ -1,0 +1,303 @@
+"""Which files are segments of one take, and so one recording.
+
+Two segments are linked by what the two alone say (source, lens, signature, times, sequence numbers), and a take is whatever is
+linked together: a segment that comes later can join takes, never split one. What follows a clock that was reset in the middle is
+placed by its sequence number, decided within its docking, so that later dockings change nothing of it.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from mediad.model.evidence import Kind
+from mediad.model.probe import Remark
+from mediad.model.profile import Profile
+
+FULL: Final = timedelta(seconds=2)
+"""Segments of one length differ by so much; they end at a key frame."""
+
+SHORTEST: Final = timedelta(seconds=30)
+"""No recorder cuts takes into shorter pieces: short files of equal length prove nothing."""
+
+_FIRST, _LAST = 1970, 2200
+"""Years that can be reckoned with; broken clocks give others too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One asset as far as joining goes.
+
+    ``trusted``: its times can be true; then ``start`` and ``end`` count. Else they are bounds of the docking, and ``claimed`` is
+    when it began by the recorder's wrong clock. ``signature`` says how it is coded: what differs cannot be one take. ``order`` is
+    that of ingest.
+    """
+
+    asset: str
+    recording: str
+    source: str
+    volume: str
+    kind: Kind
+    start: datetime
+    end: datetime
+    trusted: bool
+    seq: int | None = None
+    lens: str = ""
+    device: str = ""
+    signature: str = ""
+    order: int = 0
+    docking: str = ""
+    officer: str = ""
+    claimed: datetime | None = None
+
+    @property
+    def length(self) -> timedelta:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When segments follow one another; the profile's."""
+
+    gap: timedelta = timedelta(seconds=3)
+    overlap: timedelta = timedelta(seconds=3)
+    segment: timedelta = timedelta()
+    join: bool = True
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Rule":
+        gap = timedelta(seconds=profile.takes.gap_seconds)
+        buffer = timedelta(seconds=profile.time.prerecord_seconds)
+        return cls(gap, gap + buffer, timedelta(seconds=profile.takes.segment_seconds), profile.takes.join)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What lies between two members; negative where they overlap."""
+
+    after: str
+    before: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """The time of a member whose own cannot be true, by the others of its take."""
+
+    asset: str
+    start: datetime
+    end: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Members in the order of recording. ``recording`` is the id that survives: that of the member that was ingested first."""
+
+    recording: str
+    members: tuple[Segment, ...]
+    started_at: datetime
+    ended_at: datetime
+    trusted: bool
+    """Whether its times rest on at least one that can be true."""
+    gaps: tuple[Gap, ...] = ()
+    inferred: tuple[Inferred, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+def takes(segments: Iterable[Segment], rule: Rule) -> list[Take]:
+    """Every segment in exactly one take, takes by their start. What is one recording already stays one."""
+    listed = sorted(segments, key=_key)
+    found = _Forest(len(listed))
+    same: dict[str, int] = {}
+    groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for n, s in enumerate(listed):
+        found.join(same.setdefault(s.recording, n), n)
+        if rule.join and s.kind in (Kind.VIDEO, Kind.AUDIO):
+            groups[s.source, s.kind, s.lens, s.signature, s.device, s.officer].append(n)
+    links: list[_Link] = []
+    remarks: dict[int, Remark] = {}
+    for group in groups.values():
+        links += _linked(listed, group, rule, remarks)
+    for link in links:
+        found.join(link.before, link.after)
+    made = [_take(listed, members, links, remarks, rule) for members in found.trees()]
+    return sorted(made, key=lambda t: (t.started_at, _key(t.members[0])))
+
+
+def _key(s: Segment) -> tuple[object, ...]:
+    return s.start, s.claimed or s.start, -1 if s.seq is None else s.seq, s.order, s.asset
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """``after`` follows ``before`` and begins ``distance`` after its start."""
+
+    before: int
+    after: int
+    distance: timedelta
+
+
+def _linked(listed: Sequence[Segment], group: Sequence[int], rule: Rule, remarks: dict[int, Remark]) -> Iterator[_Link]:
+    """All links within what could be one take at all."""
+    trusted = [n for n in group if listed[n].trusted and _FIRST <= listed[n].start.year <= _LAST]
+    yield from _by_time(listed, trusted, [listed[n].start for n in trusted], rule)
+    dockings: dict[str, list[int]] = defaultdict(list)
+    for n in group:
+        dockings[listed[n].docking].append(n)
+    for docking in dockings.values():
+        astray = [n for n in docking if not listed[n].trusted]
+        if astray:
+            yield from _astray(listed, docking, astray, rule, remarks)
+
+
+def _astray(
+    listed: Sequence[Segment], docking: Sequence[int], astray: Sequence[int], rule: Rule, remarks: dict[int, Remark]
+) -> Iterator[_Link]:
+    """Links of segments with a wrong clock, by what their own docking brought: among themselves by that clock, and to what stands
+    before the reset by sequence number, where a full segment shows that the recorder went on."""
+    dated = [n for n in astray if (claimed := listed[n].claimed) is not None and _FIRST <= claimed.year <= _LAST]
+    own = list(_by_time(listed, dated, [listed[n].claimed or listed[n].start for n in dated], rule))
+    yield from own
+    trusted = [n for n in docking if listed[n].trusted and _FIRST <= listed[n].start.year <= _LAST]
+    followed = {k.before for k in _by_time(listed, trusted, [listed[n].start for n in trusted], rule)}
+    followed |= {k.before for k in own}
+    preceded = {k.after for k in own}
+    full = [n for n in docking if n not in followed and _full(listed, n, docking, rule)]
+    asked: dict[int, list[int]] = defaultdict(list)
+    for n in astray:
+        if n in preceded:
+            continue
+        before = [m for m in full if m != n and _consecutive(listed[m].seq, listed[n].seq, known=True)]
+        if len(before) == 1:
+            asked[before[0]].append(n)
+        elif before:
+            remarks[n] = Remark(
+                "place-unclear", f"it could follow any of {len(before)} segments: its clock is not trusted"
+            )
+    for m, waiting in asked.items():
+        if len(waiting) == 1:
+            yield _Link(m, waiting[0], listed[m].length)
+        else:
+            for n in waiting:
+                remarks[n] = Remark(
+                    "place-unclear", "another segment could follow the same one: its clock is not trusted"
+                )
+
+
+def _by_time(listed: Sequence[Segment], some: Sequence[int], starts: Sequence[datetime], rule: Rule) -> Iterator[_Link]:
+    """Links by times of one clock."""
+    ordered = sorted(zip(starts, some, strict=True))
+    begins = [start for start, _ in ordered]
+    for start, n in ordered:
+        end = start + listed[n].length
+        for later, m in ordered[bisect_left(begins, end - rule.overlap) :]:
+            if later > end + rule.gap:
+                break
+            if later > start and _consecutive(listed[n].seq, listed[m].seq):
+                yield _Link(n, m, later - start)
+
+
+def _consecutive(before: int | None, after: int | None, *, known: bool = False) -> bool:
+    """Whether one sequence number follows the other; if either is unknown it may. They start again at 0 or 1 after three nines or
+    more; after less they belong to another take."""
+    if before is None or after is None:
+        return not known
+    return after == before + 1 or (after in (0, 1) and before >= 999 and set(str(before)) == {"9"})
+
+
+def _full(listed: Sequence[Segment], n: int, docking: Sequence[int], rule: Rule) -> bool:
+    """Whether a segment is as long as the recorder makes them, so that another was to follow."""
+    length = listed[n].length
+    if rule.segment:
+        return length >= rule.segment - FULL
+    return length >= SHORTEST and any(m != n and abs(listed[m].length - length) <= FULL for m in docking)
+
+
+def _take(
+    listed: Sequence[Segment], members: Sequence[int], links: Sequence[_Link], remarks: dict[int, Remark], rule: Rule
+) -> Take:
+    starts, sure = _placed(listed, members, links)
+    ordered = sorted(members, key=lambda n: (starts[n], _key(listed[n])))
+    ends = {n: starts[n] + listed[n].length for n in members}
+    gaps, told = [], [remarks[n] for n in ordered if n in remarks]
+    for n, m in pairwise(ordered):
+        seconds = (starts[m] - ends[n]).total_seconds()
+        gaps.append(Gap(listed[n].asset, listed[m].asset, seconds))
+    if any(g.seconds < -rule.overlap.total_seconds() for g in gaps):
+        told.append(Remark("members-overlap", "segments of this take are of the same time: two lenses, or two copies"))
+    inferred = tuple(
+        Inferred(
+            listed[n].asset,
+            starts[n],
+            ends[n],
+            "placed by the segment that it follows" if sure else "no segment of the take has a time that can be true",
+        )
+        for n in ordered
+        if not listed[n].trusted and len(members) > 1
+    )
+    first = min((listed[n] for n in members), key=lambda s: (s.order, s.asset))
+    return Take(
+        recording=first.recording,
+        members=tuple(listed[n] for n in ordered),
+        started_at=min(starts.values()),
+        ended_at=max(ends.values()),
+        trusted=sure,
+        gaps=tuple(gaps),
+        inferred=inferred,
+        remarks=tuple(told),
+    )
+
+
+def _placed(
+    listed: Sequence[Segment], members: Sequence[int], links: Sequence[_Link]
+) -> tuple[dict[int, datetime], bool]:
+    """When each member began: what is trusted as it says, the others by their links; and whether anything is trusted. If nothing
+    is, the last of them ends where its docking bounds it."""
+    near: dict[int, list[tuple[int, timedelta]]] = defaultdict(list)
+    inside = set(members)
+    for k in links:
+        if k.before in inside:
+            near[k.before].append((k.after, k.distance))
+            near[k.after].append((k.before, -k.distance))
+    starts = {n: listed[n].start for n in members if listed[n].trusted}
+    sure = bool(starts)
+    waiting = sorted(starts)
+    rest = sorted((n for n in members if n not in starts), key=lambda n: (listed[n].claimed or listed[n].start, n))
+    while len(starts) < len(members):
+        while waiting:
+            n = waiting.pop(0)
+            for m, distance in near[n]:
+                if m not in starts:
+                    starts[m] = starts[n] + distance
+                    waiting.append(m)
+        if left := [n for n in rest if n not in starts]:
+            starts[left[-1]] = listed[left[-1]].start
+            waiting = [left[-1]]
+    return starts, sure
+
+
+class _Forest:
+    """Sets that grow together."""
+
+    def __init__(self, size: int) -> None:
+        self._above = list(range(size))
+
+    def _root(self, n: int) -> int:
+        while self._above[n] != n:
+            self._above[n] = self._above[self._above[n]]
+            n = self._above[n]
+        return n
+
+    def join(self, a: int, b: int) -> None:
+        a, b = self._root(a), self._root(b)
+        self._above[max(a, b)] = min(a, b)
+
+    def trees(self) -> list[list[int]]:
+        found: dict[int, list[int]] = defaultdict(list)
+        for n in range(len(self._above)):
+            found[self._root(n)].append(n)
+        return list(found.values())

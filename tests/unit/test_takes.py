@@ -1,0 +1,243 @@
+"""Segments of one take become one recording, and nothing else does."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediad.model.evidence import Kind
+from mediad.model.profile import Profile, TakeRule, TimeRule
+from mediad.model.takes import Rule, Segment, Take, takes
+
+ZERO = datetime(2026, 11, 23, 8, tzinfo=UTC)
+DOCKED = datetime(2026, 11, 23, 18, tzinfo=UTC)
+S = timedelta(seconds=1)
+RULE = Rule()
+
+
+def seg(name: str, start: float, end: float, seq: int | None = None, **more: Any) -> Segment:
+    plain = {
+        "asset": f"ast-{name}", "recording": f"rec-{name}", "source": "serial:A", "volume": "", "kind": Kind.VIDEO,
+        "start": ZERO + start * S, "end": ZERO + end * S, "trusted": True, "seq": seq, "device": "8888888",
+        "signature": "h264 1920x1080 30", "order": ord(name[0]), "docking": "dck-1",
+    }  # fmt: skip
+    return Segment(**{**plain, **more})
+
+
+def astray(name: str, length: float, seq: int | None = None, claimed: float | None = None, **more: Any) -> Segment:
+    """A segment whose clock stood at the year 2000."""
+    own = None if claimed is None else datetime(2000, 1, 1, tzinfo=UTC) + claimed * S
+    s = seg(name, 0, 0, seq, trusted=False, claimed=own, **more)
+    return replace(s, start=DOCKED - length * S, end=DOCKED)
+
+
+def parts(found: list[Take]) -> list[str]:
+    """Members of the takes by their names."""
+    return ["".join(s.asset[4:] for s in take.members) for take in found]
+
+
+def test_segments_that_follow_one_another_are_one_take_under_the_first_ingested_id() -> None:
+    (take,) = takes([seg("c", 1200, 1500, 3), seg("a", 0, 600, 1, order=9), seg("b", 600, 1200, 2)], RULE)
+    assert [s.asset for s in take.members] == ["ast-a", "ast-b", "ast-c"]
+    assert (take.recording, take.started_at, take.ended_at) == ("rec-a", ZERO, ZERO + 1500 * S)
+    assert [g.seconds for g in take.gaps] == [0, 0]
+    assert take.trusted
+
+
+def test_a_longer_gap_parts_takes() -> None:
+    assert parts(takes([seg("a", 0, 600), seg("b", 603, 700), seg("c", 703.5, 800)], RULE)) == ["ab", "c"]
+
+
+def test_the_profile_says_how_long_a_gap_may_be_and_whether_to_join_at_all() -> None:
+    two = [seg("a", 0, 600), seg("b", 608, 700)]
+    assert parts(takes(two, Rule.of(Profile("x", takes=TakeRule(gap_seconds=10))))) == ["ab"]
+    assert parts(takes(two, Rule.of(Profile("x", takes=TakeRule(gap_seconds=10, join=False))))) == ["a", "b"]
+
+
+@pytest.mark.parametrize("other", [
+    {"source": "serial:B"}, {"device": "7777777"}, {"officer": "000002"}, {"lens": "B"}, {"signature": "hevc"},
+    {"kind": Kind.AUDIO}])  # fmt: skip
+def test_what_differs_is_never_one_take(other: dict[str, Any]) -> None:
+    """Two recorders of one officer, two officers, front and rear, another coding, sound without a picture."""
+    assert parts(takes([seg("a", 0, 600), seg("b", 600, 900, **other)], RULE)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", [Kind.PHOTO, Kind.DATA])
+def test_photos_and_data_are_never_joined(kind: Kind) -> None:
+    assert parts(takes([seg("a", 0, 0, kind=kind), seg("b", 1, 1, kind=kind)], RULE)) == ["a", "b"]
+
+
+def test_front_and_rear_are_two_takes() -> None:
+    both = [seg(n, t, t + 60, q, lens=lens) for n, t, q, lens in [
+        ("a", 0, 1, "A"), ("b", 0, 1, "B"), ("c", 60, 2, "A"), ("d", 60, 2, "B")]]  # fmt: skip
+    assert sorted(parts(takes(both, RULE))) == ["ac", "bd"]
+
+
+def test_a_missing_number_parts_takes_and_the_late_segment_joins_them() -> None:
+    first, last, late = seg("a", 0, 600, 1), seg("c", 1200, 1800, 3), seg("b", 600, 1200, 2, docking="dck-2", order=200)
+    assert parts(takes([first, last], RULE)) == ["a", "c"]
+    assert parts(takes([first, seg("c", 601, 1200, 3)], RULE)) == ["a", "c"], "times alone bridge no missing number"
+    (whole,) = takes([first, last, late], RULE)
+    assert (parts([whole]), whole.recording) == (["abc"], "rec-a")
+
+
+@pytest.mark.parametrize(("before", "after", "one"), [
+    (9999, 0, True), (9999, 1, True), (999, 1, True), (9999, 2, False), (9, 1, False),
+    (4, 1, False), (4, 4, False), (None, 7, True)])  # fmt: skip
+def test_numbers_run_on_over_the_wrap_and_begin_anew_with_a_take(before: int | None, after: int, one: bool) -> None:
+    assert parts(takes([seg("a", 0, 600, before), seg("b", 601, 900, after)], RULE)) == (["ab"] if one else ["a", "b"])
+
+
+def test_the_buffer_before_the_button_may_overlap_what_was_recorded_before() -> None:
+    two = [seg("a", 0, 600), seg("b", 570, 900)]
+    assert parts(takes(two, RULE)) == ["a", "b"]
+    (take,) = takes(two, Rule.of(Profile("x", time=TimeRule(prerecord_seconds=30))))
+    assert [g.seconds for g in take.gaps] == [-30]
+
+
+def test_a_take_goes_on_over_midnight() -> None:
+    assert parts(takes([seg("a", 28_500, 29_100, 1), seg("b", 29_100, 29_700, 2)], RULE)) == ["ab"]
+
+
+def test_a_recorder_with_two_volumes_may_go_on_on_the_other() -> None:
+    assert parts(takes([seg("a", 0, 600, 1), seg("b", 600, 900, 2, volume="other")], RULE)) == ["ab"]
+
+
+def test_what_is_one_recording_stays_one() -> None:
+    assert parts(takes([seg("a", 0, 600, recording="r"), seg("b", 9000, 9900, recording="r")], RULE)) == ["ab"]
+
+
+def test_members_that_lie_over_one_another_are_told() -> None:
+    """Two lenses without a mark in their names."""
+    (take,) = takes([seg("a", 0, 60), seg("b", 60, 120), seg("c", 60.5, 120.5)], RULE)
+    assert [r.code for r in take.remarks] == ["members-overlap"]
+
+
+# --- a clock that was reset in the middle -----------------------------------------------------------------------------
+
+
+def test_a_clock_reset_in_the_middle_of_a_take_is_bridged_by_the_sequence() -> None:
+    card = [seg("a", 0, 600, 1), seg("b", 600, 1200, 2), astray("c", 600, 3, 5), astray("d", 100, 4, 605)]
+    (take,) = takes(card, RULE)
+    assert parts([take]) == ["abcd"]
+    assert [(i.asset, i.start, i.end) for i in take.inferred] == [
+        ("ast-c", ZERO + 1200 * S, ZERO + 1800 * S), ("ast-d", ZERO + 1800 * S, ZERO + 1900 * S)]  # fmt: skip
+    assert (take.trusted, take.ended_at) == (True, ZERO + 1900 * S)
+
+
+def test_after_a_segment_that_is_not_full_nothing_is_inferred() -> None:
+    assert parts(takes([seg("a", 0, 600, 1), seg("b", 600, 800, 2), astray("c", 600, 3, 5)], RULE)) == ["ab", "c"]
+    rule = Rule.of(Profile("x", takes=TakeRule(segment_seconds=900)))
+    assert parts(takes([seg("a", 0, 600, 1), seg("b", 600, 1200, 2), astray("c", 600, 3)], rule)) == ["ab", "c"]
+    assert parts(takes([seg("a", 0, 899, 1), astray("c", 100, 2)], rule)) == ["ac"]
+
+
+def test_short_files_of_equal_length_are_no_full_segments() -> None:
+    assert parts(takes([seg("a", 0, 8, 1), seg("b", 500, 508, 2), astray("c", 8, 3)], RULE)) == ["a", "b", "c"]
+
+
+def test_nothing_is_inferred_across_dockings_or_without_a_number() -> None:
+    two = [seg("a", 0, 600, 1), seg("b", 600, 1200, 2)]
+    assert parts(takes([*two, astray("c", 600, 3, docking="dck-2")], RULE)) == ["ab", "c"]
+    assert parts(takes([*two, astray("c", 600, None)], RULE)) == ["ab", "c"]
+
+
+def test_what_could_follow_two_segments_stays_alone_and_says_so() -> None:
+    """A recorder that counts from 1 in every take."""
+    found = takes([seg("a", 0, 600, 1), seg("b", 5000, 5600, 1), astray("c", 600, 2, 5)], RULE)
+    assert parts(found) == ["a", "b", "c"]
+    assert [r.code for r in found[2].remarks] == ["place-unclear"]
+
+
+def test_two_that_could_follow_the_same_segment_stay_alone_and_say_so() -> None:
+    found = takes([seg("a", 0, 600, 1), astray("b", 600, 2, 0), astray("c", 600, 2, 5000)], RULE)
+    assert sorted(parts(found)) == ["a", "b", "c"]
+    assert [r.code for t in found[1:] for r in t.remarks] == ["place-unclear"] * 2
+
+
+def test_a_whole_take_by_a_wrong_clock_is_one_and_not_trusted() -> None:
+    (take,) = takes([astray("a", 600, 1, 0), astray("b", 600, 2, 600), astray("c", 60, 3, 1200)], RULE)
+    assert parts([take]) == ["abc"]
+    assert (take.trusted, take.started_at, take.ended_at) == (False, DOCKED - 1260 * S, DOCKED)
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def cards(draw: st.DrawFn, *, trusted_only: bool = False) -> list[Segment]:
+    one = st.tuples(
+        st.integers(0, 40), st.integers(1, 8), st.one_of(st.none(), st.integers(0, 5)), st.sampled_from("AB"),
+        st.sampled_from(["dck-1", "dck-2"]), st.booleans(),
+    )  # fmt: skip
+    found = []
+    for n, (start, length, seq, lens, docking, trusted) in enumerate(draw(st.lists(one, max_size=8))):
+        s = seg(chr(97 + n), start * 10, (start + length) * 10, seq, lens=lens, docking=docking)
+        found.append(s if trusted or trusted_only else replace(s, trusted=False, claimed=s.start))
+    return found
+
+
+def grouped(found: list[Take]) -> set[frozenset[str]]:
+    return {frozenset(s.asset for s in t.members) for t in found}
+
+
+@given(cards(), st.randoms())
+def test_the_order_of_segments_does_not_matter(card: list[Segment], chance: Any) -> None:
+    mixed = list(card)
+    chance.shuffle(mixed)
+    assert takes(mixed, RULE) == takes(card, RULE)
+
+
+@given(cards())
+def test_every_segment_is_in_exactly_one_take(card: list[Segment]) -> None:
+    found = takes(card, RULE)
+    assert sorted(s.asset for t in found for s in t.members) == sorted(s.asset for s in card)
+    assert len({t.recording for t in found}) == len(found)
+    for t in found:
+        assert t.recording in {s.recording for s in t.members}
+        assert len(t.gaps) == len(t.members) - 1
+        assert {i.asset for i in t.inferred} == {s.asset for s in t.members if not s.trusted and len(t.members) > 1}
+
+
+@given(cards(), cards(trusted_only=True))
+def test_a_segment_that_comes_later_splits_nothing(card: list[Segment], later: list[Segment]) -> None:
+    """Whatever another docking brings."""
+    late = [replace(s, asset=s.asset + "'", recording=s.recording + "'", docking="dck-3", order=1000) for s in later]
+    whole = grouped(takes([*card, *late], RULE))
+    for part in grouped(takes(card, RULE)):
+        assert any(part <= w for w in whole)
+
+
+@given(cards(trusted_only=True))
+def test_trusted_segments_are_joined_as_by_brute_force(card: list[Segment]) -> None:
+    linked = {frozenset({a.asset}) for a in card}
+    for a, b in permutations(card, 2):
+        gap = (b.start - a.end).total_seconds()
+        follows = a.seq is None or b.seq is None or b.seq == a.seq + 1
+        if a.lens == b.lens and b.start > a.start and -3 <= gap <= 3 and follows:
+            one = frozenset[str]().union(*(g for g in linked if a.asset in g or b.asset in g))
+            linked = {g for g in linked if not g & one} | {one}
+    assert grouped(takes(card, RULE)) == linked
+
+
+wild = st.datetimes().map(lambda d: d.replace(tzinfo=UTC))
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda start, end, seq, trusted, claimed: replace(
+                seg("x", 0, 0, seq), start=start, end=end, trusted=trusted, claimed=claimed
+            ),
+            wild, wild, st.one_of(st.none(), st.integers(0, 3)), st.booleans(), st.one_of(st.none(), wild),
+        ),
+        max_size=5,
+    )
+)  # fmt: skip
+def test_times_out_of_all_reason_raise_nothing(card: list[Segment]) -> None:
+    alone = [replace(s, recording=f"rec-{n}", asset=f"ast-{n}") for n, s in enumerate(card)]
+    assert sum(len(t.members) for t in takes(alone, RULE)) == len(card)
