@@ -147,8 +147,12 @@ def test_a_recording_is_the_sum_of_its_segments_and_old_ids_stay_valid(docked: L
     with docked.catalog.read() as conn:
         born = {r["assets"][0]: r["id"] for r in evidence.recordings(conn)}
     a, b, c, d = sorted(born)
-    docked.record([timed(a, 0, 5), timed(b, 5, 10, officer="000123"), timed(c, 10, 15, important=True), timed(d, 60, 61)])
-    docked.record([Draft("recording.joined", born[b], {"assets": [b, c], "absorbed": [born[c]], "gaps": [], "remarks": []})])
+    docked.record(
+        [timed(a, 0, 5), timed(b, 5, 10, officer="000123"), timed(c, 10, 15, important=True), timed(d, 60, 61)]
+    )
+    docked.record(
+        [Draft("recording.joined", born[b], {"assets": [b, c], "absorbed": [born[c]], "gaps": [], "remarks": []})]
+    )
     docked.record(
         [Draft("recording.joined", born[a], {"assets": [a, b, c], "absorbed": [born[b]], "gaps": [], "remarks": []})]
     )
@@ -157,7 +161,10 @@ def test_a_recording_is_the_sum_of_its_segments_and_old_ids_stay_valid(docked: L
         assert found.keys() == {born[a], born[d]}
         whole = found[born[a]]
         assert whole["assets"] == [a, b, c]
-        assert (whole["started_at"], whole["ended_at"]) == (record.stamp(NOW), record.stamp(NOW + timedelta(minutes=15)))
+        assert (whole["started_at"], whole["ended_at"]) == (
+            record.stamp(NOW),
+            record.stamp(NOW + timedelta(minutes=15)),
+        )
         assert (whole["officer"], bool(whole["important"]), bool(whole["provisional"])) == ("000123", True, False)
         assert {recordings.recording_of(conn, born[x]) for x in (a, b, c)} == {born[a]}
         assert recordings.recording_of(conn, c) == born[a]
@@ -181,7 +188,9 @@ def test_tables_and_log_tell_one_story_about_joined_recordings(site: Site, docke
     a, b, *_ = sorted(born)
     probed(docked, [a, b], docking_of(docked))
     docked.record([timed(a, 0, 5), timed(b, 5, 10)])
-    docked.record([Draft("recording.joined", born[a], {"assets": [a, b], "absorbed": [born[b]], "gaps": [], "remarks": []})])
+    docked.record(
+        [Draft("recording.joined", born[a], {"assets": [a, b], "absorbed": [born[b]], "gaps": [], "remarks": []})]
+    )
     with closing(site.open()) as station:
         station.parts.mirror()
     done = site.run("fsck", "--json")

@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exist
 from mediad.catalog import tables as t
 from mediad.catalog.record import becomes_due, stamp
 
-PROBE, ASSEMBLE, PREVIEW = STAGES = ("probe", "assemble", "preview")
+PROBE, ASSEMBLE, PHOTO, PREVIEW = STAGES = ("probe", "assemble", "photo", "preview")
+"""``photo`` is the preview of photos, many at a time."""
 
 
 def owners(conn: Connection) -> set[str]:
@@ -119,9 +120,9 @@ def refill(conn: Connection) -> None:
     untimed = select(k.id, k.closed_at).where(
         k.closed_at.is_not(None), exists().where(a.docking == k.id, ~exists().where(s.asset == a.id))
     )
-    unseen = select(r.id, r.started_at).where(
-        r.kind != "data", r.provisional.is_(False), ~exists().where(v.recording == r.id)
-    )
-    for stage, subject, query in ((PROBE, a.id, unprobed), (ASSEMBLE, k.id, untimed), (PREVIEW, r.id, unseen)):
+    unseen = select(r.id, r.started_at).where(r.provisional.is_(False), ~exists().where(v.recording == r.id))
+    photos, films = unseen.where(r.kind == "photo"), unseen.where(r.kind.in_(("video", "audio")))
+    queries = ((PROBE, a.id, unprobed), (ASSEMBLE, k.id, untimed), (PHOTO, r.id, photos), (PREVIEW, r.id, films))
+    for stage, subject, query in queries:
         missing = query.where(~exists().where(d.stage == stage, d.subject == subject))
         becomes_due(conn, stage, [(row[0], row[1]) for row in conn.execute(missing)])

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from mediad.catalog import tables as t
 from mediad.model import custody
 from mediad.model.custody import GENESIS, Draft, Event, canonical
-from mediad.model.evidence import Kind, Outcome
+from mediad.model.evidence import Outcome
 
 Row = dict[str, Any]
 
@@ -297,8 +297,9 @@ def _asset_timed(conn: Connection, batch: Batch) -> None:
     }
     _sum_up(conn, list(where))
     for chunk in _chunks(list(where)):
-        shown = conn.execute(select(r.id).where(r.id.in_(chunk), r.kind != Kind.DATA.value)).scalars()
-        becomes_due(conn, "preview", [(each, where[each]) for each in shown])
+        for kind, stage in (("photo", "photo"), ("video", "preview"), ("audio", "preview")):
+            shown = conn.execute(select(r.id).where(r.id.in_(chunk), r.kind == kind)).scalars()
+            becomes_due(conn, stage, [(each, where[each]) for each in shown])
 
 
 def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:

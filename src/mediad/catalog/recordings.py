@@ -25,13 +25,13 @@ def to_probe(conn: Connection, vault: str, assets: Sequence[str]) -> list[Any]:
 
 
 def files_of(conn: Connection, docking: str) -> list[Row[Any]]:
-    """Every file of a docking that is an asset, under each name that it had there: with the asset's own docking (another one if
-    the file was a sighting), its claims, its probe and its timing (canonical JSON, or null) and the recording that it is in."""
+    """Every file of a docking that is an asset, stored then or seen again: with its claims, its probe and its timing (canonical
+    JSON, or null), the docking that stored it, and the recording that it is in."""
     f, a, m = t.source_file.c, t.asset.c, t.recording_asset.c
     query = (
         select(
-            f.outcome, f.volume, f.path, f.mtime_ns, a.id.label("asset"), a.kind, a.docking, a.stored_at,
-            a.path.label("first_path"), t.probe.c.detail.label("probe"), t.timing.c.detail.label("timing"), m.recording,
+            f.volume, f.path, f.mtime_ns, f.birth_ns, a.id.label("asset"), a.kind, a.docking, a.stored_at,
+            t.probe.c.detail.label("probe"), t.timing.c.detail.label("timing"), m.recording,
         )
         .join(t.asset, a.id == f.asset)
         .join(t.recording_asset, m.asset == a.id)
@@ -47,7 +47,7 @@ def around(conn: Connection, source: str, first: str, last: str, without: Collec
     """Timed assets of a source that start between two stamps, and whatever is in one recording with any of them or of
     ``without`` (assets that are known to the caller already and are left out)."""
     s, m = t.timing.c, t.recording_asset.c
-    columns = (s.asset, s.detail, m.recording, t.asset.c.stored_at, t.asset.c.docking)
+    columns = (s.asset, s.detail, m.recording, t.asset.c.stored_at, t.asset.c.path)
     query = select(*columns).join(t.recording_asset, m.asset == s.asset).join(t.asset, t.asset.c.id == s.asset)
     near = query.where(s.source == source, s.started_at >= first, s.started_at <= last)
     found = {row.asset: row for row in conn.execute(near)}
@@ -146,17 +146,22 @@ def to_show(conn: Connection, recording_id: str, vault: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
-def siblings(conn: Connection, source: str, kind: str, vault: str, limit: int) -> list[Row[Any]]:
-    """Assets of a source that were probed as whole videos, the newest first: references for a broken one."""
-    s, r = t.timing.c, t.replica.c
+def siblings(conn: Connection, recorder: str, kind: str, vault: str, limit: int) -> list[Row[Any]]:
+    """Assets that a recorder gave, of one kind and probed, the newest first; rows as of ``to_show``."""
+    s, r, a, d = t.timing.c, t.replica.c, t.asset.c, t.docking.c
+    source = select(func.coalesce(d.recorder_id, d.recorder)).where(d.recorder == recorder).limit(1).scalar_subquery()
     query = (
-        select(s.asset, r.key, t.probe.c.detail.label("probe"))
+        select(
+            a.id.label("asset"), a.sha256, a.size, a.path, a.kind, r.key, t.probe.c.detail.label("probe"),
+            s.detail.label("timing"), a.docking,
+        )
         .join(t.probe, t.probe.c.asset == s.asset)
+        .join(t.asset, a.id == s.asset)
         .join(t.replica, and_(r.asset == s.asset, r.vault == vault, r.state == "healthy"))
         .where(s.source == source, s.kind == kind)
         .order_by(s.started_at.desc())
         .limit(limit)
-    )
+    )  # fmt: skip
     return list(conn.execute(query))
 
 
@@ -222,3 +227,20 @@ def recording_of(conn: Connection, name: str) -> str | None:
 def assets_of(conn: Connection, docking: str) -> list[str]:
     """Assets that were first stored by a docking."""
     return list(conn.execute(select(t.asset.c.id).where(t.asset.c.docking == docking)).scalars())
+
+
+def names_of(conn: Connection, assets: Sequence[str]) -> dict[str, list[tuple[bytes, str]]]:
+    """Asset to every raw path that it was seen under, each with the profile of that docking, in order of dockings."""
+    f, d = t.source_file.c, t.docking.c
+    query = select(f.asset, f.path, d.profile).join(t.docking, d.id == f.docking)
+    found: dict[str, list[tuple[bytes, str]]] = {}
+    for chunk in chunks(assets):
+        for row in conn.execute(query.where(f.asset.in_(chunk)).order_by(d.seq, f.path)):
+            found.setdefault(row.asset, []).append((row.path, row.profile))
+    return found
+
+
+def of_kind(conn: Connection, kind: str, recording_ids: Sequence[str]) -> list[str]:
+    """Those of some recordings that are of a kind."""
+    r = t.recording.c
+    return list(conn.execute(select(r.id).where(r.id.in_(recording_ids), r.kind == kind)).scalars())

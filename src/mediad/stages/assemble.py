@@ -1,0 +1,343 @@
+"""Assemble: when were a docking's files taken, and which of them are one take.
+
+Everything that is known of a docking's files goes into the pure rules (model/timing.py, model/takes.py); what comes out differently
+from what is recorded becomes events: ``asset.timed`` and ``recording.joined``. So it may be run again whenever something new is
+known: a late sidecar, a clock measured afterwards, a segment that comes with a later docking.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from mediad.catalog import due, evidence, recordings
+from mediad.catalog.ledger import Ledger
+from mediad.catalog.record import stamp
+from mediad.errors import NotFound
+from mediad.model import takes, timing
+from mediad.model.custody import Draft, canonical
+from mediad.model.evidence import Kind, from_ns
+from mediad.model.probe import Probe
+from mediad.model.profile import Profile, pair_sidecars
+
+EVENTS = 250
+"""Events of one transaction: ingest writes to the same catalogue, and must not wait for long."""
+
+REACH = timedelta(hours=12)
+"""How far around a docking's files others of the same source may be one take with them: no segment is longer."""
+
+
+class Rules(Protocol):
+    """What depends on the station's configuration."""
+
+    @property
+    def zone(self) -> ZoneInfo: ...
+
+    def profile(self, name: str) -> Profile: ...
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An asset as it goes into the rules, with what is recorded of it (canonical JSON; empty for nothing yet) and what is to be;
+    ``detail`` is empty for one that is another docking's."""
+
+    segment: takes.Segment
+    before: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many assets have a new time, and how many takes were joined."""
+
+    timed: int
+    joined: int
+
+
+def run(ledger: Ledger, rules: Rules, docking_id: str) -> Outcome:
+    """Assemble one docking. Nobody else may do so at the same time."""
+    with ledger.catalog.read() as conn:
+        look = _Look(conn, rules, docking_id)
+        files = list(look.files())
+        others = list(look.around([f.segment for f in files]))
+        marked = list(look.marked())
+        elsewhere = look.elsewhere()
+    found = takes.takes([f.segment for f in (*files, *others)], takes.Rule.of(look.profile))
+    with ledger.catalog.read() as conn:
+        before = recordings.members(
+            conn, {s.recording for take in found for s in take.members if len(take.members) > 1}
+        )
+    timed = [*_timed(files, found), *marked]
+    joined = list(_joined(found, before))
+    drafts = [*timed, *joined]
+    for start in range(0, len(drafts), EVENTS):
+        ledger.record(drafts[start : start + EVENTS])
+    if elsewhere:
+        ledger.catalog.write(lambda conn: due.again(conn, due.ASSEMBLE, elsewhere, ledger.clock()))
+    return Outcome(len(timed), len(joined))
+
+
+def _timed(files: Sequence[File], found: Sequence[takes.Take]) -> Iterator[Draft]:
+    """What is new of each asset; a time that cannot be true gives way to the place in its take."""
+    inferred = {i.asset: i for take in found if take.trusted for i in take.inferred}
+    for file in files:
+        detail = dict(file.detail)
+        if place := inferred.get(file.segment.asset):
+            remark = {"code": "time-inferred", "detail": place.why}
+            detail |= {
+                "started_at": stamp(place.start), "ended_at": stamp(place.end), "confidence": "estimated",
+                "remarks": [*detail["remarks"], remark],
+            }  # fmt: skip
+        if canonical(detail) != file.before:
+            yield Draft("asset.timed", file.segment.asset, detail)
+
+
+def _joined(found: Sequence[takes.Take], before: Mapping[str, Sequence[str]]) -> Iterator[Draft]:
+    """Takes of several that are not yet one recording, or are one in another order; ``before`` is what each recording holds."""
+    for take in found:
+        assets = [s.asset for s in take.members]
+        if len(assets) > 1 and before.get(take.recording) != assets:
+            detail = {
+                "assets": assets,
+                "absorbed": sorted({s.recording for s in take.members} - {take.recording}),
+                "gaps": [{"after": g.after, "before": g.before, "seconds": round(g.seconds, 3)} for g in take.gaps],
+                "remarks": [{"code": r.code, "detail": r.detail} for r in take.remarks],
+            }
+            yield Draft("recording.joined", take.recording, detail)
+
+
+class _Look:
+    """What the catalogue knows of a docking's files."""
+
+    def __init__(self, conn: Connection, rules: Rules, docking_id: str) -> None:
+        self._conn, self._rules, self._docking = conn, rules, docking_id
+        row = evidence.docking(conn, docking_id)
+        if row is None:
+            raise NotFound(f"{docking_id} is not in the catalogue", hint="run `mediad fsck`")
+        self._row = row
+        self._opened = datetime.fromisoformat(row.opened_at)
+        self._zones = {volume: ZoneInfo(name) for volume, name in json.loads(row.zones).items()}
+        self.profile = rules.profile(row.profile)
+        self._source = row.recorder_id or row.recorder
+        self._clock = self._measured()
+        self._all = recordings.files_of(conn, docking_id)
+        self._names = recordings.names_of(conn, sorted({f.asset for f in self._all}))
+        self._own = {f.asset: f for f in reversed(self._all) if f.docking == docking_id}  # the first of several names
+        self._told = {
+            (f.volume, f.path): Probe.from_json(json.loads(f.probe)) for f in self._all if f.probe is not None
+        }
+        self._sidecars = self._paired()
+
+    def _measured(self) -> timing.Clock:
+        """By a photo of the station's clock, else by what the recorder said of its own."""
+        if measured := recordings.clock(self._conn, self._docking):
+            return timing.Clock(timedelta(milliseconds=measured["offset_ms"]), "photo", measured.get("why", ""))
+        said = json.loads(self._row.said) if self._row.said is not None else None
+        return timing.heard(said, self.profile, self._rules.zone)
+
+    def _paired(self) -> dict[tuple[str, bytes], tuple[str, Probe]]:
+        """Volume and path of a recording to its sidecar: asset, and what it says."""
+        by_volume: dict[str, dict[bytes, str]] = {}
+        for f in self._all:
+            by_volume.setdefault(f.volume, {})[f.path] = f.asset
+        return {
+            (volume, owner): (paths[path], told)
+            for volume, paths in by_volume.items()
+            for path, owner in pair_sidecars(self.profile, paths).items()
+            if (told := self._told.get((volume, path))) is not None
+        }
+
+    # --- the docking's own ------------------------------------------------------------------------------------------
+
+    def files(self) -> Iterator[File]:
+        """Every asset that this docking stored, with its time."""
+        complete = self._complete_before()
+        signatures = self._signatures()
+        order = _order((row.stored_at, row.path, asset) for asset, row in self._own.items())
+        for asset, row in self._own.items():
+            probe = self._told.get((row.volume, row.path)) or Probe("data")
+            kind = Kind(row.kind) if probe.kind == "data" else Kind(probe.kind)
+            name = self.profile.parse_name(row.path, self._rules.zone)
+            sidecar, told = self._sidecar(row, kind)
+            facts = timing.AssetFacts(
+                asset=asset,
+                kind=kind,
+                name=name,
+                mtime=from_ns(row.mtime_ns, self._zones.get(row.volume)),
+                duration=probe.duration,
+                stamps=(*probe.stamps, *(told.stamps if told else ())),
+                docked_at=self._opened,
+                stored_at=datetime.fromisoformat(row.stored_at),
+                last_complete=complete.get((row.volume, row.path)),
+            )
+            timed = timing.time_asset(facts, self.profile, self._rules.zone, self._clock)
+            claims = told.sidecar if told and told.sidecar else None
+            segment = takes.Segment(
+                asset=asset,
+                recording=row.recording,
+                source=self._source,
+                volume=row.volume,
+                kind=kind,
+                start=timed.started_at,
+                end=timed.ended_at,
+                trusted=timed.trusted,
+                seq=name.seq,
+                lens=name.lens,
+                device=name.device or (claims.device if claims else ""),
+                signature=signatures[asset],
+                order=order[asset],
+                docking=self._docking,
+                officer=name.officer or (claims.officer if claims else ""),
+                claimed=timed.claimed_start,
+            )
+            important = self._important(asset) or bool(claims and claims.important)
+            yield File(segment, row.timing or "", self._detail(segment, timed, important=important, sidecar=sidecar))
+
+    def _detail(
+        self, segment: takes.Segment, timed: timing.Timed, *, important: bool, sidecar: str | None
+    ) -> dict[str, Any]:
+        time = timed.as_json()
+        return {
+            "docking": self._docking,
+            "source": segment.source,
+            "kind": segment.kind.value,
+            "started_at": time.pop("started_at"),
+            "ended_at": time.pop("ended_at"),
+            "confidence": time.pop("confidence"),
+            "officer": segment.officer or self._row.officer,
+            "important": important,
+            "lens": segment.lens,
+            "remarks": time.pop("remarks"),
+            "time": time,
+            "sidecar": sidecar,
+            "segment": {
+                "volume": segment.volume, "trusted": segment.trusted, "seq": segment.seq, "device": segment.device,
+                "signature": segment.signature, "officer": segment.officer,
+            },
+        }  # fmt: skip
+
+    def _signatures(self) -> dict[str, str]:
+        """How each asset is coded. Of a video that could not be read (its index is missing: the battery was pulled) it is that of
+        the docking's others, if they are all alike; what nobody has looked into is like nothing else."""
+        told = {a: self._told.get((row.volume, row.path)) for a, row in self._own.items()}
+        known = {a: _signature(probe) for a, probe in told.items() if probe is not None and probe.streams}
+        videos = {known[a] for a in known if (p := told[a]) is not None and p.stream("video")}
+        usual = next(iter(videos)) if len(videos) == 1 else "unknown"
+        return {a: known.get(a, usual if probe is not None else f"not probed: {a}") for a, probe in told.items()}
+
+    def _complete_before(self) -> dict[tuple[str, bytes], datetime]:
+        """For each file, when its volume was docked before and everything on it was taken, unless the file was on it then already
+        and left. A folder is no such witness (its volume has no name): it may be given old files."""
+        found: dict[tuple[str, bytes], datetime] = {}
+        for volume, (docking, began) in recordings.last_complete(self._conn, self._source, self._row.seq).items():
+            if not volume:
+                continue
+            paths = [row.path for row in self._own.values() if row.volume == volume]
+            left = recordings.listed(self._conn, docking, volume, paths)
+            found |= {(volume, path): datetime.fromisoformat(began) for path in paths if path not in left}
+        return found
+
+    def _sidecar(self, row: Any, kind: Kind) -> tuple[str | None, Probe | None]:
+        """The sidecar of this docking; of a take also one that came with another."""
+        if found := self._sidecars.get((row.volume, row.path)):
+            return found
+        if kind in (Kind.VIDEO, Kind.AUDIO):
+            near = self._namesakes(row.volume, row.path)
+            pairs = pair_sidecars(self.profile, [row.path, *near])
+            for path, owner in pairs.items():
+                if owner == row.path and (other := near.get(path)) is not None and other.probe is not None:
+                    return other.asset, Probe.from_json(json.loads(other.probe))
+        return None, None
+
+    def _namesakes(self, volume: str, path: bytes) -> dict[bytes, Any]:
+        stem = path.rpartition(b".")[0] or path
+        rows = recordings.namesakes(self._conn, self._row.recorder, volume, stem)
+        return {row.path: row for row in rows}
+
+    def _important(self, asset: str) -> bool:
+        """Whether any name under which it was ever seen says so: recorders rename what is marked."""
+        return any(
+            self._rules.profile(profile).marks_important([path], self._rules.zone)
+            for path, profile in self._names.get(asset, ())
+        )
+
+    # --- others ------------------------------------------------------------------------------------------------------
+
+    def around(self, segments: Sequence[takes.Segment]) -> Iterator[File]:
+        """Segments of other dockings that may be one take with these."""
+        sure = [s for s in segments if s.trusted]
+        if not sure:
+            return
+        first, last = min(s.start for s in sure) - REACH, max(s.end for s in sure) + REACH
+        mine = {s.asset for s in segments}
+        rows = recordings.around(self._conn, self._source, stamp(first), stamp(last), mine)
+        order = _order((row.stored_at, row.path, row.asset) for row in rows)
+        for row in rows:
+            yield File(_segment(row, order[row.asset]), row.detail, {})
+
+    def marked(self) -> Iterator[Draft]:
+        """Assets of earlier dockings that this one saw again under a name that marks them."""
+        for row in self._all:
+            if row.docking == self._docking or row.timing is None:
+                continue
+            detail = json.loads(row.timing)
+            if not detail["important"] and self._important(row.asset):
+                yield Draft("asset.timed", row.asset, {**detail, "important": True})
+
+    def elsewhere(self) -> list[str]:
+        """Dockings that stored a recording whose sidecar came with this one."""
+        found: set[str] = set()
+        for row in self._own.values():
+            told = self._told.get((row.volume, row.path))
+            if told is None or told.sidecar is None or (row.volume, row.path) in self._sidecars:
+                continue
+            near = self._namesakes(row.volume, row.path)
+            owner = pair_sidecars(self.profile, [row.path, *near]).get(row.path)
+            if owner is not None and owner in near and near[owner].first_docking != self._docking:
+                found.add(near[owner].first_docking)
+        return sorted(found)
+
+
+def _order(stored: Iterable[tuple[str, bytes, str]]) -> dict[str, int]:
+    """Assets in the order of their ingest: by time, and within one transaction by path."""
+    ranked = enumerate(sorted(stored))
+    return {asset: (int(datetime.fromisoformat(at).timestamp() * 1e6) << 24) + n for n, (at, _, asset) in ranked}
+
+
+def _signature(probe: Probe) -> str:
+    """How it is coded: what differs here was not cut from one take."""
+    video, audio = probe.stream("video"), probe.stream("audio")
+    parts = [probe.container]
+    if video is not None:
+        parts.append(f"{video.codec} {video.width}x{video.height} {round(video.frame_rate or 0)}")
+    if audio is not None:
+        parts.append(f"{audio.codec} {audio.sample_rate} {audio.channels}")
+    return ", ".join(parts)
+
+
+def _segment(row: Any, order: int) -> takes.Segment:
+    """A segment as it was recorded."""
+    detail = json.loads(row.detail)
+    told, claimed = detail["segment"], detail["time"]["claimed_start"]
+    return takes.Segment(
+        asset=row.asset,
+        recording=row.recording,
+        source=detail["source"],
+        volume=told["volume"],
+        kind=Kind(detail["kind"]),
+        start=datetime.fromisoformat(detail["started_at"]),
+        end=datetime.fromisoformat(detail["ended_at"]),
+        trusted=told["trusted"],
+        seq=told["seq"],
+        lens=detail["lens"],
+        device=told["device"],
+        signature=told["signature"],
+        order=order,
+        docking=detail["docking"],
+        officer=told["officer"],
+        claimed=datetime.fromisoformat(claimed) if claimed else None,
+    )

@@ -1,0 +1,81 @@
+"""Probe: ask the parsers what the bytes of originals say, and record it.
+
+The parsers run in a sandbox and never fail: what cannot be parsed is an answer (``unreadable``, with a remark). What raises here is
+the world's fault, not the file's, and is tried again later.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mediad.catalog import recordings
+from mediad.catalog.ledger import Ledger
+from mediad.errors import MediadError, NotFound, VaultOffline
+from mediad.model.custody import Draft
+from mediad.model.probe import Probe
+
+
+class Vault(Protocol):
+    """Where originals can be read by their path, and only read."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self) -> None: ...
+
+    def path_of(self, key: str) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An original as parsers get it: where it lies, and the raw path that it had on the recorder."""
+
+    asset: str
+    path: Path
+    name: bytes
+    kind: str
+
+
+class Parsers(Protocol):
+    def probe(self, originals: Sequence[Original]) -> Mapping[str, Probe]:
+        """Asset to answer. Raises MediadError if there is no way to ask now."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Assets that have their answer, and those that are tried again later, with the reason."""
+
+    done: dict[str, Probe] = field(default_factory=dict)
+    later: dict[str, str] = field(default_factory=dict)
+
+
+def run(ledger: Ledger, vault: Vault, parsers: Parsers, assets: Sequence[str]) -> Outcome:
+    """Probe these assets; one transaction of answers. Raises MediadError if none could be asked about."""
+    outcome = Outcome()
+    with ledger.catalog.read() as conn:
+        rows = recordings.to_probe(conn, vault.name, assets)
+    originals = []
+    for row in rows:
+        try:
+            originals.append(_original(vault, row))
+        except (NotFound, MediadError) as e:
+            if isinstance(e, VaultOffline):
+                raise
+            outcome.later[row.id] = e.message
+    for gone in set(assets) - {row.id for row in rows}:
+        outcome.later[gone] = f"vault {vault.name} has no healthy copy of it"
+    if originals:
+        outcome.done.update(parsers.probe(originals))
+    dockings = {row.id: row.docking for row in rows}
+    ledger.record(
+        [
+            Draft("asset.probed", asset, {"docking": dockings[asset], "probe": probe.as_json()})
+            for asset, probe in outcome.done.items()
+        ]
+    )
+    return outcome
+
+
+def _original(vault: Vault, row: Any) -> Original:
+    return Original(row.id, vault.path_of(row.key), row.path, row.kind)

@@ -1,0 +1,250 @@
+"""From what is known of a docking's files to times and takes: real dockings of literal cards, in a real catalogue.
+
+What the bytes would say is recorded by the test, so that each case has exactly the claims that it is about.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mediad.catalog import evidence, recordings
+from mediad.model.custody import Draft
+from mediad.stages import assemble
+from mediad.wiring.media import StationRules
+from mediad.wiring.station import Station
+from tests.support import Site, make_card, make_site, noise
+
+CHINA = ZoneInfo("Asia/Shanghai")
+SHIFT = datetime(2026, 9, 22, 9, 30, tzinfo=CHINA)
+GAT = "8888888_000123_{at:%Y%m%d%H%M%S}_{seq:04}{mark}.mp4"
+
+
+def name(minute: float, seq: int, mark: str = "") -> str:
+    return "DCIM/100ANDRO/" + GAT.format(at=SHIFT + timedelta(minutes=minute), seq=seq, mark=mark)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A station with the profiles that are shipped."""
+    shipped = Path(__file__).parents[2] / "config/recorders"
+    return make_site(tmp_path / "station", more=f'[devices]\nprofiles = ["{shipped}"]')
+
+
+@pytest.fixture
+def station(site: Site) -> Iterator[Station]:
+    with closing(site.open()) as opened:
+        yield opened
+
+
+class Bureau:
+    """A station at which cards are docked one after the other, and assembled."""
+
+    def __init__(self, site: Site, station: Station, root: Path) -> None:
+        self.site, self.station, self.root = site, station, root
+        self.rules = StationRules(station)
+        self.card = root / "card"
+
+    def dock(
+        self,
+        files: Mapping[str, bytes],
+        *,
+        minutes: float = 5.0,
+        probes: Mapping[str, Any] | None = None,
+        written: datetime = SHIFT + timedelta(days=1),
+    ) -> str:
+        """Put files on the card and dock it; every new video is ``minutes`` long unless ``probes`` (by name) says otherwise."""
+        make_card(self.card, files, mtime_ns=int(written.timestamp() * 1e9))
+        docking = self.site.ingest(self.card, recorder="8888888").docking
+        usual = {
+            "kind": "video", "container": "mov,mp4", "duration": minutes * 60,
+            "streams": [{"kind": "video", "codec": "h264", "width": 1280, "height": 720, "frame_rate": 25.0}],
+        }  # fmt: skip
+        with self.station.ledger.catalog.read() as conn:
+            rows = [r for r in recordings.files_of(conn, docking) if r.docking == docking]
+        drafts = []
+        for row in rows:
+            own = (probes or {}).get(row.path.decode(), usual if row.path.endswith(b".mp4") else {"kind": "data"})
+            drafts.append(Draft("asset.probed", row.asset, {"docking": docking, "probe": own}))
+        self.station.ledger.record(drafts)
+        return docking
+
+    def assemble(self, docking: str) -> assemble.Outcome:
+        return assemble.run(self.station.ledger, self.rules, docking)
+
+    def recordings(self) -> list[dict[str, Any]]:
+        with self.station.ledger.catalog.read() as conn:
+            return list(evidence.recordings(conn))
+
+    def names(self, recording: Mapping[str, Any]) -> list[str]:
+        with self.station.ledger.catalog.read() as conn:
+            return [evidence.asset(conn, a).path.decode().rpartition("/")[2] for a in recording["assets"]]  # type: ignore[union-attr]
+
+    def timing(self, asset: str) -> dict[str, Any]:
+        with self.station.ledger.catalog.read() as conn:
+            found = recordings.timing_of(conn, asset)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def bureau(site: Site, station: Station, tmp_path: Path) -> Bureau:
+    return Bureau(site, station, tmp_path)
+
+
+def at(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp)
+
+
+def test_segments_of_one_take_are_one_recording_from_first_start_to_last_end(bureau: Bureau) -> None:
+    docking = bureau.dock({name(5 * n, n + 1): noise(900, n) for n in range(3)} | {name(60, 9): noise(900, 9)})
+    done = bureau.assemble(docking)
+    assert (done.timed, done.joined) == (4, 1)
+    take, alone = bureau.recordings()
+    assert [n[-8:-4] for n in bureau.names(take)] == ["0001", "0002", "0003"]
+    assert at(take["started_at"]) == SHIFT
+    assert at(take["ended_at"]) == SHIFT + timedelta(minutes=15)
+    assert (take["officer"], take["provisional"], take["confidence"]) == ("000123", False, "claimed")
+    assert at(alone["started_at"]) == SHIFT + timedelta(minutes=60)
+
+
+def test_assembling_again_changes_nothing_and_says_nothing(bureau: Bureau) -> None:
+    docking = bureau.dock({name(5 * n, n + 1): noise(900, n) for n in range(3)})
+    bureau.assemble(docking)
+    before = bureau.site.rows("SELECT count(*) FROM custody")
+    assert bureau.assemble(docking) == assemble.Outcome(0, 0)
+    assert bureau.site.rows("SELECT count(*) FROM custody") == before
+
+
+def test_a_segment_of_a_later_docking_joins_and_the_earliest_id_stays(bureau: Bureau) -> None:
+    """The card was pulled after two of three; the third comes the next day. Old ids stay valid."""
+    bureau.assemble(bureau.dock({name(0, 1): noise(900, 1), name(10, 3): noise(900, 3)}))
+    first, third = bureau.recordings()
+    bureau.assemble(bureau.dock({name(5, 2): noise(900, 2)}))
+    (whole,) = bureau.recordings()
+    assert [n[-8:-4] for n in bureau.names(whole)] == ["0001", "0002", "0003"]
+    assert whole["id"] == first["id"]
+    with bureau.station.ledger.catalog.read() as conn:
+        assert recordings.recording_of(conn, third["id"]) == whole["id"]
+
+
+def test_a_mark_given_afterwards_makes_the_recording_important(bureau: Bureau) -> None:
+    """The recorder renames what the officer marks; the same bytes come back under the new name."""
+    data = noise(900, 1)
+    bureau.assemble(bureau.dock({name(0, 1): data}))
+    (before,) = bureau.recordings()
+    assert not before["important"]
+    (bureau.card / name(0, 1)).unlink()
+    bureau.assemble(bureau.dock({name(0, 1, "IMP").replace("100ANDRO", "101ANDRO"): data}))
+    (after,) = bureau.recordings()
+    assert (after["id"], after["important"]) == (before["id"], True)
+
+
+def test_a_measured_clock_moves_the_recording_and_the_claim_is_kept(bureau: Bureau) -> None:
+    """A photo of the station's clock showed afterwards that the recorder is 90 s ahead."""
+    docking = bureau.dock({name(0, 1): noise(900, 1)})
+    bureau.assemble(docking)
+    bureau.station.ledger.record(
+        [Draft("clock.measured", docking, {"offset_ms": 90_000, "source": "photo", "why": "x"})]
+    )
+    bureau.assemble(docking)
+    (recording,) = bureau.recordings()
+    assert at(recording["started_at"]) == SHIFT - timedelta(seconds=90)
+    assert recording["confidence"] == "corrected"
+    timing = bureau.timing(recording["assets"][0])
+    assert at(timing["time"]["claimed_start"]) == SHIFT
+    assert timing["time"]["offset_seconds"] == 90
+
+
+def test_a_sidecar_tells_officer_and_begin_and_may_come_with_a_later_docking(bureau: Bureau) -> None:
+    film, xml = "DCIM/100ANDRO/rec_a.mp4", "DCIM/100ANDRO/rec_a.xml"
+    told = {
+        "kind": "data", "sidecar": {"format": "xml", "officer": "000777", "device": "8888888"},
+        "stamps": [{"source": "sidecar", "value": "2026-09-22T10:00:00", "means": "start", "field": "BeginTime"}],
+    }  # fmt: skip
+    first = bureau.dock({film: noise(900, 1)})
+    bureau.assemble(first)
+    (before,) = bureau.recordings()
+    assert before["officer"] == ""
+    second = bureau.dock({xml: b"<x/>"}, probes={xml: told})
+    bureau.assemble(second)
+    assert bureau.site.rows("SELECT count(*) FROM due WHERE stage = 'assemble' AND subject = ?", first) == [(1,)]
+    bureau.assemble(first)
+    (after,) = [r for r in bureau.recordings() if r["kind"] == "video"]
+    assert after["officer"] == "000777"
+    assert at(after["started_at"]) == datetime(2026, 9, 22, 10, tzinfo=CHINA)
+
+
+def test_a_broken_last_segment_still_belongs_to_its_take(bureau: Bureau) -> None:
+    """The battery was pulled: the index is missing, so nothing says how it is coded; its place is clear all the same."""
+    files = {name(0, 1): noise(900, 1), name(5, 2): noise(900, 2), name(10, 3): noise(900, 3)}
+    broken = {"kind": "video", "conditions": ["truncated"], "container": "mov,mp4"}
+    bureau.assemble(bureau.dock(files, probes={name(10, 3): broken}))
+    (take,) = bureau.recordings()
+    assert len(take["assets"]) == 3
+
+
+def test_a_clock_reset_in_the_middle_of_a_take_is_placed_by_its_number(bureau: Bureau) -> None:
+    reset = "DCIM/100ANDRO/8888888_000123_20000101000000_0003.mp4"
+    files = {name(0, 1): noise(900, 1), name(5, 2): noise(900, 2), reset: noise(900, 3)}
+    bureau.assemble(bureau.dock(files, written=datetime(2000, 1, 1, tzinfo=CHINA)))
+    (take,) = bureau.recordings()
+    assert [n[-8:-4] for n in bureau.names(take)] == ["0001", "0002", "0003"]
+    assert at(take["ended_at"]) == SHIFT + timedelta(minutes=15)
+    placed = bureau.timing(take["assets"][2])
+    assert placed["confidence"] == "estimated"
+    assert "time-inferred" in [r["code"] for r in placed["remarks"]]
+    assert at(placed["time"]["claimed_start"]).year in (1999, 2000)
+
+
+def test_two_lenses_are_two_recordings_beside_each_other(bureau: Bureau) -> None:
+    files = {f"DCIM/2026_0922_09300{n}_000{n}{lens}.MP4": noise(900, n) for n, lens in ((1, "A"), (2, "B"))}
+    probe = {
+        "kind": "video", "container": "mov,mp4", "duration": 60.0,
+        "streams": [{"kind": "video", "codec": "h264", "width": 640, "height": 360}],
+    }  # fmt: skip
+    bureau.assemble(bureau.dock(files, probes=dict.fromkeys(files, probe)))
+    front, rear = bureau.recordings()
+    assert {front["lens"], rear["lens"]} == {"A", "B"}
+    with bureau.station.ledger.catalog.read() as conn:
+        assert [r.id for r in recordings.beside(conn, front["id"])] == [rear["id"]]
+
+
+def test_what_the_log_says_is_what_the_tables_say(bureau: Bureau) -> None:
+    """Rebuilt from the vault's log alone the recordings are the same."""
+    bureau.assemble(bureau.dock({name(0, 1): noise(900, 1), name(10, 3): noise(900, 3)}))
+    bureau.assemble(bureau.dock({name(5, 2): noise(900, 2)}))
+    bureau.station.parts.mirror()
+    kept = ("recording", "recording_asset", "recording_alias", "timing", "probe")
+    before = {table: sorted(map(str, bureau.site.rows(f"SELECT * FROM {table}"))) for table in kept}
+    bureau.station.close()
+    bureau.site.catalogue.unlink()
+    assert bureau.site.run("rebuild").returncode == 0
+    assert {table: sorted(map(str, bureau.site.rows(f"SELECT * FROM {table}"))) for table in kept} == before
+    assert json.loads(bureau.site.run("fsck", "--json").stdout)["findings"] == []
+
+
+def test_a_photo_of_the_stations_clock_measures_the_recorders(bureau: Bureau) -> None:
+    """The command takes the claimed time, not a corrected one: said twice it comes to the same."""
+    photo = "DCIM/100ANDRO/8888888_000123_20260922095000_0007.jpg"
+    picture = {"kind": "photo", "streams": [{"kind": "image", "width": 640, "height": 480}]}
+    docking = bureau.dock({name(0, 1): noise(900, 1), photo: b"\xff\xd8\xff" + noise(900, 2)}, probes={photo: picture})
+    bureau.assemble(docking)
+    asset = next(r["assets"][0] for r in bureau.recordings() if r["kind"] == "photo")
+    for _ in range(2):
+        done = bureau.site.run("recorder", "clock", asset, "--shown", "2026-09-22 09:48:20")
+        assert done.returncode == 0, done.stderr
+        assert "100 s 快 ahead" in done.stdout
+        bureau.assemble(docking)
+    film = next(r for r in bureau.recordings() if r["kind"] == "video")
+    assert at(film["started_at"]) == SHIFT - timedelta(seconds=100)
+    for wrong, code in (
+        (["ast-nothing", "--shown", "2026-09-22 09:48:20"], 3),
+        ([asset, "--shown", "half past nine"], 2),
+    ):
+        assert bureau.site.run("recorder", "clock", *wrong).returncode == code
