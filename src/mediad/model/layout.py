@@ -10,6 +10,7 @@ from datetime import date
 ORIGINALS = "originals"
 HANDOVERS = "handovers"
 CUSTODY = "custody"
+DERIVED = "derived"
 STAGING = ".staging"
 MARKER = ".mediad-vault.json"
 SIDECAR = "record.json"

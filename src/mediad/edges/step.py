@@ -1,0 +1,219 @@
+"""One step of a preview: one program in the sandbox, and what came of it.
+
+What ended badly is told apart: what the file did (``Spoilt``: trying again gives the same) and what the machine did (a
+MediadError to try again later). What was written is taken over as if it were hostile.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from mediad.edges import commands, files, handed
+from mediad.edges.commands import SOFTWARE, Hardware
+from mediad.edges.files import storage_error
+from mediad.edges.program import Outcome
+from mediad.edges.sandbox import Limits
+from mediad.errors import StorageError, VaultFull
+from mediad.model.derived import PreviewFailed
+from mediad.model.probe import clean
+
+MIB: Final = 1024 * 1024
+SMALL: Final = 64 * MIB
+"""No picture and no list is larger."""
+
+_MEMORY: Final = 6 * 1024 * MIB
+_ANSWER: Final = 8 * MIB
+_KILLED: Final = 137
+_CPU_OVER, _FILE_OVER = 152, 153
+_CRASHES: Final = {132: "SIGILL", 133: "SIGTRAP", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV"}
+_NO_ROOM: Final = re.compile(r"No space left on device|Disk quota exceeded")
+
+Told = Callable[[float], None]
+
+
+class Runs(Protocol):
+    """The sandbox, as it is needed here."""
+
+    def run(
+        self, argv: Sequence[str], *, inputs: Mapping[str, Path] | None = ..., output: Path | None = ...,
+        limits: Limits | None = ..., stdin: bytes = ..., told: Callable[[bytes], None] | None = ...,
+        devices: Sequence[str] = ..., threads: int = ...,
+    ) -> Outcome: ...  # fmt: skip
+
+    def python(self, module: str, *args: str) -> list[str]: ...
+
+
+def without_limit(hardware: Hardware, limits: Limits) -> Limits:
+    """Graphics drivers reserve far more addresses than they use memory."""
+    return replace(limits, memory=0) if hardware.devices else limits
+
+
+class Spoilt(Exception):
+    """A step failed because of the file."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.failed = PreviewFailed(code, sentence)
+
+
+class Steps:
+    """Steps in one scratch folder. ``kept`` holds what was taken over; ``room`` is how much all of it may be."""
+
+    def __init__(self, sandbox: Runs, scratch: Path, *, room: int, threads: int = 1) -> None:
+        self.sandbox = sandbox
+        self.kept = scratch / "kept"
+        self._out = scratch / "out"
+        self._room = room
+        self.threads = threads
+
+    def begin(self) -> None:
+        """Nothing is kept of what was tried before."""
+        try:
+            shutil.rmtree(self.kept, ignore_errors=True)
+            files.make_dir(self.kept)
+        except OSError as e:
+            raise storage_error(e, "beginning a preview") from e
+
+    def left(self) -> int:
+        """Bytes that may still be written."""
+        used = sum(p.stat().st_size for p in self.kept.iterdir())
+        if (left := self._room - used) < SMALL // 8:
+            raise VaultFull(
+                "no room is left for a preview", hint="make room in the first vault; it is tried again later"
+            )
+        return left
+
+    def note(self, name: str, data: bytes) -> Path:
+        """A file of our own, for a step to read."""
+        path = self.kept / name
+        try:
+            path.write_bytes(data)
+        except OSError as e:
+            raise storage_error(e, "preparing a preview") from e
+        return path
+
+    def ffmpeg(
+        self, nodes: Sequence[Any], inputs: Mapping[str, Path], wanted: Mapping[str, str], *,
+        perhaps: Sequence[str] = (), most: int = 0, length: float | None = None, told: Told | None = None,
+        hardware: Hardware = SOFTWARE,
+    ) -> None:  # fmt: skip
+        """Run one command line; take over ``wanted`` (name that it writes, name that it gets) and what there is of ``perhaps``.
+        ``length`` is how many seconds of film it should come to, for the progress and for the time it may take."""
+        for verbose in ("error", "quiet"):  # a broken film may complain more than anybody wants to hear
+            out = self._fresh()
+            outcome = self.sandbox.run(
+                commands.compiled(*nodes, verbose=verbose, before=hardware.before),
+                inputs=inputs,
+                output=out,
+                limits=without_limit(hardware, self.limits(most, length)),
+                told=_Progress(length, told or (lambda _: None)),
+                devices=hardware.devices,
+                threads=self.threads,
+            )
+            if not outcome.too_much or len(outcome.err) < _ANSWER:
+                break
+        judge(outcome, room=most == 0)
+        for name, new in wanted.items():
+            self.take(out, name, new, most)
+        for name in perhaps:
+            if (out / name).is_symlink() or (out / name).exists():
+                self.take(out, name, name, most)
+        shutil.rmtree(out, ignore_errors=True)
+
+    def python(
+        self, module: str, *args: str, inputs: Mapping[str, Path], stdin: bytes = b"", length: float | None = None
+    ) -> tuple[Outcome, Path]:
+        """Run a parser of ours; what it said, and the folder that it wrote into."""
+        out = self._fresh()
+        argv = self.sandbox.python(f"mediad.parsers.{module}", *args)
+        limits = self.limits(0, length)
+        return self.sandbox.run(argv, inputs=inputs, output=out, limits=limits, stdin=stdin), out
+
+    def limits(self, most: int, length: float | None) -> Limits:
+        """Far above what an honest file takes, even on a slow machine at the lowest priority."""
+        seconds = 900.0 + 60.0 * (7_200.0 if length is None else length)
+        size = min(most or self.left(), self.left())
+        return Limits(
+            cpu_seconds=int(seconds),
+            seconds=seconds,
+            memory=_MEMORY,
+            file_size=size,
+            output=_ANSWER,
+            folder=self.left(),
+        )
+
+    def take(self, out: Path, name: str, new: str, most: int = 0) -> None:
+        """Take a file over. Raises Spoilt if it is not there or is no plain file."""
+        try:
+            handed.take(out, name, self.kept, new, most or self._room)
+        except FileNotFoundError:
+            raise Spoilt("nothing-decoded", "nothing of it can be decoded") from None
+        except handed.Planted as e:
+            raise Spoilt("hostile", f"the decoder was made to write something else: {e}") from e
+        except OSError as e:
+            raise storage_error(e, "taking over a preview") from e
+
+    def _fresh(self) -> Path:
+        """An empty folder for the sandbox: nothing of one step may wait there for the next."""
+        try:
+            shutil.rmtree(self._out, ignore_errors=True)
+            if self._out.is_symlink():
+                self._out.unlink()
+            files.make_new_dir(self._out, 0o700)
+        except OSError as e:
+            raise storage_error(e, "preparing a preview") from e
+        return self._out
+
+
+def judge(outcome: Outcome, *, room: bool = False) -> None:
+    """Raise for a step that did not end well."""
+    said = last_line(outcome.err)
+    if outcome.late or outcome.code == _CPU_OVER:
+        raise StorageError(
+            "a preview took too long", code="preview-slow", hint="the machine is busy; it is tried again later"
+        )
+    if outcome.code == _KILLED and not outcome.too_much:
+        raise StorageError(
+            "a preview was killed", code="preview-killed", hint="is memory short? it is tried again later"
+        )
+    if _NO_ROOM.search(outcome.err.decode("utf-8", "replace")) or (room and (outcome.code == _FILE_OVER)):
+        raise VaultFull("no room is left for a preview", hint="make room in the first vault; it is tried again later")
+    if outcome.too_much or outcome.code == _FILE_OVER:
+        raise Spoilt("too-large", "more comes out of it than a preview may take")
+    if crashed := _CRASHES.get(outcome.code):
+        raise Spoilt("crashed", f"the decoder crashed ({crashed})")
+    if outcome.code != 0:
+        raise Spoilt("undecodable", said or "it cannot be decoded")
+
+
+_WHERE = re.compile(r"^\[[^\]]*\] |^/in/\S+: | ?@ 0x[0-9a-f]+")
+
+
+def last_line(err: bytes) -> str:
+    """The last line that says something, without addresses and our inner names."""
+    lines = [
+        ln for ln in err.decode("utf-8", "replace").splitlines() if ln.strip() and ln.strip() != "Conversion failed!"
+    ]
+    text = lines[-1] if lines else ""
+    while (shorter := _WHERE.sub("", text)) != text:
+        text = shorter
+    return clean(text.strip())
+
+
+class _Progress:
+    """Reads what ``-progress`` writes, and tells the share that is done."""
+
+    def __init__(self, length: float | None, told: Told) -> None:
+        self._length = length
+        self._told = told
+        self._rest = b""
+
+    def __call__(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest[-200:] + data).split(b"\n")
+        for line in lines:
+            key, _, value = line.partition(b"=")
+            if key == b"out_time_us" and value.strip().lstrip(b"-").isdigit() and self._length:
+                self._told(min(1.0, max(0.0, int(value) / 1e6 / self._length)))
