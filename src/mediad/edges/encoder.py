@@ -190,7 +190,7 @@ class _Job:
         joined: Ways = ("none" if ways[0] == "none" else "copy", "none" if ways[1] == "none" else "encode")
         self._join(parts, f"concat,{MOV}", joined, (_PARTS, _JOINED))
         for path in parts.values():
-            path.unlink()
+            self._steps.forget(path.name)
 
     def _join(self, names: Mapping[str, Path], demuxers: str, ways: Ways, span: tuple[float, float]) -> None:
         inputs = {**names, "list": self._steps.note("list", commands.listed(sorted(names)))}

@@ -72,8 +72,8 @@ class Steps:
     def begin(self) -> None:
         """Nothing is kept of what was tried before."""
         try:
-            shutil.rmtree(self.kept, ignore_errors=True)
-            files.make_dir(self.kept)
+            _clear(self.kept)
+            files.make_new_dir(self.kept)
         except OSError as e:
             raise storage_error(e, "beginning a preview") from e
 
@@ -121,7 +121,11 @@ class Steps:
         for name in perhaps:
             if (out / name).is_symlink() or (out / name).exists():
                 self.take(out, name, name, most)
-        shutil.rmtree(out, ignore_errors=True)
+        _clear(out)
+
+    def forget(self, name: str) -> None:
+        """Make room: a piece that was taken over is needed no more."""
+        _clear(self.kept / name)
 
     def python(
         self, module: str, *args: str, inputs: Mapping[str, Path], stdin: bytes = b"", length: float | None = None
@@ -159,13 +163,19 @@ class Steps:
     def _fresh(self) -> Path:
         """An empty folder for the sandbox: nothing of one step may wait there for the next."""
         try:
-            shutil.rmtree(self._out, ignore_errors=True)
-            if self._out.is_symlink():
-                self._out.unlink()
+            _clear(self._out)
             files.make_new_dir(self._out, 0o700)
         except OSError as e:
             raise storage_error(e, "preparing a preview") from e
         return self._out
+
+
+def _clear(path: Path) -> None:
+    """Remove something of our scratch folder; of a link the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def judge(outcome: Outcome, *, room: bool = False) -> None:
