@@ -1,0 +1,208 @@
+"""What the bytes of an original say, asked of the parsers in their sandbox.
+
+A fault of the file is an answer (a Probe with its condition and a remark); a fault of the machine is a StorageError, so that the
+work is tried again later: no sandbox, killed from outside, or starved of time by more urgent work.
+"""
+
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from mediad.edges.program import Outcome
+from mediad.edges.sandbox import MAX_INPUTS, Limits, Sandbox
+from mediad.errors import StorageError
+from mediad.model.evidence import Kind
+from mediad.model.probe import Probe, Remark
+
+MODULE: Final = "mediad.parsers"
+SECONDS: Final = 120.0
+SLOWEST: Final = 10 * 1024**2
+"""Bytes a second: a large file gets so much more time."""
+MAX_POINTS: Final = 100_000
+RECOVERED: Final = {"h264": "recovered.h264", "h265": "recovered.h265"}
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFile:
+    """An original to be asked about. ``kind``: what ingest took it for; ``suffix``: of its name on the recorder, without dot."""
+
+    path: Path
+    kind: Kind
+    suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The pictures of an unfinished recording, as a bare stream without times. ``rate``: pictures a second, if known."""
+
+    path: Path
+    codec: str
+    frames: int
+    rate: float | None
+
+
+class Media:
+    """Asks the parsers; holds nothing."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def probe(self, files: Sequence[ProbeFile]) -> list[Probe]:
+        """One answer for each file, in their order. Photos and sidecars share a sandbox, which takes longer to build than they
+        to read; what kills it is found by asking again for each that has no answer. Raises StorageError."""
+        answers: dict[int, Probe] = {}
+        for group in _groups(files):
+            told, outcome = self._ask([files[n] for n in group], {"as": "probe"})
+            for n, said in zip(group, told, strict=True):
+                if said is not None:
+                    answers[n] = Probe.from_json(said.get("probe"))
+                elif len(group) == 1:
+                    answers[n] = _culprit(files[n], outcome)
+        for n, file in enumerate(files):
+            if n not in answers:
+                answers[n] = self.probe([file])[0]
+        return [answers[n] for n in range(len(files))]
+
+    def track(self, file: ProbeFile) -> bytes | None:
+        """The whole GPS track of a recording or a sidecar as GeoJSON, made anew of the numbers that the parsers name; None if
+        there is none. Raises StorageError."""
+        told, _ = self._ask([file], {"as": "track"})
+        return _geojson((told[0] or {}).get("track"))
+
+    def recover(self, file: ProbeFile, output: Path, reference: Path | None = None) -> Recovered | None:
+        """Write the pictures of an MP4 or MOV without index into the folder ``output``; None if none can be had.
+        ``reference``: a whole recording of the same recorder, for what is missing in this one. Raises StorageError."""
+        told, _ = self._ask([file], {"as": "recover"}, output=output, reference=reference)
+        said = (told[0] or {}).get("recovered")
+        if not isinstance(said, dict) or said.get("codec") not in RECOVERED or "reason" in said:
+            return None
+        path, frames, rate = output / RECOVERED[said["codec"]], said.get("frames"), said.get("rate")
+        if not _regular(path) or not isinstance(frames, int) or frames < 1:
+            return None
+        if not isinstance(rate, int | float) or not 0.1 <= rate <= 1000:
+            rate = None
+        return Recovered(path, said["codec"], frames, rate)
+
+    def _ask(
+        self,
+        files: Sequence[ProbeFile],
+        question: Mapping[str, str],
+        *,
+        output: Path | None = None,
+        reference: Path | None = None,
+    ) -> tuple[list[dict[str, Any] | None], Outcome]:
+        """The answers by file, None where there is none."""
+        names = [f"{n:04}" for n in range(len(files))]
+        inputs = dict(zip(names, (f.path for f in files), strict=True))
+        asked = [{**question, "name": name, "suffix": file.suffix} for name, file in zip(names, files, strict=True)]
+        if reference is not None:
+            inputs["reference"] = reference
+            asked = [{**a, "reference": "reference"} for a in asked]
+        outcome = self._sandbox.run(
+            self._sandbox.python(MODULE),
+            inputs=inputs,
+            output=output,
+            limits=_limits([f.path for f in files], output is not None),
+            stdin=json.dumps({"files": asked}).encode(),
+        )
+        if outcome.late:
+            raise StorageError(
+                "a parser was not done in its time",
+                code="sandbox-late",
+                hint="the machine is busy with more urgent work; it is tried again later",
+            )
+        if outcome.code == 137:
+            raise StorageError(
+                "a parser was killed from outside",
+                code="sandbox-killed",
+                hint="is memory short? it is tried again later",
+            )
+        told = _lines(outcome.out)
+        return [told.get(name) for name in names], outcome
+
+
+def _groups(files: Sequence[ProbeFile]) -> Iterator[list[int]]:
+    """Video and sound alone; of the others up to ``MAX_INPUTS`` together."""
+    small = [n for n, file in enumerate(files) if file.kind in (Kind.PHOTO, Kind.DATA)]
+    for first in range(0, len(small), MAX_INPUTS):
+        yield small[first : first + MAX_INPUTS]
+    yield from ([n] for n, file in enumerate(files) if file.kind not in (Kind.PHOTO, Kind.DATA))
+
+
+def _limits(paths: Sequence[Path], writes: bool) -> Limits:
+    try:
+        size = sum(path.stat().st_size for path in paths)
+    except OSError as error:
+        raise StorageError(f"an original cannot be read: {error}") from error
+    more = size / SLOWEST
+    limits = Limits(cpu_seconds=60 + int(more / 4), seconds=SECONDS + more)
+    return replace(limits, file_size=size + 1024**2, folder=size + 2 * 1024**2) if writes else limits
+
+
+def _lines(out: bytes) -> dict[str, dict[str, Any]]:
+    """By name; a line that is cut or odd is none, and so is one said twice."""
+    told: dict[str, dict[str, Any]] = {}
+    for line in out.splitlines():
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(said, dict) and isinstance(said.get("name"), str):
+            told.setdefault(said["name"], said)
+    return told
+
+
+def _culprit(file: ProbeFile, outcome: Outcome) -> Probe:
+    """The file over which the parsers ended."""
+    if outcome.too_much:
+        remark = Remark("limit", "the parsers said more than they may")
+    elif outcome.code > 128:
+        remark = Remark("limit", f"the parsers were ended by signal {outcome.code - 128}")
+    else:
+        lines = outcome.err.decode("utf-8", "replace").strip().splitlines()
+        remark = Remark("parser-failed", lines[-1] if lines else f"exit status {outcome.code}")
+    plain = Probe(file.kind.value, conditions=("unreadable",), remarks=(remark,))
+    return Probe.from_json(plain.as_json())
+
+
+def _geojson(said: object) -> bytes | None:
+    """Made of finite numbers and short texts, whatever was said."""
+    if not isinstance(said, dict):
+        return None
+    geometry, properties = said.get("geometry"), said.get("properties")
+    if not isinstance(geometry, dict) or not isinstance(properties, dict):
+        return None
+    places, times = geometry.get("coordinates"), properties.get("times")
+    if not isinstance(places, list) or not isinstance(times, list) or not 2 <= len(places) == len(times) <= MAX_POINTS:
+        return None
+    if not all(isinstance(t, str) and len(t) <= 40 for t in times) or not all(map(_is_place, places)):
+        return None
+    made = {
+        "type": "Feature",
+        "geometry": {"type": "LineString", "coordinates": places},
+        "properties": {"times": times},
+    }
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _is_place(place: object) -> bool:
+    """Longitude, latitude, and perhaps a height."""
+    if not isinstance(place, list) or len(place) not in (2, 3):
+        return False
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in place):
+        return False
+    return bool(abs(place[0]) <= 180 and abs(place[1]) <= 90)
+
+
+def _regular(path: Path) -> bool:
+    """A file of its own: no link to elsewhere, by either kind of link."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
