@@ -61,7 +61,9 @@ def probe(path: Path, suffix: str) -> Probe:
         for key in ("start", "end")
         if (moment := when(told.claims.get(key, "")))
     ]
-    stamps += track.stamps(points, "sidecar")
+    stamps += track.stamps(told.points, "sidecar")
+    said = {k: v for k, v in told.claims.items() if k not in ("start", "end", "important")}
+    important = told.claims.get("important", "").strip().lower() in _YES
     return Probe(
         kind="data",
         conditions=("unreadable",) if told.remarks and told.format is None else (),
