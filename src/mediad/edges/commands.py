@@ -189,12 +189,6 @@ def signatures(sources: Sequence[Any], plan: Plan, target: str) -> Any:
     return ffmpeg.output(*streams, target, c="copy", f="framehash", hash="sha256", **{"frames:v": 1, "frames:a": 1})
 
 
-def parameter_sets(source: Any, codec: str, target: str) -> Any:
-    """The head of a film as a bare stream: what a decoder must know before the first frame."""
-    options = {"c:v": "copy", "frames:v": 1, "bsf:v": f"{codec}_mp4toannexb", "f": codec}
-    return ffmpeg.output(source["V:0"], target, **options)
-
-
 # --- pictures for finding one's way -----------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mediad.edges import commands
 from mediad.edges.commands import SOFTWARE, Hardware, Style
@@ -31,8 +31,27 @@ _SAMPLES: Final = {"aac": 1024, "mp3": 1152}
 _KEYS_OF: Final = 30  # seconds of a proxy whose key frames are looked at
 _PARTS, _JOINED = 0.84, 0.92  # shares of the progress
 
+_BARE: Final = {"h264": "h264", "h265": "hevc"}
+
 Ways = tuple[Way, Way]
 Told = Callable[[int], None]
+
+
+class Recovered(Protocol):
+    """A bare stream that was found in a film without an index."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def codec(self) -> str: ...
+
+    @property
+    def rate(self) -> float | None: ...
+
+
+Recover = Callable[[Path, Path, Path | None], Recovered | None]
+"""From an original, into a folder, with the help of a whole original of the same recorder (``edges/media.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +64,19 @@ class _Found:
 
 
 class Encoder:
-    """``prefer``: ``auto``, ``software`` or the name of a hardware encoder; ``threads``: of one job."""
+    """``prefer``: ``auto``, ``software`` or the name of a hardware encoder; ``threads``: of one job; ``memory``: bytes that it may
+    take; ``slowest``: how many times its own length of each thread; ``recover``: for films without an index."""
 
-    def __init__(self, sandbox: Runs, *, prefer: str = "auto", threads: int = 1, choice: Choice | None = None) -> None:
+    def __init__(
+        self, sandbox: Runs, *, prefer: str = "auto", threads: int = 1, memory: int = 2048 * MIB, slowest: float = 20.0,
+        recover: Recover | None = None, choice: Choice | None = None,
+    ) -> None:  # fmt: skip
         self._sandbox = sandbox
         self._choice = choice or Choice(sandbox, prefer)
         self._threads = max(1, threads)
+        self._memory = memory
+        self._slowest = slowest
+        self._recover = recover
 
     def hardware(self) -> str:
         """Which video encoder is used; tried once, by a real encode."""
@@ -63,11 +89,13 @@ class Encoder:
         reference if the plan names one; ``room``: bytes that may be written. ``told`` hears percent; what it raises ends the work.
 
         Raises MediadError for what is no fault of the file: no sandbox, no room, killed, too slow."""
-        steps = Steps(self._sandbox, scratch, room=room, threads=self._threads)
+        steps = Steps(
+            self._sandbox, scratch, room=room, threads=self._threads, memory=self._memory, slowest=self._slowest
+        )
         hardware = self._choice.made() if any(video == "encode" for video, _ in plan.ladder) else SOFTWARE
         for encoder in dict.fromkeys((hardware, SOFTWARE)):
             try:
-                return _Job(steps, plan, sources, _Percent(told)).make(encoder)
+                return _Job(steps, plan, sources, _Percent(told), self._recover).make(encoder)
             except Spoilt as e:
                 failed = e.failed
         return failed
@@ -90,11 +118,14 @@ class _Percent:
 
 
 class _Job:
-    def __init__(self, steps: Steps, plan: Plan, sources: Sequence[Path], percent: _Percent) -> None:
+    def __init__(
+        self, steps: Steps, plan: Plan, sources: Sequence[Path], percent: _Percent, recover: Recover | None
+    ) -> None:
         self._steps = steps
         self._plan = plan
         self._sources = sources
         self._percent = percent
+        self._recover = recover
         self._style = Style(_font(), "/in/text" if plan.text else "")
         self._found: dict[int, tuple[Path, str, float]] = {}
         """Members without an index: the bare stream that was found in them, its codec and rate."""
@@ -346,37 +377,17 @@ class _Job:
 
     def _salvage(self) -> None:
         """Look for what plays in members that lost their index."""
-        lost = [s for s in self._plan.segments if s.salvage]
-        sets = self._parameter_sets() if lost and self._plan.reference is not None else {}
-        for segment in lost:
-            inputs = {"film": self._sources[segment.member], **sets}
-            outcome, out = self._steps.python("salvage", "/in/film", "/out/found", *sorted(sets), inputs=inputs)
-            judge(outcome, room=True)
-            try:
-                said = json.loads(outcome.out)
-                codec, rate = said["codec"], float(said.get("rate") or 0.0)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                codec, rate = "", 0.0
-            if codec not in ("h264", "hevc"):
+        helper = self._plan.reference
+        for segment in (s for s in self._plan.segments if s.salvage):
+            out = self._steps.fresh()
+            reference = None if helper is None else self._sources[helper]
+            answer = self._recover(self._sources[segment.member], out, reference) if self._recover else None
+            if answer is None or answer.codec not in _BARE:
                 raise Spoilt("index-lost", "its index is missing, and nothing in it plays without")
             name = f"found-{segment.member:03d}"
-            self._steps.take(out, "found", name)
-            self._found[segment.member] = (
-                self._steps.kept / name, codec, rate if 1 <= rate <= 240 else self._plan.rate
-            )  # fmt: skip
-
-    def _parameter_sets(self) -> dict[str, Path]:
-        """The heads of the reference's film."""
-        assert self._plan.reference is not None  # noqa: S101
-        film = {"film": self._sources[self._plan.reference]}
-        for codec in ("h264", "hevc"):
-            node = commands.parameter_sets(commands.opened("/in/film", MOV), codec, "/out/sets")
-            try:
-                self._steps.ffmpeg([node], film, {"sets": codec}, most=SMALL, length=60.0)
-            except Spoilt:
-                continue
-            return {codec: self._steps.kept / codec}
-        return {}
+            self._steps.take(out, answer.path.name, name)
+            rate = answer.rate if answer.rate and 1 <= answer.rate <= 240 else self._plan.rate
+            self._found[segment.member] = (self._steps.kept / name, _BARE[answer.codec], rate)
 
 
 def _font() -> str:

@@ -24,12 +24,11 @@ MIB: Final = 1024 * 1024
 SMALL: Final = 64 * MIB
 """No picture and no list is larger."""
 
-_MEMORY: Final = 6 * 1024 * MIB
 _ANSWER: Final = 8 * MIB
 _KILLED: Final = 137
 _CPU_OVER, _FILE_OVER = 152, 153
 _CRASHES: Final = {132: "SIGILL", 133: "SIGTRAP", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV"}
-_NO_ROOM: Final = re.compile(r"No space left on device|Disk quota exceeded")
+_NO_ROOM: Final = re.compile(rb"No space left on device|Disk quota exceeded")
 
 Told = Callable[[float], None]
 
@@ -62,12 +61,23 @@ class Spoilt(Exception):
 class Steps:
     """Steps in one scratch folder. ``kept`` holds what was taken over; ``room`` is how much all of it may be."""
 
-    def __init__(self, sandbox: Runs, scratch: Path, *, room: int, threads: int = 1) -> None:
+    def __init__(
+        self,
+        sandbox: Runs,
+        scratch: Path,
+        *,
+        room: int,
+        threads: int = 1,
+        memory: int = 2048 * MIB,
+        slowest: float = 20.0,
+    ) -> None:
         self.sandbox = sandbox
         self.kept = scratch / "kept"
         self._out = scratch / "out"
         self._room = room
         self.threads = threads
+        self._memory = memory
+        self._slowest = slowest
 
     def begin(self) -> None:
         """Nothing is kept of what was tried before."""
@@ -103,7 +113,7 @@ class Steps:
         """Run one command line; take over ``wanted`` (name that it writes, name that it gets) and what there is of ``perhaps``.
         ``length`` is how many seconds of film it should come to, for the progress and for the time it may take."""
         for verbose in ("error", "quiet"):  # a broken film may complain more than anybody wants to hear
-            out = self._fresh()
+            out = self.fresh()
             outcome = self.sandbox.run(
                 commands.compiled(*nodes, verbose=verbose, before=hardware.before),
                 inputs=inputs,
@@ -128,23 +138,23 @@ class Steps:
         _clear(self.kept / name)
 
     def python(
-        self, module: str, *args: str, inputs: Mapping[str, Path], stdin: bytes = b"", length: float | None = None
+        self, module: str, *args: str, inputs: Mapping[str, Path], stdin: bytes = b"", seconds: float
     ) -> tuple[Outcome, Path]:
         """Run a parser of ours; what it said, and the folder that it wrote into."""
-        out = self._fresh()
+        out = self.fresh()
         argv = self.sandbox.python(f"mediad.parsers.{module}", *args)
-        limits = self.limits(0, length)
+        limits = Limits(int(seconds), 2 * seconds, self._memory, SMALL, _ANSWER, folder=self.left())
         return self.sandbox.run(argv, inputs=inputs, output=out, limits=limits, stdin=stdin), out
 
     def limits(self, most: int, length: float | None) -> Limits:
-        """Far above what an honest file takes, even on a slow machine at the lowest priority."""
-        seconds = 900.0 + 60.0 * (7_200.0 if length is None else length)
-        size = min(most or self.left(), self.left())
+        """A film that takes ``slowest`` times its length of every thread's time is at fault itself; the clock on the wall runs
+        on while others are served, so it may show twice as much."""
+        seconds = self._slowest * (7_200.0 if length is None else length)
         return Limits(
-            cpu_seconds=int(seconds),
-            seconds=seconds,
-            memory=_MEMORY,
-            file_size=size,
+            cpu_seconds=int(300 + seconds * self.threads),
+            seconds=900 + 2 * seconds,
+            memory=self._memory,
+            file_size=min(most, self.left()) if most else self.left(),
             output=_ANSWER,
             folder=self.left(),
         )
@@ -160,7 +170,7 @@ class Steps:
         except OSError as e:
             raise storage_error(e, "taking over a preview") from e
 
-    def _fresh(self) -> Path:
+    def fresh(self) -> Path:
         """An empty folder for the sandbox: nothing of one step may wait there for the next."""
         try:
             _clear(self._out)
@@ -179,9 +189,16 @@ def _clear(path: Path) -> None:
 
 
 def judge(outcome: Outcome, *, room: bool = False) -> None:
-    """Raise for a step that did not end well."""
-    said = last_line(outcome.err)
-    if outcome.late or outcome.code == _CPU_OVER:
+    """Raise for a step that did not end well. ``room``: it might write as much as there is room for."""
+    if room and outcome.code == _FILE_OVER:
+        raise no_room()
+    judge_machine(outcome)
+    judge_file(outcome)
+
+
+def judge_machine(outcome: Outcome) -> None:
+    """Raise MediadError for what is no fault of a file."""
+    if outcome.late:
         raise StorageError(
             "a preview took too long", code="preview-slow", hint="the machine is busy; it is tried again later"
         )
@@ -189,14 +206,24 @@ def judge(outcome: Outcome, *, room: bool = False) -> None:
         raise StorageError(
             "a preview was killed", code="preview-killed", hint="is memory short? it is tried again later"
         )
-    if _NO_ROOM.search(outcome.err.decode("utf-8", "replace")) or (room and (outcome.code == _FILE_OVER)):
-        raise VaultFull("no room is left for a preview", hint="make room in the first vault; it is tried again later")
+    if _NO_ROOM.search(outcome.err):
+        raise no_room()
+
+
+def judge_file(outcome: Outcome) -> None:
+    """Raise Spoilt for what is one."""
     if outcome.too_much or outcome.code == _FILE_OVER:
         raise Spoilt("too-large", "more comes out of it than a preview may take")
+    if outcome.code == _CPU_OVER:
+        raise Spoilt("too-slow", "it takes far longer to decode than it plays")
     if crashed := _CRASHES.get(outcome.code):
         raise Spoilt("crashed", f"the decoder crashed ({crashed})")
     if outcome.code != 0:
-        raise Spoilt("undecodable", said or "it cannot be decoded")
+        raise Spoilt("undecodable", last_line(outcome.err) or "it cannot be decoded")
+
+
+def no_room() -> VaultFull:
+    return VaultFull("no room is left for a preview", hint="make room in the first vault; it is tried again later")
 
 
 _WHERE = re.compile(r"^\[[^\]]*\] |^/in/\S+: | ?@ 0x[0-9a-f]+")
