@@ -16,7 +16,7 @@ version=${version:-0.1.0}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct -- src config systemd packaging constraints.txt 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
 for f in constraints.txt pyproject.toml src/mediad/cli/main.py config/mediad.toml systemd/mediad.service \
-    systemd/mediad-mtp@.service systemd/65-mediad.rules systemd/50-mediad.rules systemd/sysusers.conf \
+    systemd/mediad-derive.service systemd/mediad-mtp@.service systemd/65-mediad.rules systemd/50-mediad.rules systemd/sysusers.conf \
     systemd/tmpfiles.conf; do
     [ -f "$f" ] || fail "missing: $f"
 done
@@ -74,6 +74,7 @@ put packaging/mediad usr/bin/mediad 755
 put config/mediad.toml etc/mediad/mediad.toml
 for f in config/recorders/*.toml; do put "$f" "usr/share/mediad/recorders/$(basename "$f")"; done
 put systemd/mediad.service usr/lib/systemd/system/mediad.service
+put systemd/mediad-derive.service usr/lib/systemd/system/mediad-derive.service
 put systemd/mediad-mtp@.service usr/lib/systemd/system/mediad-mtp@.service
 put systemd/65-mediad.rules usr/lib/udev/rules.d/65-mediad.rules
 put systemd/50-mediad.rules usr/share/polkit-1/rules.d/50-mediad.rules

@@ -172,6 +172,35 @@ class Folder(_Section):
     )
 
 
+class Derive(_Section):
+    """Probes, times, takes and previews, which a process of their own makes."""
+
+    jobs: int = Field(0, ge=0, le=64, description="how many are worked on side by side; 0: half the processors")
+    threads: int = Field(0, ge=0, le=64, description="threads of one encoder; 0: the processors divided by the jobs")
+    nice: int = Field(19, ge=0, le=19, description="nice level of the parsers and encoders")
+    idle: bool = Field(True, description="give parsers and encoders only what nobody else wants of processors and disk")
+    memory_mib: int = Field(2048, ge=256, description="MiB of memory that one parser or encoder may take")
+    slowest: float = Field(
+        20.0, ge=1, description="how many times its own length a preview may take before it is given up"
+    )
+    previews: bool = Field(True, description="make previews; without, recordings are probed, timed and joined only")
+    height: int = Field(720, ge=144, le=2160, description="height of proxies in pixels; nothing is enlarged")
+    crf: int = Field(28, ge=10, le=51, description="quality of encoded proxies (x264's CRF): less is better and larger")
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"] = Field(
+        "veryfast", description="x264's preset: slower is smaller"
+    )
+    audio_kbps: int = Field(64, ge=16, le=320, description="kbit/s of encoded sound")
+    encoder: Literal["auto", "software", "vaapi", "nvenc", "qsv"] = Field(
+        "auto", description="video encoder; auto takes the first hardware that passes a real test, else software"
+    )
+    overlay: bool = Field(False, description="write time, recorder and officer into the picture of proxies")
+
+    def parallel(self, processors: int) -> tuple[int, int]:
+        """Jobs side by side, and threads of each, on a machine with so many processors."""
+        jobs = self.jobs or max(1, processors // 2)
+        return jobs, self.threads or max(1, processors // jobs)
+
+
 class Http(_Section):
     """Metrics and health over HTTP."""
 
@@ -196,6 +225,7 @@ class Config(_Section):
     ingest: Ingest = Field(default_factory=Ingest)  # type: ignore[arg-type]
     devices: Devices = Field(default_factory=Devices)  # type: ignore[arg-type]
     folder: tuple[Folder, ...] = ()
+    derive: Derive = Field(default_factory=Derive)  # type: ignore[arg-type]
     http: Http = Field(default_factory=Http)  # type: ignore[arg-type]
     log: Log = Field(default_factory=Log)  # type: ignore[arg-type]
 

@@ -41,6 +41,13 @@ METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "mediad_vault_reserve_bytes": ("gauge", "free bytes below which ingest pauses", ("vault",)),
     "mediad_custody_events": ("counter", "events in the custody log", ()),
     "mediad_custody_unmirrored_events": ("gauge", "custody events that the vault does not hold yet", ("vault",)),
+    "mediad_due": (
+        "gauge",
+        "what waits behind the ingest, by stage; put off: it was tried and is tried again",
+        ("stage", "state"),
+    ),
+    "mediad_due_oldest_timestamp_seconds": ("gauge", "since when the oldest of a stage waits", ("stage",)),
+    "mediad_previews_failed": ("gauge", "recordings of which no preview can be made", ()),
     "mediad_alarms": ("counter", "alarms raised, by code", ("code",)),
 }
 """Every metric: kind, help, labels. docs/metrics.md is held against it. Counters get ``_total``, infos ``_info``."""

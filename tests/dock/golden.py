@@ -101,8 +101,9 @@ def install(vm: VM) -> None:
     """Install the package as an administrator would, configure it and start the service."""
     vm.run("dpkg -i /host/mediad.deb", timeout=600, check=True)
     vm.run("cat >/etc/mediad/mediad.toml", stdin=CONFIG, check=True)
-    vm.run("mkdir -p /etc/systemd/system/mediad.service.d", check=True)
-    vm.run("cat >/etc/systemd/system/mediad.service.d/vault.conf", stdin=DROP_IN, check=True)
+    for unit in ("mediad", "mediad-derive"):
+        vm.run(f"mkdir -p /etc/systemd/system/{unit}.service.d", check=True)
+        vm.run(f"cat >/etc/systemd/system/{unit}.service.d/vault.conf", stdin=DROP_IN, check=True)
     vm.run(
         "systemctl daemon-reload; systemctl start var-lib-mediad-vault.mount || exit 1; "
         "chown mediad:mediad /var/lib/mediad/vault; rmdir /var/lib/mediad/vault/lost+found; "

@@ -13,7 +13,7 @@ NEEDS="qemu-system-x86 qemu-utils mmdebstrap mtools dosfstools exfatprogs fdisk 
 
 PKGS=systemd,systemd-sysv,udev,dbus,kmod,procps,python3,linux-image-amd64,initramfs-tools
 PKGS+=,udisks2,polkitd,adduser,tzdata,jmtpfs,libmtp-common,libmtp-runtime,fuse3
-PKGS+=,exfatprogs,dosfstools,e2fsprogs,util-linux,fdisk,dmsetup,usbutils,strace
+PKGS+=,exfatprogs,dosfstools,e2fsprogs,util-linux,fdisk,dmsetup,usbutils,strace,bubblewrap,ffmpeg
 
 # What the docks never touch; leaving it out of the stock kernel's modules makes the image smaller and quicker to build.
 SKIP=('/usr/share/doc/*' '/usr/share/man/*' '/usr/share/locale/*' '/usr/share/info/*' '/usr/share/bug/*'

@@ -172,7 +172,7 @@ class Station:
 
     def kept(self) -> Kept:
         """Stop the daemon, let go of the vault's disk, and read that disk outside the machine."""
-        self.vm.run("systemctl stop mediad.service", timeout=300, check=True)
+        self.vm.run("systemctl stop mediad-derive.service mediad.service", timeout=300, check=True)
         result = self.vm.run("systemctl show -P Result mediad.service")["out"].strip()
         assert result == "success", f"the daemon did not stop in order: {result}\n{self.report()}"
         self.vm.run(f"umount {VAULT_DIR}", check=True)

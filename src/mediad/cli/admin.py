@@ -85,6 +85,34 @@ def recorder_add(
     common.say(f"{', '.join(registered['keys'])} = {registered['name']}")
 
 
+@recorder_app.command("clock")
+def recorder_clock(
+    photo: Annotated[
+        str, typer.Argument(metavar="ASSET", help="A photo (ast-) that the recorder took of a right clock.")
+    ],
+    shown: Annotated[str, typer.Option(help="What that clock shows, such as 2026-11-24 09:30:05 (the unit's time).")],
+    as_json: AsJson = False,
+) -> None:
+    """Measure a recorder's clock by a photo of the station's clock: what came with the same docking is corrected by it, and what
+    the recorder said is kept."""
+    from datetime import datetime
+
+    from mediad.wiring.register import measure_clock
+
+    config = common.load_config()
+    try:
+        at = datetime.fromisoformat(shown)
+    except ValueError:
+        raise UsageError(f"{shown} is no time", hint="write it like 2026-11-24 09:30:05") from None
+    told = measure_clock(config, photo, at if at.tzinfo else at.replace(tzinfo=config.unit.zone))
+    if as_json:
+        common.print_json(told)
+        return
+    seconds = told["offset_ms"] / 1000
+    word = "快 ahead" if seconds > 0 else "慢 behind"
+    common.say(f"{told['docking']}: 执法记录仪时钟 the recorder's clock is {abs(seconds):.0f} s {word}")
+
+
 @recorder_app.command("list")
 def recorder_list(as_json: AsJson = False) -> None:
     """List registered recorders."""

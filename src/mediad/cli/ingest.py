@@ -4,6 +4,7 @@ import gc
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -47,7 +48,7 @@ def ingest(
     config = common.load_config()
     telemetry.set_up_logs("warning")
     station = Station(config, wait_for_space=False)
-    _stop_on_signal(station.stop)
+    stop_on_signal(station.stop)
     try:
         station.finish_open_work()
         with for_terminal(path.name) as progress:
@@ -64,14 +65,19 @@ def ingest(
         sys.exit(1)
 
 
-def _stop_on_signal(stop: threading.Event) -> None:
-    def handler(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+def stop_on_signal(stop: threading.Event) -> Callable[[], bool]:
+    """Let the first signal end what is under way in order, and the second at once. Returns whether there was one."""
+    told: list[int] = []
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        if told:
             raise Busy("stopped twice", hint="what is stored stays stored")
+        told.append(number)
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
+    return lambda: bool(told)
 
 
 _FIELDS = ("path", "path_b64", "size", "sha256", "asset", "outcome", "why", "volume", "key")

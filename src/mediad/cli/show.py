@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def status(as_json: AsJson = False) -> None:
     """Show sums, open dockings, alarms, and the vault's space."""
-    from mediad.catalog import evidence, work
+    from mediad.catalog import due, evidence, work
     from mediad.edges.board import known_board
     from mediad.wiring.look import vault_state
 
@@ -45,6 +45,14 @@ def status(as_json: AsJson = False) -> None:
             for r in evidence.left_behind(conn, 20)
         ]
         unmirrored = work.unmirrored(conn, config.vault[0].name)
+        waiting = {
+            stage: {"waiting": n - tried, "put_off": tried, "since": since}
+            for stage, (n, tried, since) in due.backlog(conn).items()
+        }
+        put_off = [
+            {"stage": r.stage, "subject": r.subject, "tries": r.tries, "not_before": r.not_before, "why": r.why}
+            for r in due.failing(conn)
+        ]
     board = known_board(config.runtime)
     alarms += [
         {"at": None, "code": f"slot-{s['state']}", "subject": s["name"] or s["port"], "detail": s["why"]}
@@ -55,7 +63,7 @@ def status(as_json: AsJson = False) -> None:
     vaults = [vault_state(config, section) for section in config.vault]
     answer = {
         "station": config.station.id, "totals": totals, "open_dockings": opened, "alarms": alarms, "vaults": vaults,
-        "unmirrored_events": unmirrored,
+        "unmirrored_events": unmirrored, "due": waiting, "put_off": put_off,
     }  # fmt: skip
     if as_json:
         common.print_json(answer)
@@ -67,10 +75,17 @@ def status(as_json: AsJson = False) -> None:
         common.say(
             f"  储存器 vault {v['name']}: {v['state']}, 可用 free {common.size(v['free'])} / {common.size(v['total'])}"
         )
+    for stage, n in waiting.items():
+        common.say(f"  {_DUE.get(stage, stage)} {stage}: 待处理 waiting {n['waiting']}, 推迟 put off {n['put_off']}")
+    for p in put_off:
+        common.say(f"  推迟 put off ({p['stage']}, {p['tries']} x): {p['subject']}: {p['why']}")
     for o in opened:
         common.say(f"  正在接入 docking {o['docking']}  {o['recorder']}  {o['slot']}")
     for a in alarms:
         common.say(f"  告警 alarm {a['code']}: {a['subject']}: {a['detail']}")
+
+
+_DUE = {"probe": "探测", "assemble": "归并", "photo": "照片预览", "preview": "预览"}
 
 
 def _left_behind(docking: Any) -> str:
@@ -98,7 +113,8 @@ def recordings(
                 "ended_at": _local(r["ended_at"], config.unit.zone), "provisional": r["provisional"],
                 "recorder": r["label"], "officer": r["officer"] or None,
                 "officers": [r["officer"]] if r["officer"] else [], "channel": r["channel"], "case": None,
-                "important": r["important"], "assets": r["assets"], "deadline": None,
+                "important": r["important"], "assets": r["assets"], "deadline": None, "confidence": r["confidence"],
+                "lens": r["lens"] or None,
             }
             for r in evidence.recordings(conn)
         ]  # fmt: skip
@@ -145,7 +161,7 @@ def show(
 
 
 def _asset(conn: Any, subject: str) -> dict[str, Any] | None:
-    from mediad.catalog import evidence
+    from mediad.catalog import evidence, recordings
     from mediad.model.layout import printable
 
     row = evidence.asset(conn, subject)
@@ -155,7 +171,8 @@ def _asset(conn: Any, subject: str) -> dict[str, Any] | None:
         "id": row.id, "sha256": row.sha256, "sm3": row.sm3, "size": row.size, "kind": row.kind,
         "original_path": printable(row.path), "docking": row.docking, "stored_at": row.stored_at,
         "captured": {"value": row.captured_at, "source": row.captured_source, "confidence": row.captured_confidence},
-        "probe": None,
+        "probe": recordings.probes_of(conn, [subject]).get(subject),
+        "timing": recordings.timing_of(conn, subject),
         "replicas": [
             {"vault": r.vault, "key": r.key, "method": r.method, "verified_at": r.verified_at}
             for r in evidence.replicas(conn, subject)
@@ -168,10 +185,37 @@ def _asset(conn: Any, subject: str) -> dict[str, Any] | None:
 
 
 def _recording(conn: Any, subject: str) -> dict[str, Any] | None:
-    from mediad.catalog import evidence
+    """A recording, also under an id that it had before it was joined: with what was found of its segments and its preview."""
+    from mediad.catalog import evidence, recordings
 
-    row = evidence.recording(conn, subject)
-    return None if row is None else {("recorder" if name == "label" else name): value for name, value in row.items()}
+    found = recordings.recording_of(conn, subject) if subject.startswith("rec-") else None
+    row = evidence.recording(conn, found) if found else None
+    if row is None:
+        return None
+    joined = json.loads(row.pop("joined") or "{}")
+    preview = recordings.preview(conn, row["id"])
+    made = json.loads(preview.detail) if preview is not None else {}
+    probes = recordings.probes_of(conn, row["assets"])
+    findings = [
+        {"code": r["code"], "subject": asset, "detail": r["detail"]}
+        for asset in row["assets"]
+        for r in [
+            *probes.get(asset, {}).get("remarks", ()),
+            *(recordings.timing_of(conn, asset) or {}).get("remarks", ()),
+        ]
+    ]
+    findings += [{**remark, "subject": row["id"]} for remark in joined.get("remarks", ())]
+    if preview is not None and preview.state == "failed":
+        findings.append({"code": made["code"], "subject": row["id"], "detail": made["detail"]})
+    return {
+        **{("recorder" if name == "label" else name): value for name, value in row.items()},
+        "gaps": joined.get("gaps", []),
+        "beside": [{"recording": r.id, "lens": r.lens} for r in recordings.beside(conn, row["id"])],
+        "preview": None
+        if preview is None
+        else {"state": preview.state, "at": preview.at, "files": made.get("files", [])},
+        "findings": findings,
+    }
 
 
 def _docking(conn: Any, subject: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ known: a late sidecar, a clock measured afterwards, a segment that comes with a 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ from mediad.errors import NotFound
 from mediad.model import takes, timing
 from mediad.model.custody import Draft, canonical
 from mediad.model.evidence import Kind, from_ns
-from mediad.model.probe import Probe
+from mediad.model.probe import Probe, Remark
 from mediad.model.profile import Profile, pair_sidecars
 
 EVENTS = 250
@@ -87,10 +87,9 @@ def _timed(files: Sequence[File], found: Sequence[takes.Take]) -> Iterator[Draft
     for file in files:
         detail = dict(file.detail)
         if place := inferred.get(file.segment.asset):
-            remark = {"code": "time-inferred", "detail": place.why}
             detail |= {
                 "started_at": stamp(place.start), "ended_at": stamp(place.end), "confidence": "estimated",
-                "remarks": [*detail["remarks"], remark],
+                "remarks": [*detail["remarks"], asdict(Remark("time-inferred", place.why))],
             }  # fmt: skip
         if canonical(detail) != file.before:
             yield Draft("asset.timed", file.segment.asset, detail)
@@ -105,7 +104,7 @@ def _joined(found: Sequence[takes.Take], before: Mapping[str, Sequence[str]]) ->
                 "assets": assets,
                 "absorbed": sorted({s.recording for s in take.members} - {take.recording}),
                 "gaps": [{"after": g.after, "before": g.before, "seconds": round(g.seconds, 3)} for g in take.gaps],
-                "remarks": [{"code": r.code, "detail": r.detail} for r in take.remarks],
+                "remarks": [asdict(r) for r in take.remarks],
             }
             yield Draft("recording.joined", take.recording, detail)
 

@@ -73,6 +73,21 @@ def vault_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], floa
     yield "mediad_vault_reserve_bytes", (vault,), station.config.ingest.reserve(space.total)
 
 
+def due_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Metrics of what follows an ingest. Asked here, since the process that works it off can be reached over no network."""
+    from mediad.catalog import due, recordings
+
+    with station.ledger.catalog.read() as conn:
+        backlog, failed = due.backlog(conn), recordings.failed_previews(conn)
+    for stage in due.STAGES:
+        waiting, tried, since = backlog.get(stage, (0, 0, ""))
+        yield "mediad_due", (stage, "waiting"), waiting - tried
+        yield "mediad_due", (stage, "put-off"), tried
+        if since:
+            yield "mediad_due_oldest_timestamp_seconds", (stage,), datetime.fromisoformat(since).timestamp()
+    yield "mediad_previews_failed", (), failed
+
+
 class Names:
     """Taught names of slots. They are asked again at every pass, so that naming a slot needs no restart."""
 
@@ -141,6 +156,7 @@ def _run(config: Config, held: ExitStack) -> None:
         lambda: telemetry.slot_samples(board.views()),
         telemetry.Remembered(lambda: head(station), lambda: catalogue_samples(station)),
         lambda: vault_samples(station),
+        lambda: due_samples(station),
     )
     collector = telemetry.Collector(*samples)
     http = parts.HttpPart(lambda: telemetry.server(config.http.listen, collector, alive, ready), board.say)

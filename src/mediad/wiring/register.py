@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mediad.config import Config
 from mediad.edges import files
-from mediad.errors import Refused
+from mediad.errors import NotFound, Refused
 from mediad.model.custody import Draft
 from mediad.model.layout import safe_name
 from mediad.wiring.station import OPEN_SECONDS, Station, new_id
@@ -47,6 +48,40 @@ def register_recorder(
             keys=sorted({*keys, *before.get("keys", ())}),
         )
         return [Draft("recorder.registered", own.id if own is not None else new_id("rcd"), told)]
+
+    record_fact(config, make)
+    return told
+
+
+def measure_clock(config: Config, photo: str, shown: datetime) -> dict[str, Any]:
+    """Record how far a recorder's clock was off, by a photo that it took of a clock which showed ``shown``; it counts for all
+    that came with the same docking, from the next assembling on. Returns docking and offset (recorder minus true time, in
+    milliseconds). Raises NotFound, or Refused if nothing tells when the recorder believes to have taken it."""
+    from mediad.catalog import evidence, recordings
+    from mediad.catalog.record import stamp
+
+    told: dict[str, Any] = {}
+
+    def make(ledger: Ledger) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            row, timing = evidence.asset(conn, photo), recordings.timing_of(conn, photo)
+        if row is None:
+            raise NotFound(f"{photo} is not in the catalogue", hint="give the asset (ast-) of the photo")
+        time = timing["time"] if timing is not None else {}
+        claimed = time.get("claimed_start")
+        if not claimed or time["source"] == "gps":
+            raise Refused(
+                f"nothing tells by the recorder's own clock when {photo} was taken",
+                hint="`mediad derive` looks into it; a photo without any time cannot serve",
+            )
+        offset = datetime.fromisoformat(claimed) - shown
+        detail = {
+            "offset_ms": round(offset.total_seconds() * 1000),
+            "source": "photo",
+            "why": f"{photo} shows {stamp(shown)}, the recorder says {claimed}",
+        }
+        told.update(docking=row.docking, **detail)
+        return [Draft("clock.measured", row.docking, detail)]
 
     record_fact(config, make)
     return told

@@ -1,0 +1,195 @@
+"""Behind the ingest: one step of what is due, at a time; and the only place where probe, assemble and preview meet.
+
+Everything that is due is a row that came with a fact (catalog/due.py). A step takes some rows in the name of its worker, does them,
+and records the answers; what cannot be done now is put off. Nothing is remembered here: a worker may be killed at any point.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from mediad.catalog import due
+from mediad.catalog.ledger import Ledger
+from mediad.errors import Busy, MediadError, Stopping
+from mediad.model.backoff import put_off
+from mediad.stages import assemble, preview, probe
+
+_log = structlog.get_logger()
+
+PROBES = 64
+"""Originals that are probed, and recorded, together."""
+
+PHOTOS = 64
+"""Photos that are previewed together."""
+
+BUSY_AGAIN = timedelta(seconds=5)
+
+
+class Watch(Protocol):
+    """Where a worker tells how far it is. Called from several threads; must not block."""
+
+    def began(self, stage: str, subjects: Sequence[str]) -> None: ...
+
+    def percent(self, subject: str, percent: float) -> None: ...
+
+    def finding(self, subject: str, code: str, detail: str) -> None: ...
+
+    def ended(self, stage: str, subjects: Sequence[str]) -> None: ...
+
+
+class Vault(probe.Vault, preview.Vault, Protocol):
+    """The first vault, for reading originals."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What steps need of the world. ``alone`` keeps others from assembling at the same time; it raises Busy."""
+
+    vault: Vault
+    parsers: probe.Parsers
+    rules: assemble.Rules
+    maker: preview.Maker | None
+    alone: Callable[[], AbstractContextManager[None]]
+    live: Callable[[Collection[str]], set[str]]
+    """Which of these workers still live."""
+
+
+class Deriver:
+    """Takes steps in the name of one worker. Safe to use from many threads.
+
+    ``only``: per stage the subjects that are wanted, instead of all; ``patient``: what a failure has put off waits.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        world: World,
+        owner: str,
+        watch: Watch,
+        stop: threading.Event,
+        *,
+        only: Mapping[str, Collection[str]] | None = None,
+        patient: bool = True,
+    ) -> None:
+        self._ledger, self._world, self._owner, self._watch, self._stop = ledger, world, owner, watch, stop
+        self._only, self._patient = only, patient
+        self._tried: set[tuple[str, str]] = set()
+        """What an impatient worker has tried: once is enough."""
+
+    def step(self) -> bool:
+        """Do some of what is due, probes first; False if nothing is."""
+        if rows := self._take(due.PROBE, PROBES):
+            with self._taken(due.PROBE, rows):
+                self._probe([row.subject for row in rows])
+            return True
+        if rows := self._take(due.ASSEMBLE, 1):
+            with self._taken(due.ASSEMBLE, rows):
+                self._assemble(rows[0].subject)
+            return True
+        maker = self._world.maker
+        for stage, most in ((due.PHOTO, PHOTOS), (due.PREVIEW, 1)):
+            if maker is not None and (rows := self._take(stage, most)):
+                with self._taken(stage, rows):
+                    self._preview(stage, maker, [row.subject for row in rows])
+                return True
+        return False
+
+    def give_back(self) -> None:
+        """What was taken and not answered is due as before. For the end."""
+        self._ledger.catalog.write(lambda conn: due.give_back(conn, self._owner))
+
+    # --- taking -----------------------------------------------------------------------------------------------------
+
+    def _live(self, owners: Collection[str]) -> set[str]:
+        return self._world.live(set(owners) - {self._owner}) | {self._owner}
+
+    def _take(self, stage: str, limit: int) -> list[Any]:
+        def waiting(conn: Any) -> list[Any]:
+            return due.waiting(
+                conn, stage, self._ledger.clock(), live=self._live(due.owners(conn)), limit=limit,
+                patient=self._patient, only=None if self._only is None else self._only.get(stage, ()),
+                without={subject for each, subject in self._tried if each == stage},
+            )  # fmt: skip
+
+        def take(conn: Any) -> list[Any]:
+            rows = waiting(conn)
+            due.take(conn, rows, self._owner, self._ledger.clock(), put_off)
+            return rows
+
+        with self._ledger.catalog.read() as conn:
+            if not waiting(conn):  # a look that writes nothing, since it is taken all the time
+                return []
+        rows = self._ledger.catalog.write(take)
+        if not self._patient:
+            self._tried.update((stage, row.subject) for row in rows)
+        return rows
+
+    @contextmanager
+    def _taken(self, stage: str, rows: Sequence[Any]) -> Iterator[None]:
+        """Whatever goes wrong with what was taken, it is due again later, and says why."""
+        subjects = [row.subject for row in rows]
+        self._watch.began(stage, subjects)
+        tries = max(row.tries for row in rows) + 1
+        try:
+            yield
+        except Stopping:
+            self._later(stage, dict.fromkeys(subjects, ""), timedelta(0))
+        except Busy as e:
+            self._later(stage, dict.fromkeys(subjects, e.message), BUSY_AGAIN)
+        except MediadError as e:
+            _log.warning("put off", stage=stage, code=e.code, why=e.message, subjects=subjects[:3])
+            self._later(stage, dict.fromkeys(subjects, f"{e.message} ({e.code})"), put_off(tries))
+        except Exception as e:  # a fault of ours with one subject must not keep the others waiting for ever
+            _log.exception("step failed", stage=stage, subjects=subjects[:3])
+            self._later(stage, {s: f"an unexpected fault: {type(e).__name__}" for s in subjects}, put_off(tries))
+        self._watch.ended(stage, subjects)
+
+    def _later(self, stage: str, why: Mapping[str, str], wait: timedelta) -> None:
+        at = self._ledger.clock() + wait
+
+        def write(conn: Any) -> None:
+            for subject, reason in why.items():
+                due.later(conn, stage, subject, self._owner, at, reason)
+
+        self._ledger.catalog.write(write)
+        for subject, reason in why.items():
+            if reason:
+                self._watch.finding(subject, f"{stage}-later", reason)
+
+    # --- the stages -------------------------------------------------------------------------------------------------
+
+    def _probe(self, assets: Sequence[str]) -> None:
+        outcome = probe.run(self._ledger, self._world.vault, self._world.parsers, assets)
+        for asset, answer in outcome.done.items():
+            for remark in answer.remarks:
+                self._watch.finding(asset, remark.code, remark.detail)
+        if outcome.later:
+            self._later(due.PROBE, outcome.later, put_off(1))
+
+    def _assemble(self, docking: str) -> None:
+        with self._world.alone():
+            assemble.run(self._ledger, self._world.rules, docking)
+        self._answered(due.ASSEMBLE, docking)
+
+    def _preview(self, stage: str, maker: preview.Maker, names: Sequence[str]) -> None:
+        def told(name: str, percent: int) -> None:
+            if self._stop.is_set():
+                raise Stopping("mediad is stopping", hint="it is made at the next start")
+            self._watch.percent(name, percent)
+
+        for answer in preview.run(self._ledger, self._world.vault, maker, names, told):
+            self._answered(stage, answer.recording, answer.note)
+            if answer.state == "failed":
+                self._watch.finding(answer.recording, answer.detail["code"], answer.detail["detail"])
+
+    def _answered(self, stage: str, subject: str, also: Callable[[Any], None] | None = None) -> None:
+        def write(conn: Any) -> None:
+            if due.done(conn, stage, subject, self._owner) and also is not None:
+                also(conn)
+
+        self._ledger.catalog.write(write)

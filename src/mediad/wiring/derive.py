@@ -1,0 +1,259 @@
+"""`mediad run --only derive` and `mediad derive`: workers behind the ingest, put together."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mediad.edges import files
+from mediad.errors import MediadError, NotFound
+from mediad.wiring.station import OPEN_SECONDS, Station, lock_folder, new_id
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mediad.config import Config
+    from mediad.deriver import Deriver, Watch
+
+_log = structlog.get_logger()
+
+DERIVE_LOCK = "derive.lock"
+"""Held by the daemon that derives for all its life."""
+
+ASSEMBLE_LOCK = "assemble.lock"
+"""Held while takes are found and recorded: two that did so at once might each join what the other has joined already."""
+
+POLL_SECONDS = 2.0
+"""How often a worker without work looks for some. The look costs one query."""
+
+MIRROR_SECONDS = 10.0
+"""What was recorded reaches the vault's log at the latest after so long."""
+
+
+class Logged:
+    """A watch for the daemon: what a person should know is logged, the rest is in the catalogue."""
+
+    def began(self, stage: str, subjects: Sequence[str]) -> None: ...
+
+    def percent(self, subject: str, percent: float) -> None: ...
+
+    def finding(self, subject: str, code: str, detail: str) -> None:
+        _log.warning("finding", subject=subject, code=code, why=detail)
+
+    def ended(self, stage: str, subjects: Sequence[str]) -> None:
+        _log.debug("derived", stage=stage, count=len(subjects))
+
+
+@contextmanager
+def deriver(
+    station: Station,
+    watch: Watch,
+    *,
+    only: Mapping[str, Collection[str]] | None = None,
+    patient: bool = True,
+) -> Iterator[Deriver]:
+    """A worker of this process, with its lock held; what it took and did not answer is given back at the end. Raises
+    StorageError if there is no sandbox to be had."""
+    from mediad.catalog import due
+    from mediad.deriver import Deriver, World
+    from mediad.edges.derived import Derived
+    from mediad.wiring.media import Parsers, Previews, StationRules, sandbox
+
+    owner = new_id("wrk")
+    config = station.config
+    box = sandbox(config.derive)
+    box.check()
+    derived = Derived(station.vault, config.station.id, lambda: config.ingest.reserve(station.vault.space().total))
+
+    def lock(name: str) -> Path:
+        return station.locks / f"{name}.lock"
+
+    def live(owners: Collection[str]) -> set[str]:
+        return {o for o in owners if os.path.lexists(lock(o)) and not files.lock_is_free(lock(o))}
+
+    def alone() -> AbstractContextManager[None]:
+        busy = "another process is assembling recordings, and takes long"
+        return files.locked(station.locks / ASSEMBLE_LOCK, busy=busy, wait_seconds=OPEN_SECONDS)
+
+    threads = config.derive.parallel(processors())[1]
+    maker = Previews(station, box, derived, threads) if config.derive.previews else None
+    world = World(station.vault, Parsers(box), StationRules(station), maker, alone, live)
+    with files.locked(lock(owner), busy=f"{owner} is there already"):
+        station.ledger.catalog.write(due.refill)
+        with station.ledger.catalog.read() as conn:
+            others = live(due.owners(conn))
+        if not others:
+            derived.clear()  # of workers that were killed in the middle
+        worker = Deriver(station.ledger, world, owner, watch, station.stop, only=only, patient=patient)
+        try:
+            yield worker
+        finally:
+            with suppress(MediadError):  # else it is due again when it is seen that nobody holds the lock
+                worker.give_back()
+            with suppress(OSError):  # a free lock that stays does no harm
+                lock(owner).unlink()
+
+
+class Crew:
+    """Threads that take steps until there are none (``until_idle``) or until they are stopped."""
+
+    name = "derive"
+
+    def __init__(
+        self, worker: Deriver, jobs: int, stop: threading.Event, mirror: Callable[[], None], *, until_idle: bool
+    ) -> None:
+        self._worker, self._jobs, self._stop, self._mirror = worker, jobs, stop, mirror
+        self._until_idle = until_idle
+        self._wake = threading.Condition()
+        self._idle = 0
+        self._mirrored = time.monotonic()
+        self._trouble: BaseException | None = None
+        self._threads = [threading.Thread(target=self._run, name=f"derive-{n}", daemon=True) for n in range(jobs)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        with self._wake:
+            self._wake.notify_all()
+
+    def join(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def check(self) -> None:
+        """Raise what ended a thread before its time."""
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                if self._worker.step():
+                    self._tell_others()
+                elif self._rest():
+                    return
+        except BaseException as e:  # raised where it is asked for
+            self._trouble = self._trouble or e
+            self.stop()
+
+    def _tell_others(self) -> None:
+        """What was done may have made more due."""
+        with self._wake:
+            self._wake.notify_all()
+        if time.monotonic() - self._mirrored >= MIRROR_SECONDS:
+            self._mirror_now()
+
+    def _rest(self) -> bool:
+        """Wait for work; True if there can be none any more."""
+        with self._wake:
+            self._idle += 1
+            try:
+                if self._idle == self._jobs:
+                    self._mirror_now()
+                    if self._until_idle:
+                        self._stop.set()
+                        self._wake.notify_all()
+                self._wake.wait(POLL_SECONDS)
+                return self._stop.is_set()
+            finally:
+                self._idle -= 1
+
+    def _mirror_now(self) -> None:
+        self._mirrored = time.monotonic()
+        try:
+            self._mirror()
+        except MediadError as e:  # the facts are safe in the catalogue; the next one makes up for it, and health tells
+            _log.error("not mirrored", code=e.code, why=e.message)
+
+
+def derive(config: Config, watch: Watch, stop: threading.Event, names: Sequence[str], *, again: bool) -> None:
+    """`mediad derive`: work off what is due now, or what a few recordings want; once. Raises NotFound for a name that is
+    nothing, MediadError if the world is not there. What a single recording cannot have is told to ``watch``."""
+    with closing(Station(config, wait_for_space=False)) as station:
+        station.stop = stop
+        only = _wanted(station, names, again=again) if names else None
+        with deriver(station, watch, only=only, patient=False) as worker:
+            crew = Crew(worker, config.derive.parallel(processors())[0], stop, station.parts.mirror, until_idle=True)
+            crew.start()
+            while not crew.join(POLL_SECONDS):
+                pass
+            crew.check()
+        station.parts.mirror()
+
+
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _wanted(station: Station, names: Sequence[str], *, again: bool) -> dict[str, set[str]]:
+    """What has to be done, per stage, for these recordings or assets; their previews are made due."""
+    from mediad.catalog import due, recordings
+
+    wanted: dict[str, set[str]] = {stage: set() for stage in due.STAGES}
+    with station.ledger.catalog.read() as conn:
+        for name in names:
+            recording = recordings.recording_of(conn, name)
+            if recording is None:
+                raise NotFound(f"{name} is no recording", hint="`mediad recordings` lists what is there")
+            rows = recordings.to_show(conn, recording, station.vault.name)
+            wanted[due.PREVIEW].add(recording)
+            wanted[due.PHOTO].add(recording)
+            wanted[due.ASSEMBLE] |= {row.docking for row in rows}
+            wanted[due.PROBE] |= {
+                asset for docking in wanted[due.ASSEMBLE] for asset in recordings.assets_of(conn, docking)
+            }
+    at = station.ledger.clock()
+
+    def make_due(conn: Connection) -> None:
+        for kind, stage in (("photo", due.PHOTO), ("video", due.PREVIEW), ("audio", due.PREVIEW)):
+            due.again(conn, stage, recordings.of_kind(conn, kind, sorted(wanted[stage])), at)
+        if again:
+            due.again(conn, due.PROBE, sorted(wanted[due.PROBE]), at)
+
+    station.ledger.catalog.write(make_due)
+    return wanted
+
+
+class _DaemonStation:
+    """What ``daemon.run`` wants of a station, for a process that docks nothing."""
+
+    def __init__(self, station: Station, crew: Crew) -> None:
+        self._station, self._crew = station, crew
+        self.stop = station.stop
+
+    def finish_open_work(self) -> None:
+        self._station.parts.mirror()
+
+    def healthy(self) -> None:
+        self._crew.check()
+        self._station.ledger.catalog.check()
+
+    def close(self) -> None:
+        """Closed by who opened it, behind the worker."""
+
+
+def run_deriver(config: Config) -> None:
+    """`mediad run --only derive`: work off what is due until asked to stop. Raises Busy if another one does so already."""
+    from mediad import daemon
+    from mediad.edges import systemd
+
+    busy = "another `mediad run --only derive` works on this catalogue already"
+    lock = files.locked(lock_folder(config) / DERIVE_LOCK, busy=busy, hint="systemctl status mediad-derive")
+    with lock, closing(Station(config, wait_for_space=False)) as station, deriver(station, Logged()) as worker:
+        jobs, _ = config.derive.parallel(processors())
+        crew = Crew(worker, jobs, station.stop, station.parts.mirror, until_idle=False)
+        daemon.run(_DaemonStation(station, crew), [crew], systemd.notify, systemd.watchdog_seconds())
+        crew.check()
