@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mediad.model.profile import DeviceFacts, Match, NameFacts, Profile, choose, fits, glob
+from mediad.model.profile import DeviceFacts, Match, NameFacts, Profile, choose, fits, glob, key_fits
 
 CHINA = ZoneInfo("Asia/Shanghai")
 GAT = r"(?P<device>\d{7})_(?P<officer>\d{6})_(?P<time>\d{14})_(?P<seq>\d{4})(?P<important>IMP)?\.\w+$"
@@ -145,3 +145,41 @@ def test_the_choice_does_not_depend_on_the_order_of_files(profiles: list[Profile
     chosen = choose(profiles, CARD)
     assert chosen is not None
     assert chosen.name == "c"
+
+
+def test_any_name_under_which_a_file_was_seen_may_say_that_it_is_important() -> None:
+    """Recorders rename and move what is marked: the same bytes come back under a new name."""
+    profile = Profile("x", names=(GAT,), important=("DCIM/101ANDRO/**",))
+    plain, renamed, moved = (
+        b"DCIM/8888888_000123_20160129205547_0004.mp4",
+        b"DCIM/8888888_000123_20160129205547_0004IMP.mp4",
+        b"DCIM/101ANDRO/any.mp4",
+    )
+    assert not profile.marks_important([plain], CHINA)
+    assert profile.marks_important([plain, renamed], CHINA)
+    assert profile.marks_important([plain, moved], CHINA)
+    assert not profile.marks_important([], CHINA)
+
+
+HALF_PAST = datetime(2026, 5, 4, 0, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "wanted"),
+    [
+        (r"(?P<time12>\d{12})", b"260504083000.mp4", HALF_PAST),
+        (r"(?P<date>\d{6})/(?P<clock>\d{6})", b"DCIM/260504/083000.mp4", HALF_PAST),
+        (r"(?P<date>\d{4}-\d\d-\d\d)/(?P<clock>\d\d-\d\d-\d\d)", b"2026-05-04/08-30-00.mp4", HALF_PAST),
+        (r"(?P<date>\d{6})", b"260504", None),
+        (r"(?P<clock>\d{6})", b"083000", None),
+        (r"(?P<time12>\d{12})", b"261304083000.mp4", None),
+    ],
+)  # fmt: skip
+def test_a_time_may_be_short_or_stand_in_two_places(pattern: str, path: bytes, wanted: datetime | None) -> None:
+    assert Profile("x", names=(pattern,)).parse_name(path, CHINA).time == wanted
+
+
+def test_each_key_says_whether_it_fits() -> None:
+    told = key_fits(Profile("p", match=Match(vendor="acme", root_files=("DCIM", "x"))), CARD)
+    assert [(k.key, k.fits) for k in told] == [
+        ("attach", True), ("match.vendor", True), ("match.root_files", True), ("match.root_files", False)]  # fmt: skip

@@ -43,6 +43,13 @@ def ledger(config: Config) -> Iterator[Ledger]:
         opened.catalog.close()
 
 
+def given_path(text: str) -> Path:
+    """An empty path would be the current folder: an unset variable in a script must not take that."""
+    if not text:
+        raise UsageError("the path is empty", hint="give a mounted card or a folder; . is the current folder")
+    return Path(text)
+
+
 def plain(value: object) -> str:
     r"""Text as a terminal may show it: names on cards, in vaults and in catalogues are no friends. What controls a terminal, turns
     the direction of writing or is no character at all stands as ``\xNN``."""

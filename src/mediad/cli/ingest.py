@@ -20,15 +20,10 @@ def register(app: typer.Typer) -> None:
     app.command()(ingest)
 
 
-def _given(text: str) -> Path:
-    """An empty path would be the current folder: an unset variable in a script must not take that."""
-    if not text:
-        raise UsageError("the path is empty", hint="give a mounted card or a folder; . is the current folder")
-    return Path(text)
-
-
 def ingest(
-    path: Annotated[Path, typer.Argument(help="A mounted card, or any folder.", parser=_given, metavar="PATH")],
+    path: Annotated[
+        Path, typer.Argument(help="A mounted card, or any folder.", parser=common.given_path, metavar="PATH")
+    ],
     recorder: Annotated[str, typer.Option(help="Serial number of the recorder (a claim, kept as such).")] = "",
     officer: Annotated[str, typer.Option(help="Certificate number of who hands over (a claim, kept as such).")] = "",
     channel: Annotated[str, typer.Option(help="body-camera, terminal, cctv or manual.")] = "",

@@ -82,6 +82,21 @@ def load_profile(file: Path) -> Profile:
     return profile
 
 
+def as_keys(profile: Profile) -> dict[str, Any]:
+    """Every key of a profile with the value that counts, in the order of docs/profiles.md."""
+    plain = {"layout.include": "include", "layout.exclude": "exclude", "names.patterns": "names", "names.zone": "name_zone",
+             "clock.said": "clock_said", "clock.zone": "clock_zone", "marks.important": "important",
+             "sidecars.suffixes": "sidecars"}  # fmt: skip
+    found: dict[str, Any] = {}
+    for section, form in _FORM.items():
+        for key in form:
+            full = f"{section}.{key}" if section else key
+            part = getattr(profile, section) if section in ("match", "unlock", "time", "takes") else profile
+            value = getattr(part, plain.get(full, key), None)
+            found[full] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
 def _time_rule(table: dict[str, Any]) -> TimeRule:
     return TimeRule(**{**table, "order": tuple(table.get("order", TimeRule.order))})
 

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 from mediad.edges.diskerrors import error_count
@@ -27,6 +27,9 @@ MAX_DEPTH = 512
 
 MAX_PATH = 4096
 """Bytes of a path below the root; every file's path stands in several records, so a card must not choose how large those get."""
+
+MAX_NAMES = 1_000
+"""So many names of a folder are looked at to match a profile."""
 
 _CUT = 255
 
@@ -94,11 +97,27 @@ class SourceTree:
             self._fd = -1
 
     def root_names(self) -> frozenset[str]:
-        """Names in the root, for matching profiles; empty if it cannot be read."""
+        """Names in the root, and in the folders of the root as ``folder/name``, for matching profiles; what cannot be read is left
+        out, and of a crowd a part."""
+        names = self._names(self._fd)
+        inner: list[str] = []
+        for name in names[:MAX_NAMES]:
+            with suppress(OSError):
+                info = statx(self._fd, os.fsencode(name))
+                if stat.S_ISDIR(info.mode) and info.device == self.device:
+                    fd = os.open(name, _DIR, dir_fd=self._fd)
+                    try:
+                        inner += (f"{name}/{below}" for below in self._names(fd))
+                    finally:
+                        _close(fd)
+        return frozenset([*names, *inner])
+
+    def _names(self, fd: int) -> list[str]:
         try:
-            return frozenset(os.listdir(self._fd))
+            with os.scandir(fd) as entries:
+                return [entry.name for entry in islice(entries, MAX_NAMES)]
         except OSError:
-            return frozenset()
+            return []
 
     def walk(self) -> Iterator[SourceFile | Rejected]:
         """Every file below the root, and whatever is no file or cannot be looked at. In no order."""

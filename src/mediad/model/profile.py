@@ -21,8 +21,8 @@ SOURCES: Final[tuple[TimeSource, ...]] = get_args(TimeSource)
 class Match:
     """Patterns (regular expressions, searched without regard to case) that a device must fulfil, all that are given.
 
-    ``root_files`` names entries of a volume's root that must exist. VID:PID alone never matches a profile, since unrelated
-    products share them; ``usb_id`` only narrows.
+    ``root_files`` names what must stand in a volume's root, or in a folder of the root (``DCIM/100ANDRO``). VID:PID alone never
+    matches a profile, since unrelated products share them; ``usb_id`` only narrows.
     """
 
     serial: str = ""
@@ -248,24 +248,39 @@ def glob(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(out) + r"\Z", re.IGNORECASE | re.DOTALL)
 
 
-def fits(profile: Profile, facts: DeviceFacts) -> bool:
-    """Whether every key that the profile gives is fulfilled."""
+@dataclass(frozen=True, slots=True)
+class KeyFit:
+    """One key that a profile gives: what it wants, what the device has, and whether that fits."""
+
+    key: str
+    wanted: str
+    found: str
+    fits: bool
+
+
+def key_fits(profile: Profile, facts: DeviceFacts) -> list[KeyFit]:
+    """How a device fulfils every key that the profile gives; the first is its way of attaching."""
     m = profile.match
     attach = {"control": "unlock"}.get(facts.kind, facts.kind)
-    if profile.attach != attach and not (profile.attach == "unlock" and facts.kind == "storage"):
-        return False
+    attaches = profile.attach == attach or (profile.attach == "unlock" and facts.kind == "storage")
+    told = [KeyFit("attach", profile.attach, attach, attaches)]
+    for key in ("serial", "vendor", "model", "usb_id"):
+        if pattern := getattr(m, key):
+            has = getattr(facts, key)
+            told.append(KeyFit(f"match.{key}", pattern, has, re.search(pattern, has, re.IGNORECASE) is not None))
+    if m.volume_label:
+        fitting = any(re.search(m.volume_label, label, re.IGNORECASE) for label in facts.labels)
+        told.append(KeyFit("match.volume_label", m.volume_label, ", ".join(facts.labels), fitting))
+    names = {f.lower() for f in facts.root_files}
+    for file in m.root_files:
+        there = file.lower() in names
+        told.append(KeyFit("match.root_files", file, file if there else "", there))
+    return told
 
-    def found(pattern: str, text: str) -> bool:
-        return not pattern or re.search(pattern, text, re.IGNORECASE) is not None
 
-    return (
-        found(m.serial, facts.serial)
-        and found(m.vendor, facts.vendor)
-        and found(m.model, facts.model)
-        and found(m.usb_id, facts.usb_id)
-        and (not m.volume_label or any(found(m.volume_label, label) for label in facts.labels))
-        and {f.lower() for f in m.root_files} <= {f.lower() for f in facts.root_files}
-    )
+def fits(profile: Profile, facts: DeviceFacts) -> bool:
+    """Whether every key that the profile gives is fulfilled."""
+    return all(k.fits for k in key_fits(profile, facts))
 
 
 def choose(profiles: Iterable[Profile], facts: DeviceFacts) -> Profile | None:
