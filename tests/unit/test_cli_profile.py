@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,9 +121,6 @@ def test_profiles_are_listed_and_shown_with_every_key(site: Site) -> None:
 
 def test_without_a_configuration_the_shipped_profiles_count(card: Path, tmp_path: Path) -> None:
     bare = Site(tmp_path)
-    import subprocess
-    import sys
-
     done = subprocess.run(
         [sys.executable, "-m", "mediad.cli.main", "profile", "test", card, "--json"],
         env={**os.environ, "MEDIAD_CONFIG": str(bare.config_file)}, capture_output=True, text=True, check=False,
@@ -129,3 +128,16 @@ def test_without_a_configuration_the_shipped_profiles_count(card: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert "does not exist" in done.stderr
     assert json.loads(done.stdout)["zone"] == "Asia/Shanghai"
+
+
+def test_what_lies_in_the_folder_of_important_files_is_important_from_its_ingest_on(site: Site, tmp_path: Path) -> None:
+    names = {
+        "DCIM/100ANDRO/20260920100000_0001.mp4": b"a",
+        "DCIM/101ANDRO/20260920110000_0002.mp4": b"b",
+        "DCIM/LOGS/x.log": b"c",
+    }
+    done = site.ingest_json(make_card(tmp_path / "android", names))
+    assert done["new"] == 3
+    marked = {r["started_at"]: r["important"] for r in json.loads(site.run("recordings", "--json").stdout)}
+    assert marked["2026-09-20T11:00:00+08:00"]
+    assert sum(marked.values()) == 1

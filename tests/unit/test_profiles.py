@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mediad.edges.profiles import GENERIC, load_profile, load_profiles
+from mediad.edges.profiles import GENERIC, as_keys, load_profile, load_profiles
 from mediad.errors import ConfigError
-from mediad.model.profile import DeviceFacts, choose
+from mediad.model.profile import DeviceFacts, TakeRule, TimeRule, choose
 
 SHIPPED = Path(__file__).parents[2] / "config/recorders"
 CHINA = ZoneInfo("Asia/Shanghai")
@@ -79,6 +79,19 @@ def test_a_folder_that_comes_first_wins_and_a_missing_one_is_skipped(tmp_path: P
         ('name = "x"\n[time]\nfile_zone = "../x"', ["time.file_zone", "no time zone"]),
         ('name = "x"\n[match]\nusb_id = "4255:0001"', ["match.usb_id alone"]),
         ("title = 'no name'", ["name"]),
+        ('name = "x"\n[time]\norder = ["name", "moon"]', ["time.order", "moon"]),
+        ('name = "x"\n[time]\norder = ["name", "name"]', ["time.order"]),
+        ('name = "x"\n[time]\norder = []', ["time.order"]),
+        ('name = "x"\n[time]\nname_means = "middle"', ["time.name_means = 'middle'"]),
+        ('name = "x"\n[time]\nmtime_means = ""', ["time.mtime_means"]),
+        ('name = "x"\n[time]\ncontainer_zone = "Mars/Base"', ["time.container_zone = 'Mars/Base'", "no time zone"]),
+        ('name = "x"\n[clock]\nzone = "Mars/Base"', ["clock.zone", "no time zone"]),
+        ('name = "x"\n[time]\nprerecord_seconds = -1', ["time.prerecord_seconds = -1"]),
+        ('name = "x"\n[takes]\ngap_seconds = nan', ["takes.gap_seconds = nan"]),
+        ('name = "x"\n[takes]\nsegment_seconds = 1e9', ["takes.segment_seconds"]),
+        ('name = "x"\n[takes]\njoin = 1', ["takes.join = 1", "wrong type"]),
+        ('name = "x"\n[marks]\nimportant = "x"', ["marks.important", "wrong type"]),
+        ('name = "x"\n[sidecars]\nsuffixes = [1]', ["sidecars.suffixes", "wrong type"]),
     ],
 )
 def test_a_wrong_profile_is_refused_by_file_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -95,3 +108,41 @@ def test_a_profile_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b'name = "\xff"')
     with pytest.raises(ConfigError, match="cannot be read"):
         load_profile(file)
+
+
+def test_every_key_of_a_profile_is_read(tmp_path: Path) -> None:
+    file = _write(
+        tmp_path,
+        """name = "x"
+        [time]
+        order = ["gps", "name"]
+        name_means = "end"
+        container_means = "end"
+        mtime_means = "start"
+        container_zone = ""
+        exif_zone = "UTC"
+        sidecar_zone = "Asia/Tokyo"
+        file_zone = "Europe/Berlin"
+        prerecord_seconds = 30
+        [clock]
+        said = "unit_name"
+        zone = "UTC"
+        [takes]
+        gap_seconds = 5
+        segment_seconds = 300
+        join = false
+        [marks]
+        important = ["**/IMP/**"]
+        [sidecars]
+        suffixes = ["gps"]
+        """,
+    )
+    found = load_profile(file)
+    assert found.time == TimeRule(
+        ("gps", "name"), "end", "end", "start", "", "UTC", "Asia/Tokyo", "Europe/Berlin", prerecord_seconds=30
+    )
+    assert found.takes == TakeRule(5, 300, join=False)
+    assert (found.clock_said, found.clock_zone) == ("unit_name", "UTC")
+    assert (found.important, found.sidecars, found.file_zone) == (("**/IMP/**",), ("gps",), "Europe/Berlin")
+    keys = as_keys(found)
+    assert (keys["time.order"], keys["takes.join"], keys["clock.said"]) == (["gps", "name"], False, "unit_name")
