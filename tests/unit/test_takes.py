@@ -23,7 +23,7 @@ def seg(name: str, start: float, end: float, seq: int | None = None, **more: Any
     plain = {
         "asset": f"ast-{name}", "recording": f"rec-{name}", "source": "serial:A", "volume": "", "kind": Kind.VIDEO,
         "start": ZERO + start * S, "end": ZERO + end * S, "trusted": True, "seq": seq, "device": "8888888",
-        "signature": "h264 1920x1080 30", "order": ord(name[0]), "docking": "dck-1",
+        "signature": "h264 1920x1080 30", "order": ord(name[0]), "docking": "dck-1", "claimed": ZERO + start * S,
     }  # fmt: skip
     return Segment(**{**plain, **more})
 
@@ -31,7 +31,7 @@ def seg(name: str, start: float, end: float, seq: int | None = None, **more: Any
 def astray(name: str, length: float, seq: int | None = None, claimed: float | None = None, **more: Any) -> Segment:
     """A segment whose clock stood at the year 2000."""
     own = None if claimed is None else datetime(2000, 1, 1, tzinfo=UTC) + claimed * S
-    s = seg(name, 0, 0, seq, trusted=False, claimed=own, **more)
+    s = seg(name, 0, 0, seq, **{"trusted": False, "claimed": own, **more})
     return replace(s, start=DOCKED - length * S, end=DOCKED)
 
 
@@ -41,15 +41,19 @@ def parts(found: list[Take]) -> list[str]:
 
 
 def test_segments_that_follow_one_another_are_one_take_under_the_first_ingested_id() -> None:
-    (take,) = takes([seg("c", 1200, 1500, 3), seg("a", 0, 600, 1, order=9), seg("b", 600, 1200, 2)], RULE)
+    (take,) = takes([seg("c", 1200, 1500, 3), seg("a", 0, 600, 1), seg("b", 600, 1200, 2, order=9)], RULE)
     assert [s.asset for s in take.members] == ["ast-a", "ast-b", "ast-c"]
-    assert (take.recording, take.started_at, take.ended_at) == ("rec-a", ZERO, ZERO + 1500 * S)
+    assert (take.recording, take.started_at, take.ended_at) == ("rec-b", ZERO, ZERO + 1500 * S)
     assert [g.seconds for g in take.gaps] == [0, 0]
     assert take.trusted
 
 
 def test_a_longer_gap_parts_takes() -> None:
     assert parts(takes([seg("a", 0, 600), seg("b", 603, 700), seg("c", 703.5, 800)], RULE)) == ["ab", "c"]
+
+
+def test_short_clips_of_the_same_moment_are_no_take() -> None:
+    assert parts(takes([seg("a", 0, 2), seg("b", 0, 2)], RULE)) == ["a", "b"]
 
 
 def test_the_profile_says_how_long_a_gap_may_be_and_whether_to_join_at_all() -> None:
@@ -129,11 +133,21 @@ def test_a_clock_reset_in_the_middle_of_a_take_is_bridged_by_the_sequence() -> N
     assert (take.trusted, take.ended_at) == (True, ZERO + 1900 * S)
 
 
+def test_a_clock_may_also_leap_ahead() -> None:
+    leapt = astray("c", 600, 3, 36 * 365 * 86_400)
+    assert parts(takes([seg("a", 0, 600, 1), seg("b", 600, 1200, 2), leapt], RULE)) == ["abc"]
+
+
 def test_after_a_segment_that_is_not_full_nothing_is_inferred() -> None:
     assert parts(takes([seg("a", 0, 600, 1), seg("b", 600, 800, 2), astray("c", 600, 3, 5)], RULE)) == ["ab", "c"]
     rule = Rule.of(Profile("x", takes=TakeRule(segment_seconds=900)))
     assert parts(takes([seg("a", 0, 600, 1), seg("b", 600, 1200, 2), astray("c", 600, 3)], rule)) == ["ab", "c"]
     assert parts(takes([seg("a", 0, 899, 1), astray("c", 100, 2)], rule)) == ["ac"]
+
+
+def test_what_is_followed_already_is_followed_by_nothing_else() -> None:
+    card = [seg("a", 0, 600, 1), seg("b", 600, 700, 2), seg("x", 5000, 5600, 7), astray("c", 500, 2, 0)]
+    assert parts(takes(card, RULE)) == ["ab", "x", "c"]
 
 
 def test_short_files_of_equal_length_are_no_full_segments() -> None:
@@ -157,6 +171,13 @@ def test_two_that_could_follow_the_same_segment_stay_alone_and_say_so() -> None:
     found = takes([seg("a", 0, 600, 1), astray("b", 600, 2, 0), astray("c", 600, 2, 5000)], RULE)
     assert sorted(parts(found)) == ["a", "b", "c"]
     assert [r.code for t in found[1:] for r in t.remarks] == ["place-unclear"] * 2
+
+
+def test_a_wrong_clock_that_went_on_parts_takes_as_a_right_one_does() -> None:
+    card = [astray("a", 600, 1, 0), astray("b", 600, 2, 9000)]
+    assert sorted(parts(takes(card, RULE))) == ["a", "b"]
+    (twice_reset,) = takes([astray("a", 600, 1, 700), astray("b", 600, 2, 0)], RULE)
+    assert parts([twice_reset]) == ["ab"]
 
 
 def test_a_whole_take_by_a_wrong_clock_is_one_and_not_trusted() -> None:

@@ -86,6 +86,19 @@ def test_a_sidecar_tells_begin_and_end_of_what_cannot_be_played() -> None:
     assert (found.started_at, found.ended_at, found.ended_by) == (START, START + 5 * MINUTE, "sidecar")
 
 
+def test_a_start_counts_before_an_end_and_the_same_sources_end_before_others() -> None:
+    ends, begins = Stamp("sidecar", "2026-11-23T16:12:00", "end"), Stamp("sidecar", "2026-11-23T16:00:00", "start")
+    assert timed(stamps=(ends, begins)).started_at == START, "not its end less its length"
+    order = TimeRule(order=("mtime", "sidecar"))
+    found = timed(rule=order, duration=None, stamps=(ends, begins), mtime=START + 30 * MINUTE)
+    assert (found.source, found.ended_by, found.ended_at) == ("sidecar", "sidecar", START + 12 * MINUTE)
+
+
+def test_a_last_write_days_later_is_no_end() -> None:
+    later = timed(name=named(START - timedelta(days=3)), mtime=START, duration=None)
+    assert (later.ended_at, later.ended_by) == (later.started_at, "start")
+
+
 def test_a_photo_takes_no_time() -> None:
     found = timed(kind=Kind.PHOTO, duration=None, stamps=(Stamp("exif", "2026-11-23T16:00:00"),), mtime=START)
     assert (found.started_at, found.ended_at, found.source) == (START, START, "exif")

@@ -5,7 +5,7 @@ linked together: a segment that comes later can join takes, never split one. Wha
 placed by its sequence number, decided within its docking, so that later dockings change nothing of it.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,7 @@ FULL: Final = timedelta(seconds=2)
 SHORTEST: Final = timedelta(seconds=30)
 """No recorder cuts takes into shorter pieces: short files of equal length prove nothing."""
 
-_FIRST, _LAST = 1970, 2200
-"""Years that can be reckoned with; broken clocks give others too."""
+_LONGEST: Final = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,12 @@ def takes(segments: Iterable[Segment], rule: Rule) -> list[Take]:
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for n, s in enumerate(listed):
         found.join(same.setdefault(s.recording, n), n)
-        if rule.join and s.kind in (Kind.VIDEO, Kind.AUDIO):
+        if (
+            rule.join
+            and s.kind in (Kind.VIDEO, Kind.AUDIO)
+            and _sane(s.start)
+            and s.start <= s.end <= s.start + _LONGEST
+        ):
             groups[s.source, s.kind, s.lens, s.signature, s.device, s.officer].append(n)
     links: list[_Link] = []
     remarks: dict[int, Remark] = {}
@@ -126,6 +130,11 @@ def takes(segments: Iterable[Segment], rule: Rule) -> list[Take]:
         found.join(link.before, link.after)
     made = [_take(listed, members, links, remarks, rule) for members in found.trees()]
     return sorted(made, key=lambda t: (t.started_at, _key(t.members[0])))
+
+
+def _sane(at: datetime) -> bool:
+    """Whether one can reckon with it; broken clocks give other years too."""
+    return 1970 <= at.year < 2200
 
 
 def _key(s: Segment) -> tuple[object, ...]:
@@ -143,7 +152,7 @@ class _Link:
 
 def _linked(listed: Sequence[Segment], group: Sequence[int], rule: Rule, remarks: dict[int, Remark]) -> Iterator[_Link]:
     """All links within what could be one take at all."""
-    trusted = [n for n in group if listed[n].trusted and _FIRST <= listed[n].start.year <= _LAST]
+    trusted = [n for n in group if listed[n].trusted]
     yield from _by_time(listed, trusted, [listed[n].start for n in trusted], rule)
     dockings: dict[str, list[int]] = defaultdict(list)
     for n in group:
@@ -159,19 +168,23 @@ def _astray(
 ) -> Iterator[_Link]:
     """Links of segments with a wrong clock, by what their own docking brought: among themselves by that clock, and to what stands
     before the reset by sequence number, where a full segment shows that the recorder went on."""
-    dated = [n for n in astray if (claimed := listed[n].claimed) is not None and _FIRST <= claimed.year <= _LAST]
+    dated = [n for n in astray if (claimed := listed[n].claimed) is not None and _sane(claimed)]
     own = list(_by_time(listed, dated, [listed[n].claimed or listed[n].start for n in dated], rule))
     yield from own
-    trusted = [n for n in docking if listed[n].trusted and _FIRST <= listed[n].start.year <= _LAST]
+    trusted = [n for n in docking if listed[n].trusted]
     followed = {k.before for k in _by_time(listed, trusted, [listed[n].start for n in trusted], rule)}
     followed |= {k.before for k in own}
     preceded = {k.after for k in own}
-    full = [n for n in docking if n not in followed and _full(listed, n, docking, rule)]
+    by_number: dict[int, list[int]] = defaultdict(list)
+    for n in _full(listed, docking, rule):
+        if n not in followed:
+            for number in _next(listed[n].seq):
+                by_number[number].append(n)
     asked: dict[int, list[int]] = defaultdict(list)
     for n in astray:
-        if n in preceded:
-            continue
-        before = [m for m in full if m != n and _consecutive(listed[m].seq, listed[n].seq, known=True)]
+        seq = listed[n].seq
+        known = () if seq is None or n in preceded else by_number.get(seq, ())
+        before = [m for m in known if _set_back(listed[m], listed[n])]
         if len(before) == 1:
             asked[before[0]].append(n)
         elif before:
@@ -194,27 +207,40 @@ def _by_time(listed: Sequence[Segment], some: Sequence[int], starts: Sequence[da
     begins = [start for start, _ in ordered]
     for start, n in ordered:
         end = start + listed[n].length
-        for later, m in ordered[bisect_left(begins, end - rule.overlap) :]:
+        for at in range(max(bisect_right(begins, start), bisect_left(begins, end - rule.overlap)), len(ordered)):
+            later, m = ordered[at]
             if later > end + rule.gap:
                 break
-            if later > start and _consecutive(listed[n].seq, listed[m].seq):
+            before, after = listed[n].seq, listed[m].seq
+            if before is None or after is None or after in _next(before):
                 yield _Link(n, m, later - start)
 
 
-def _consecutive(before: int | None, after: int | None, *, known: bool = False) -> bool:
-    """Whether one sequence number follows the other; if either is unknown it may. They start again at 0 or 1 after three nines or
-    more; after less they belong to another take."""
-    if before is None or after is None:
-        return not known
-    return after == before + 1 or (after in (0, 1) and before >= 999 and set(str(before)) == {"9"})
+def _set_back(before: Segment, after: Segment) -> bool:
+    """Whether the clock may have been reset between the two: one that was wrong before and went on tells that they are apart."""
+    return before.trusted or before.claimed is None or after.claimed is None or after.claimed < before.claimed
 
 
-def _full(listed: Sequence[Segment], n: int, docking: Sequence[int], rule: Rule) -> bool:
-    """Whether a segment is as long as the recorder makes them, so that another was to follow."""
-    length = listed[n].length
-    if rule.segment:
-        return length >= rule.segment - FULL
-    return length >= SHORTEST and any(m != n and abs(listed[m].length - length) <= FULL for m in docking)
+def _next(seq: int | None) -> tuple[int, ...]:
+    """The sequence numbers that may come next: after three nines or more they start again at 0 or 1. After less they belong to
+    another take."""
+    if seq is None:
+        return ()
+    return (seq + 1, 0, 1) if seq >= 999 and set(str(seq)) == {"9"} else (seq + 1,)
+
+
+def _full(listed: Sequence[Segment], docking: Sequence[int], rule: Rule) -> Iterator[int]:
+    """Segments that are as long as the recorder makes them, so that another was to follow."""
+    lengths = sorted(listed[n].length for n in docking)
+    for n in docking:
+        length = listed[n].length
+        if rule.segment:
+            if length >= rule.segment - FULL:
+                yield n
+        elif length >= SHORTEST:
+            alike = bisect_right(lengths, length + FULL) - bisect_left(lengths, length - FULL)
+            if alike > 1:  # itself and another
+                yield n
 
 
 def _take(
