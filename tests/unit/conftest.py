@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clips import Clips
 from tests.support import Site, make_site
 
 
@@ -11,3 +12,9 @@ from tests.support import Site, make_site
 def site(tmp_path: Path) -> Site:
     """A station that was never started, with a vault in the test's own folder."""
     return make_site(tmp_path / "station")
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    """Real media, made once."""
+    return Clips(tmp_path_factory.mktemp("clips"))

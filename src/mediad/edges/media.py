@@ -20,7 +20,8 @@ from mediad.model.evidence import Kind
 from mediad.model.probe import Probe, Remark
 
 MODULE: Final = "mediad.parsers"
-SECONDS: Final = 120.0
+SECONDS = 120.0
+CPU_SECONDS = 60
 SLOWEST: Final = 10 * 1024**2
 """Bytes a second: a large file gets so much more time."""
 MAX_POINTS: Final = 100_000
@@ -140,7 +141,7 @@ def _limits(paths: Sequence[Path], writes: bool) -> Limits:
     except OSError as error:
         raise StorageError(f"an original cannot be read: {error}") from error
     more = size / SLOWEST
-    limits = Limits(cpu_seconds=60 + int(more / 4), seconds=SECONDS + more)
+    limits = Limits(cpu_seconds=CPU_SECONDS + int(more / 4), seconds=SECONDS + more)
     return replace(limits, file_size=size + 1024**2, folder=size + 2 * 1024**2) if writes else limits
 
 

@@ -4,6 +4,7 @@ No pixel is decoded here, so a picture that claims a size beyond all memory cost
 """
 
 import contextlib
+import io
 import logging
 import re
 import zlib
@@ -20,6 +21,7 @@ from mediad.parsers import boxes
 from mediad.parsers.binary import Bytes
 
 MAX_CHUNKS: Final = 100_000
+MAX_EXIF: Final = 1024**2
 HUGE_PIXELS: Final = 200_000_000
 
 _CLOCKWISE: Final = {1: 0, 2: 0, 3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
@@ -34,7 +36,7 @@ _DATE = re.compile(r"(\d{4})[:/.-](\d\d)[:/.-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 def probe(path: Path) -> Probe:
     """What a photo says of itself."""
     kind, conditions, remarks = _whole(path)
-    tags = _tags(path)
+    tags = _tags(path, kind)
     picture, found = _picture(path, kind)
     rotation = found.rotation if found and found.rotation is not None else _rotation(tags)
     width, height = picture or (None, None)
@@ -58,13 +60,29 @@ def probe(path: Path) -> Probe:
     )
 
 
-def _tags(path: Path) -> Mapping[str, Any]:
+def _tags(path: Path, kind: str) -> Mapping[str, Any]:
     """Empty for what exifread cannot read, whichever way it fails over it."""
     logging.getLogger("exifread").setLevel(logging.CRITICAL)
     with contextlib.suppress(Exception), path.open("rb") as file:
-        tags: Mapping[str, Any] = exifread.process_file(file, details=False)
+        # exifread expects words before the TIFF part of a WebP that its specification does not know
+        source = io.BytesIO(_webp_exif(path)) if kind == "webp" else file
+        tags: Mapping[str, Any] = exifread.process_file(source, details=False)
         return tags
     return {}
+
+
+def _webp_exif(path: Path) -> bytes:
+    """The chunk with EXIF, which is a TIFF file of its own."""
+    with Bytes(path) as file:
+        place = 12
+        for _ in range(MAX_CHUNKS):
+            size = file.number(place + 4, little=True)
+            if place + 8 > file.size:
+                break
+            if file.at(place, 4) == b"EXIF":
+                return file.at(place + 8, min(size, MAX_EXIF)).removeprefix(b"Exif\0\0")
+            place += 8 + size + (size & 1)
+    return b""
 
 
 def _text(tags: Mapping[str, Any], name: str) -> str:
@@ -166,7 +184,7 @@ def _whole(path: Path) -> tuple[str, list[Condition], list[Remark]]:
             cut = bool(found.clipped) or not _has_items(file)
             bad = bool(found.broken) and not cut
             conditions: list[Condition] = ["truncated"] if cut else ["damaged"] if bad else []
-            remarks = found.remarks or (
+            remarks = [r for r in found.remarks if r.code != "no-index"] or (
                 [Remark("cut-off", "what says where the picture lies is missing")] if cut else []
             )
             return ("avif" if head[8:12] == b"avif" else "heic"), conditions, remarks

@@ -52,7 +52,7 @@ def probe(path: Path, kind: str) -> Probe:
     duration = _number(said["format"].get("duration"))
     if duration is None or duration <= 0 or "truncated" in conditions:
         declared, duration = duration, _measured(path)
-        if declared and duration is not None and declared - duration > 0.5:
+        if declared and duration is not None and declared - duration > 0.2:
             remarks.append(Remark("shorter-than-declared", f"{duration:.3f} s can be read of {declared:.3f} s"))
     places = track.of_streams(path, said["streams"])
     place = _position(tags)

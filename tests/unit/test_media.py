@@ -1,0 +1,184 @@
+"""Asking the parsers through the sandbox: batches, what ends them, and what is the file's fault and what the machine's."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediad.edges import media
+from mediad.edges.media import Media, ProbeFile
+from mediad.edges.sandbox import MAX_INPUTS, Sandbox
+from mediad.errors import StorageError
+from mediad.model.evidence import Kind
+from tests.clips import Clips, cut
+
+
+def quick() -> Media:
+    return Media(Sandbox(nice=0, idle=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty(Sandbox):
+    """The real sandbox and the real parsers, but the one of sidecars does ``what`` over a file with FAULT in it."""
+
+    what: str = ""
+
+    def python(self, module: str, *args: str) -> list[str]:
+        words = Sandbox.python(self, module, *args)
+        paths, started = words[-1].split("sys.argv[1:]", 1)
+        fault = (
+            "import os,json\nimport mediad.parsers.sidecar as s\nreal = s.probe\n"
+            f"def probe(path, suffix):\n    if b'FAULT' in path.read_bytes():\n        {self.what}\n    return real(path, suffix)\n"
+            "s.probe = probe\n"
+        )
+        return [*words[:-1], f"{paths}\n{fault}sys.argv[1:]{started}"]
+
+
+def faulty(what: str) -> Media:
+    return Media(Faulty(nice=0, idle=False, what=what))
+
+
+def sidecars(folder: Path, *texts: str) -> list[ProbeFile]:
+    files = []
+    for n, text in enumerate(texts):
+        path = folder / f"{n}.xml"
+        path.write_text(f"<r><officer>{n}</officer><note>{text}</note></r>")
+        files.append(ProbeFile(path, Kind.DATA, "xml"))
+    return files
+
+
+def officers(probes: list[media.Probe]) -> list[str]:
+    return [p.sidecar.officer if p.sidecar else "" for p in probes]
+
+
+def test_every_file_of_a_docking_has_its_answer_in_order(clips: Clips, tmp_path: Path) -> None:
+    """Video alone, photos and sidecars together; the order is that of the question."""
+    files = [
+        ProbeFile(clips.clip("mp4"), Kind.VIDEO, "mp4"),
+        ProbeFile(clips.photo("jpg", Make="Acme"), Kind.PHOTO, "jpg"),
+        *sidecars(tmp_path, "a"),
+        ProbeFile(clips.clip("ts"), Kind.VIDEO, "ts"),
+        ProbeFile(clips.photo("png"), Kind.PHOTO, "png"),
+    ]
+    probes = quick().probe(files)
+    assert [p.container for p in probes] == ["mp4", "jpeg", "xml", "ts", "png"]
+    assert [p.kind for p in probes] == ["video", "photo", "data", "video", "photo"]
+    assert quick().probe([]) == []
+
+
+def test_more_files_than_one_sandbox_takes(tmp_path: Path) -> None:
+    """They are asked about in groups."""
+    files = sidecars(tmp_path, *("x" for _ in range(MAX_INPUTS + 3)))
+    assert officers(quick().probe(files)) == [str(n) for n in range(MAX_INPUTS + 3)]
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("os.abort()", "limit"),
+        ("os._exit(3)", "parser-failed"),
+        ("os.kill(os.getpid(), 11)", "limit"),
+        ("bytearray(4 << 30)", "limit"),
+        ("raise OSError('broken')", "parser-failed"),
+        ("print('{' * 10)", ""),
+        ("print('x' * 9_000_000)", "limit"),
+    ],
+)
+def test_one_bad_file_of_a_batch_costs_the_others_nothing(tmp_path: Path, what: str, code: str) -> None:
+    """Whatever a parser does over it: the others have their answers, and it has an honest one."""
+    probes = faulty(what).probe(sidecars(tmp_path, "a", "b", "FAULT", "d", "e"))
+    assert [o for n, o in enumerate(officers(probes)) if n != 2] == ["0", "1", "3", "4"]
+    if code:
+        assert (probes[2].kind, probes[2].conditions) == ("data", ("unreadable",))
+        assert [r.code for r in probes[2].remarks] == [code]
+
+
+def test_too_much_processor_time_is_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endless loop over one file."""
+    monkeypatch.setattr(media, "CPU_SECONDS", 1)
+    probes = faulty("while True: pass").probe(sidecars(tmp_path, "a", "FAULT"))
+    assert officers(probes) == ["0", ""]
+    assert [r.code for r in probes[1].remarks] == ["limit"]
+
+
+@pytest.mark.parametrize(
+    ("what", "code"), [("os.kill(os.getpid(), 9)", "sandbox-killed"), ("__import__('time').sleep(60)", "sandbox-late")]
+)
+def test_what_is_the_machines_fault_is_tried_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, code: str
+) -> None:
+    """Killed for lack of memory, or starved of time by more urgent work."""
+    monkeypatch.setattr(media, "SECONDS", 2.0)
+    with pytest.raises(StorageError) as caught:
+        faulty(what).probe(sidecars(tmp_path, "a", "FAULT"))
+    assert (caught.value.code, caught.value.retry) == (code, "later")
+
+
+def test_a_missing_original_is_the_machines_fault(tmp_path: Path) -> None:
+    """The vault is gone: no answer about the file."""
+    with pytest.raises(StorageError):
+        quick().probe([ProbeFile(tmp_path / "gone.mp4", Kind.VIDEO, "mp4")])
+
+
+def test_answers_under_another_name_are_none(tmp_path: Path) -> None:
+    """A parser that was taken over cannot speak for the files that come after it, only for itself."""
+    lie = "print(json.dumps({'name': '0001', 'probe': {'kind': 'video', 'make': 'liar'}}))"
+    probes = faulty(lie).probe(sidecars(tmp_path, "FAULT"))
+    assert probes[0].make == ""
+
+
+def test_a_track_and_the_lack_of_one(clips: Clips, tmp_path: Path) -> None:
+    """As GeoJSON of numbers alone."""
+    said = quick().track(ProbeFile(clips.with_track("mp4"), Kind.VIDEO, "mp4"))
+    assert said is not None
+    assert len(json.loads(said)["geometry"]["coordinates"]) == 3
+    assert quick().track(ProbeFile(clips.clip("mp4"), Kind.VIDEO, "mp4")) is None
+    assert quick().track(sidecars(tmp_path, "a")[0]) is None
+
+
+KEYS = st.sampled_from(["geometry", "properties", "coordinates", "times"])
+LEAVES = st.none() | st.floats() | st.integers() | st.text(max_size=5)
+
+
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner), max_leaves=12))
+def test_a_track_may_be_anything(said: object) -> None:
+    """What is no track is none."""
+    made = media._geojson(said)
+    assert made is None or json.loads(made)["type"] == "Feature"
+
+
+def test_tracks_of_impossible_places_are_none() -> None:
+    """Numbers must be finite, and on the globe."""
+    good = {
+        "geometry": {"coordinates": [[1, 2], [3.0, 4.0, 5.0]]},
+        "properties": {"times": ["", "2024-01-02T03:04:05"]},
+    }
+    assert media._geojson(good) is not None
+    for bad in ([[1, 2], [181, 0]], [[1, 2], [float("nan"), 0]], [[1, 2]], [[1, 2], [True, 2]], [[1, 2], ["a", 2]]):
+        assert media._geojson({"geometry": {"coordinates": bad}, "properties": {"times": [""] * len(bad)}}) is None
+
+
+def test_an_unfinished_recording_is_recovered_through_the_sandbox(clips: Clips, tmp_path: Path) -> None:
+    """Into the folder given, from the original read-only."""
+    whole = clips.clip("mp4")
+    broken = cut(whole, tmp_path / "broken.mp4", whole.read_bytes().index(b"moov") - 4)
+    out = tmp_path / "out"
+    out.mkdir()
+    found = quick().recover(ProbeFile(broken, Kind.VIDEO, "mp4"), out, reference=whole)
+    assert found is not None
+    assert (found.codec, found.frames, found.rate) == ("h264", 30, 25.0)
+    assert found.path.stat().st_size > 1000
+    assert quick().recover(ProbeFile(broken, Kind.VIDEO, "mp4"), out) is None
+
+
+def test_a_link_is_no_recovered_file(tmp_path: Path) -> None:
+    """What a parser leaves in its folder is only taken if it is a file of its own."""
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "recovered.h264").symlink_to(tmp_path / "secret")
+    assert not media._regular(tmp_path / "recovered.h264")
+    os.link(tmp_path / "secret", tmp_path / "hard")
+    assert not media._regular(tmp_path / "hard")
