@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mediad.edges.encoder import Encoder
 from mediad.edges.sandbox import Sandbox
@@ -13,7 +15,7 @@ from mediad.model import preview
 from mediad.model.derived import Made
 from mediad.model.preview import Overlay, Plan, Settings
 from tests import media
-from tests.media import clip, member_of
+from tests.media import clip, ffmpeg, member_of
 
 ROOM = 2 * 1024**3
 SMALL = Settings(height=108, preset="ultrafast")
@@ -133,3 +135,162 @@ def test_a_take_of_segments_that_differ_in_everything_becomes_one_proxy_without_
     holds(folder, made, plan)
     assert (made.video, made.audio) == ("encode", "encode")
     keeps_together(folder, *clips)
+
+
+def test_segments_with_uncompressed_sound_are_joined_and_their_sound_is_encoded(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    film = clip(tmp_path / "a.avi", audio="pcm_s16le", beep=1.0, seconds=1.5, options="-profile:v main")
+    folder, made, plan = make(film, film, film)
+    holds(folder, made, plan)
+    assert (made.video, made.audio) == ("copy", "encode")
+    keeps_together(folder, film, film, film)
+
+
+def test_a_silent_segment_among_others_costs_no_encoding_of_pictures(make: Callable[..., Any], tmp_path: Path) -> None:
+    """Its place in the sound is silence, and what comes after it is in time."""
+    silent = clip(tmp_path / "s.mp4", audio="", beep=1.0, seconds=1.5, options="-profile:v main")
+    film = clip(tmp_path / "a.mp4", beep=1.0, seconds=1.5, options="-profile:v main")
+    folder, made, plan = make(silent, film, silent, film)
+    holds(folder, made, plan)
+    assert (made.video, made.audio) == ("copy", "encode")
+    keeps_together(folder, silent, film, silent, film)
+
+
+def test_an_avi_whose_pictures_are_stored_in_another_order_is_encoded(make: Callable[..., Any], tmp_path: Path) -> None:
+    """It cannot say in which order they are shown; a copy would jump back and forth."""
+    film = clip(tmp_path / "a.avi", options="-profile:v main -preset veryfast -bf 2")
+    folder, made, plan = make(film)
+    holds(folder, made, plan)
+    assert made.video == "encode"
+
+
+def amr(path: Path, seconds: float = 2.0) -> Path:
+    """Sound as radios and recorders write it; ffmpeg here reads it and cannot write it, so these are literal frames: 12.2
+    kbit/s, one each 20 ms."""
+    frames = (b"\x3c" + bytes((n * 37 + i * 11) % 251 for i in range(31)) for n in range(round(seconds * 50)))
+    path.write_bytes(b"#!AMR\n" + b"".join(frames))
+    return path
+
+
+def test_amr_sound_becomes_aac_alone_and_beside_a_picture(make: Callable[..., Any], tmp_path: Path) -> None:
+    alone = amr(tmp_path / "a.wav")  # named as such recorders name it
+    folder, made, plan = make(alone)
+    assert plan.kind == "audio"
+    assert isinstance(made, Made) and made.files == ("proxy.mp4", "wave.png"), made
+    assert media.length(folder / "proxy.mp4") == pytest.approx(2.0, abs=0.1)
+    ffmpeg("-i", alone, "-f", "lavfi", "-i", "testsrc2=s=192x108:d=2", "-map", "1:v", "-map", "0:a", "-c:a", "copy",
+           "-c:v", "libx264", "-profile:v", "main", "-pix_fmt", "yuv420p", tmp_path / "b.3gp")  # fmt: skip
+    folder, made, plan = make(tmp_path / "b.3gp")
+    holds(folder, made, plan)
+    assert (made.video, made.audio) == ("copy", "encode")
+
+
+def test_a_film_of_changing_rate_keeps_its_times(make: Callable[..., Any], tmp_path: Path) -> None:
+    """Pictures come at the moments at which they were taken, whether they are copied or encoded."""
+    uneven = "-vf select='lt(mod(n,25),8)+gt(n,40)' -fps_mode vfr -profile:v main"
+    for name, video in (("a.mp4", "libx264"), ("b.mp4", "libx265")):
+        film = clip(tmp_path / name, video=video, options=uneven if video == "libx264" else uneven[:-16], seconds=3)
+        folder, made, plan = make(film)
+        holds(folder, made, plan)
+        times = [[p["pts_time"] for p in media.ask(f, "-show_packets", "-select_streams", "v")["packets"]]
+                 for f in (film, folder / "proxy.mp4")]  # fmt: skip
+        before, after = ([round(float(t) * 50) for t in sorted(ts, key=float)] for ts in times)
+        assert before == after
+
+
+@pytest.mark.parametrize("video", ["libx264", "libx265"])
+def test_a_film_that_was_held_sideways_is_seen_upright(make: Callable[..., Any], tmp_path: Path, video: str) -> None:
+    clip(tmp_path / "a.mp4", video=video, options="-profile:v main")
+    ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", "-metadata:s:v:0", "rotate=90", tmp_path / "b.mp4")
+    folder, made, plan = make(tmp_path / "b.mp4", settings=Settings(height=1080, preset="ultrafast"))
+    holds(folder, made, plan)
+    assert (plan.width, plan.height) == (108, 192)
+    shown = media.stream_of(folder / "proxy.mp4", "video")
+    turned = any("rotation" in d for d in shown.get("side_data_list", ()))
+    assert (shown["width"], shown["height"], turned) == ((192, 108, True) if video == "libx264" else (108, 192, False))
+    with Image.open(folder / "poster.jpg") as poster:
+        assert poster.size == (108, 192)
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def test_thumbnails_and_contact_sheet_show_the_film_where_they_say(make: Callable[..., Any], tmp_path: Path) -> None:
+    """A film that is red, then green, then blue: so are the tiles, and the poster is none of the black before."""
+    ffmpeg(
+        "-f", "lavfi", "-i", "color=black:s=192x108:d=4", "-f", "lavfi", "-i", "color=red:s=192x108:d=4", "-f", "lavfi", "-i",
+        "color=lime:s=192x108:d=4", "-f", "lavfi", "-i", "color=blue:s=192x108:d=4", "-filter_complex", "concat=n=4",
+        "-c:v", "mpeg4", "-q:v", "2", tmp_path / "a.mp4",
+    )  # fmt: skip
+    folder, made, plan = make(tmp_path / "a.mp4")
+    holds(folder, made, plan)
+    cues = [line for line in (folder / "thumbs.vtt").read_text().splitlines() if "#" in line]
+    assert len(cues) == 8
+    with Image.open(folder / "thumbs.jpg") as sprite:
+        seen = []
+        for cue in cues:
+            x, y, w, h = (int(v) for v in cue.partition("=")[2].split(","))
+            assert x + w <= sprite.width and y + h <= sprite.height
+            seen.append(_colour(sprite.getpixel((x + w // 2, y + h // 2))))
+    assert seen == ["black", "black", "red", "red", "green", "green", "blue", "blue"]
+    with Image.open(folder / "sheet.jpg") as sheet:
+        assert sheet.size == (4 * 192, 4 * 108)
+        tiles = [_colour(sheet.getpixel((c * 192 + 96, r * 108 + 54))) for r in range(4) for c in range(4)]
+    assert tiles == ["black"] * 4 + ["red"] * 4 + ["green"] * 4 + ["blue"] * 4
+    with Image.open(folder / "poster.jpg") as poster:
+        assert _colour(poster.getpixel((96, 54))) != "black"
+
+
+def _colour(pixel: Any) -> str:
+    return "black" if max(pixel) < 60 else ("red", "green", "blue")[pixel.index(max(pixel))]
+
+
+def test_a_film_that_is_dark_throughout_has_a_poster_all_the_same(make: Callable[..., Any], tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "color=black:s=192x108:d=2", "-c:v", "mpeg4", tmp_path / "a.mp4")
+    folder, made, plan = make(tmp_path / "a.mp4")
+    holds(folder, made, plan)
+
+
+def test_time_and_names_are_written_into_the_picture_and_hostile_ones_are_only_text(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What looks like an instruction of ffmpeg is drawn letter by letter."""
+    film = clip(tmp_path / "a.mp4", size="640x360", options="-vf drawbox=c=black:t=fill", audio="")
+    start = datetime(2026, 11, 24, 16, 0, tzinfo=UTC)
+    settings = Settings(height=360, preset="ultrafast", overlay=True)
+    hostile = "%{eif:1:x}',drawbox=c=red:t=fill;[x]movie=/etc/passwd\n\\%{localtime} 张三"
+    folder, made, plan = make(
+        film, members=[member_of(film, start=start)], settings=settings, overlay=Overlay("执法仪 7", hostile)
+    )
+    holds(folder, made, plan)
+    ffmpeg("-ss", "1", "-i", folder / "proxy.mp4", "-frames:v", "1", tmp_path / "frame.png")
+    with Image.open(tmp_path / "frame.png") as frame:
+        grey = frame.convert("L")
+        top, middle, bottom = (grey.crop((0, y, 640, y + 60)).getextrema() for y in (0, 150, 300))
+        assert top[1] > 200 and bottom[1] > 200 and middle[1] < 60  # type: ignore[operator]
+        assert max(frame.convert("RGB").getpixel((320, 180))) < 60  # type: ignore[type-var]
+
+
+def test_nothing_that_the_original_says_of_itself_is_in_the_proxy(make: Callable[..., Any], tmp_path: Path) -> None:
+    film = clip(tmp_path / "a.mp4", options="-profile:v main -metadata title=secret -metadata location=+31.2+121.4/")
+    folder, made, plan = make(film)
+    holds(folder, made, plan)
+    assert b"secret" not in (folder / "proxy.mp4").read_bytes() and b"+31.2" not in (folder / "proxy.mp4").read_bytes()
+
+
+def test_percent_go_up_to_a_hundred(make: Callable[..., Any], tmp_path: Path) -> None:
+    told: list[int] = []
+    make(clip(tmp_path / "a.mp4", video="mjpeg"), clip(tmp_path / "b.avi", video="mjpeg"), told=told.append)
+    assert told == sorted(set(told)) and told[-1] == 100 and len(told) > 3
+
+
+def test_what_the_listener_raises_ends_the_work(make: Callable[..., Any], tmp_path: Path) -> None:
+    class StopNow(Exception):
+        pass
+
+    def stop(_: int) -> None:
+        raise StopNow
+
+    with pytest.raises(StopNow):
+        make(clip(tmp_path / "a.mp4", video="mjpeg"), told=stop)

@@ -79,11 +79,14 @@ def compiled(*outputs: Any, verbose: str = "error", before: Sequence[tuple[str, 
 def picture(source: Any, plan: Plan, segment: Segment, style: Style, hardware: Hardware) -> Any:
     """The filters from a decoded picture to the encoder: upright (ffmpeg turns it), with square pixels, in the proxy's size."""
     video = source["V:0"].filter("scale", "trunc(iw*max(sar,1)/2)*2", "trunc(ih/min(max(sar,0.01),1)/2)*2")
-    video = video.filter(
-        "scale", plan.width, plan.height, force_original_aspect_ratio="decrease", force_divisible_by=2
-    ).filter("pad", plan.width, plan.height, -1, -1)  # fmt: skip
+    if plan.width:
+        video = video.filter(
+            "scale", plan.width, plan.height, force_original_aspect_ratio="decrease", force_divisible_by=2
+        ).filter("pad", plan.width, plan.height, -1, -1)  # fmt: skip
+    else:
+        video = video.filter("scale", -2, f"trunc(min(ih,{plan.settings.height})/2)*2")
     video = video.filter("setsar", 1)
-    size = max(12, plan.height // 24)
+    size = max(12, (plan.height or plan.settings.height) // 24)
     look = {
         "fontfile": style.font, "fontsize": size, "fontcolor": "white", "box": 1, "boxcolor": "black@0.5",
         "boxborderw": size // 4, "x": size // 2,
@@ -180,10 +183,10 @@ def part(
     return ffmpeg.output(*streams, target, f="mov", map_metadata=-1, map_chapters=-1, **options)
 
 
-def signatures(sources: Sequence[Any], plan: Plan, target: str) -> Any:
+def signatures(sources: Sequence[tuple[Any, Segment]], plan: Plan, target: str) -> Any:
     """What the segments' streams are, by their own headers."""
     streams = []
-    for source, segment in zip(sources, plan.segments, strict=True):
+    for source, segment in sources:
         streams += [source["V:0"]] if plan.video != "none" else []
         streams += [source["a:0"]] if segment.sound else []
     return ffmpeg.output(*streams, target, c="copy", f="framehash", hash="sha256", **{"frames:v": 1, "frames:a": 1})

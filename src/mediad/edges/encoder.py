@@ -4,11 +4,7 @@ The cheapest way is tried first and its proxy held against the plan: length, str
 not hold is made in the next dearer way; the last way's proxy is kept with a remark, for something to watch is better than nothing.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,24 +12,18 @@ from mediad.edges import commands
 from mediad.edges.commands import SOFTWARE, Hardware, Style
 from mediad.edges.glyphs import FONTS
 from mediad.edges.hardware import Choice
-from mediad.edges.sandbox import Limits
-from mediad.edges.step import MIB, SMALL, Runs, Spoilt, Steps, judge
+from mediad.edges.proof import Found, Ways, alike, is_whole, look
+from mediad.edges.step import MIB, SMALL, Runs, Spoilt, Steps
 from mediad.model import tiles
 from mediad.model.derived import Made, PreviewFailed
 from mediad.model.preview import AVI, MOV, POSTER, PROXY, SHEET, THUMBS_VTT, WAVE, Plan, Segment, Way
 from mediad.model.probe import Remark
 from mediad.model.tiles import THUMBS
 
-_DRIFT: Final = 0.06
-"""Seconds that counted sound may differ from its time stamps; two frames of sound are not heard."""
-
-_SAMPLES: Final = {"aac": 1024, "mp3": 1152}
-_KEYS_OF: Final = 30  # seconds of a proxy whose key frames are looked at
 _PARTS, _JOINED = 0.84, 0.92  # shares of the progress
 
 _BARE: Final = {"h264": "h264", "h265": "hevc"}
 
-Ways = tuple[Way, Way]
 Told = Callable[[int], None]
 
 
@@ -52,15 +42,6 @@ class Recovered(Protocol):
 
 Recover = Callable[[Path, Path, Path | None], Recovered | None]
 """From an original, into a folder, with the help of a whole original of the same recorder (``edges/media.py``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a proxy turned out to be; ``keys``: seconds from key frame to key frame, ``complaint``: what does not hold."""
-
-    seconds: float
-    keys: float
-    complaint: str
 
 
 class Encoder:
@@ -147,21 +128,22 @@ class _Job:
             remarks=tuple(self._remarks(found)),
         )
 
-    def _best(self, hardware: Hardware) -> tuple[_Found, Ways]:
+    def _best(self, hardware: Hardware) -> tuple[Found, Ways]:
         """The first way whose proxy holds; the last, if none does."""
-        alike = self._alike()
-        ladder = [ways for ways in self._plan.ladder if ways[0] != "copy" or alike[0]]
+        same = alike(self._steps, self._plan, self._sources)
+        ladder = [ways for ways in self._plan.ladder if ways[0] != "copy" or same[0]]
         for ways in ladder[:-1]:
             try:
-                self._proxy(ways, hardware, alike)
-                if not (found := self._look(ways)).complaint:
+                self._proxy(ways, hardware, same)
+                if not (found := look(self._steps, self._plan, ways)).complaint:
                     return found, ways
             except Spoilt:
-                continue
-        self._proxy(ladder[-1], hardware, alike)
-        return self._look(ladder[-1]), ladder[-1]
+                if ways[0] == "encode" and hardware != SOFTWARE:
+                    raise  # by software, before anything else
+        self._proxy(ladder[-1], hardware, same)
+        return look(self._steps, self._plan, ladder[-1]), ladder[-1]
 
-    def _remarks(self, found: _Found) -> list[Remark]:
+    def _remarks(self, found: Found) -> list[Remark]:
         remarks = []
         if found.complaint:
             remarks.append(Remark("differs", found.complaint))
@@ -175,10 +157,10 @@ class _Job:
 
     # --- the proxy --------------------------------------------------------------------------------------------------
 
-    def _proxy(self, ways: Ways, hardware: Hardware, alike: tuple[bool, bool]) -> None:
+    def _proxy(self, ways: Ways, hardware: Hardware, same: tuple[bool, bool]) -> None:
         if len(self._plan.segments) == 1:
             self._one(ways, hardware)
-        elif ways[0] != "encode" and all(alike):
+        elif ways[0] != "encode" and all(same):
             originals = {f"{n:03d}": self._sources[s.member] for n, s in enumerate(self._plan.segments)}
             demuxers = ",".join(("concat", *dict.fromkeys(s.demuxers for s in self._plan.segments)))
             self._join(originals, demuxers, ways, (0.0, _JOINED))
@@ -188,11 +170,10 @@ class _Job:
     def _one(self, ways: Ways, hardware: Hardware) -> None:
         source, path = self._opened(self._plan.segments[0], ways[0])
         if reserve := self._index_bytes(ways):
-            try:
-                self._wrap(source, ways, hardware, self._inputs({"000": path}), reserve, (0.0, _JOINED))
+            self._wrap(source, ways, hardware, self._inputs({"000": path}), reserve, (0.0, _JOINED))
+            if is_whole(self._steps.kept / PROXY):
                 return
-            except Spoilt:
-                pass  # an index larger than anybody would think: then it is moved to the front afterwards
+            # ffmpeg tells nobody that the index was larger than anybody would think: it is moved to the front afterwards
         self._wrap(source, ways, hardware, self._inputs({"000": path}), 0, (0.0, _JOINED))
 
     def _index_bytes(self, ways: Ways) -> int:
@@ -257,99 +238,14 @@ class _Job:
     def _inputs(self, names: Mapping[str, Path]) -> dict[str, Path]:
         return {**names, "text": self._steps.kept / "text"} if self._plan.text else dict(names)
 
-    # --- looking ----------------------------------------------------------------------------------------------------
-
-    def _alike(self) -> tuple[bool, bool]:
-        """Whether the segments' pictures, and their sound, can be joined as they are: by the headers of their own streams."""
-        segments = self._plan.segments
-        if self._plan.video == "encode" or any(s.salvage for s in segments):
-            return False, False
-        if self._plan.video == "copy" and any(s.demuxers == AVI for s in segments) and not self._in_order():
-            return False, False
-        if len(segments) == 1:
-            return True, True
-        names = {f"{n:03d}": self._sources[s.member] for n, s in enumerate(segments)}
-        sources = [commands.opened(f"/in/{n:03d}", s.demuxers) for n, s in enumerate(segments)]
-        try:
-            self._steps.ffmpeg(
-                [commands.signatures(sources, self._plan, "/out/heads")],
-                names,
-                {"heads": "heads"},
-                most=SMALL,
-                length=60.0,
-            )
-        except Spoilt:
-            return False, False
-        heads = _heads((self._steps.kept / "heads").read_text("ascii", "replace"))
-        return len(heads["video"]) <= 1, len(heads["audio"]) <= 1 and len({s.sound for s in segments}) == 1
-
-    def _in_order(self) -> bool:
-        """Whether all are AVIs that store their pictures in the order in which they are shown: an AVI says no other order."""
-        for segment in self._plan.segments:
-            try:
-                said = self._asked(self._sources[segment.member], AVI, "stream=codec_type,has_b_frames")
-                reordered = [s["has_b_frames"] for s in said["streams"] if s["codec_type"] == "video"]
-            except (Spoilt, KeyError, TypeError):
-                return False
-            if segment.demuxers != AVI or reordered[:1] != [0]:
-                return False
-        return True
-
-    def _look(self, ways: Ways) -> _Found:
-        """Hold the proxy against the plan."""
-        entries = "stream=codec_type,codec_name,duration,nb_frames,sample_rate:packet=codec_type,pts_time,flags"
-        said = self._asked(
-            self._steps.kept / PROXY, MOV, f"format=duration:{entries}", "-read_intervals", f"%+{_KEYS_OF}"
-        )
-        try:
-            return self._judged(said, ways)
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise Spoilt("nothing-decoded", "nothing of it can be decoded") from e
-
-    def _asked(self, path: Path, demuxers: str, entries: str, *more: str) -> Any:
-        """What ffprobe says of a file."""
-        argv = [
-            "ffprobe", "-v", "error", "-protocol_whitelist", "file,pipe", "-format_whitelist", demuxers, "-show_entries",
-            entries, *more, "-of", "json", "/in/film",
-        ]  # fmt: skip
-        limits = Limits(cpu_seconds=120, seconds=600.0, memory=2048 * MIB, file_size=MIB, output=64 * MIB)
-        outcome = self._steps.sandbox.run(argv, inputs={"film": path}, limits=limits)
-        judge(outcome)
-        try:
-            return json.loads(outcome.out)
-        except (ValueError, RecursionError) as e:
-            raise Spoilt("nothing-decoded", "nothing of it can be decoded") from e
-
-    def _judged(self, said: Any, ways: Ways) -> _Found:
-        plan = self._plan
-        seconds = float(said["format"]["duration"])
-        streams = {s["codec_type"]: s for s in reversed(said["streams"])}
-        if int(streams.get(plan.kind, {}).get("nb_frames", 0)) < 1:
-            raise Spoilt("nothing-decoded", "nothing of it can be decoded")
-        keys = [
-            float(p["pts_time"])
-            for p in said.get("packets", ())
-            if p["codec_type"] == "video" and "K" in p["flags"] and "pts_time" in p
-        ]
-        spacing = max((b - a for a, b in pairwise(keys)), default=min(seconds, _KEYS_OF))
-        complaint = ""
-        if plan.sure and abs(seconds - (plan.seconds or 0.0)) > plan.tolerance + 0.001:
-            complaint = f"it plays {seconds:.2f} s, its members say {plan.seconds:.2f} s"
-        elif ways[1] != "none" and "audio" not in streams:
-            complaint = "its sound is missing"
-        elif ways[1] == "copy" and _drifts(streams["audio"]) and len(plan.segments) > 1:
-            complaint = "its sound would drift away from the picture"
-        return _Found(seconds, spacing, complaint)
-
     # --- pictures ---------------------------------------------------------------------------------------------------
 
-    def _pictures(self, found: _Found) -> list[str]:
+    def _pictures(self, found: Found) -> list[str]:
         """Poster, contact sheet, thumbnails and waveform; each may be missing: a proxy alone is worth having."""
         plan, proxy, seconds = self._plan, f"/in/{PROXY}", found.seconds
         made: list[str] = []
-        if plan.video != "none" and plan.width:
-            size = (plan.width, plan.height)
-            grids = (tiles.thumbs_grid(seconds, *size), tiles.sheet_grid(seconds, *size))
+        if plan.video != "none" and all(found.size):
+            grids = (tiles.thumbs_grid(seconds, *found.size), tiles.sheet_grid(seconds, *found.size))
             keys_only = found.keys <= 1.01 * min(g.interval for g in grids)
             made += self._drawn(
                 commands.stills(proxy, seconds, grids, self._style.font, keys_only=keys_only), POSTER, SHEET, THUMBS
@@ -394,28 +290,3 @@ def _font() -> str:
     """A font with Chinese characters: ffmpeg takes the first face of a file, so one whose first face is the right one is better."""
     there = [(face != 0, path) for path, face in FONTS if Path(path).is_file()]
     return min(there, default=(False, ""), key=lambda f: f[0])[1]
-
-
-_HEAD: Final = re.compile(r"#(extradata|media_type|codec_id|dimensions|sar|sample_rate|channel\w*) (\d+)[:,] *(.*)")
-
-
-def _heads(text: str) -> dict[str, set[tuple[str, ...]]]:
-    """What ``framehash`` says of the streams, by kind: equal ones once."""
-    streams: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        if m := _HEAD.match(line):
-            streams.setdefault(m[2], []).append(f"{m[1]} {m[3]}")
-    found: dict[str, set[tuple[str, ...]]] = {"video": set(), "audio": set()}
-    for said in streams.values():
-        kind = next((s.removeprefix("media_type ") for s in said if s.startswith("media_type")), "")
-        found.setdefault(kind, set()).add(tuple(sorted(said)))
-    return found
-
-
-def _drifts(sound: Mapping[str, Any]) -> bool:
-    """Whether sound that is played by mere counting would be elsewhere at the end than its time stamps say."""
-    samples = _SAMPLES.get(str(sound["codec_name"]))
-    if samples is None:
-        return False
-    counted = int(sound["nb_frames"]) * samples / int(sound["sample_rate"])
-    return abs(counted - float(sound["duration"])) > _DRIFT

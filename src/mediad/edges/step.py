@@ -28,6 +28,7 @@ _ANSWER: Final = 8 * MIB
 _KILLED: Final = 137
 _CPU_OVER, _FILE_OVER = 152, 153
 _CRASHES: Final = {132: "SIGILL", 133: "SIGTRAP", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV"}
+_NO_MEMORY: Final = re.compile(rb"Cannot allocate memory|malloc of size \d+ failed")
 _NO_ROOM: Final = re.compile(rb"No space left on device|Disk quota exceeded")
 
 Told = Callable[[float], None]
@@ -218,6 +219,8 @@ def judge_file(outcome: Outcome) -> None:
         raise Spoilt("too-slow", "it takes far longer to decode than it plays")
     if crashed := _CRASHES.get(outcome.code):
         raise Spoilt("crashed", f"the decoder crashed ({crashed})")
+    if outcome.code != 0 and _NO_MEMORY.search(outcome.err):
+        raise Spoilt("too-large", "decoding it takes more memory than derive.memory_mib allows")
     if outcome.code != 0:
         raise Spoilt("undecodable", last_line(outcome.err) or "it cannot be decoded")
 

@@ -182,7 +182,7 @@ def plan(
     text = overlay.text if overlay and settings.overlay else ""
     made = _photo(members, usable, settings) if kind == "photo" else _moving(kind, members, usable, settings, text)
     if any(s.salvage for s in made.segments):
-        made = replace(made, reference=_reference(made.segments, reference, len(members)))
+        made = _helped(made, reference, len(members))
     return replace(made, fingerprint=_fingerprint(made, members, reference))
 
 
@@ -295,12 +295,13 @@ def _seen(stream: Stream) -> tuple[int, int]:
 
 
 def _size(members: Sequence[Member], most: int) -> tuple[int, int]:
-    """Even width and height of the proxy: those of the largest member, never more than that, at most ``most`` high."""
+    """Even width and height of the proxy: those of the largest member, never more than that, at most ``most`` high. 0 if they are
+    seen only when it is decoded; but several must have some size in common."""
     sizes = [_seen(s) for m in members if (s := m.probe.stream("video"))]
     width, height = max(sizes, key=lambda s: s[0] * s[1], default=(0, 0))
-    if not width or not height:
-        return 0, 0
-    return fit(width, height, most)
+    if width and height:
+        return fit(width, height, most)
+    return (0, 0) if len(members) == 1 else fit(16 * most, 9 * most, most)
 
 
 def _video_way(members: Sequence[Member], segments: Sequence[Segment], settings: Settings) -> Way:
@@ -346,11 +347,16 @@ def _sound_plays(s: Stream) -> bool:
     return s.codec == "aac" and s.profile == "LC" and 8_000 <= (s.sample_rate or 0) <= 48_000
 
 
-def _reference(segments: Sequence[Segment], reference: Member | None, number: int) -> int | None:
-    for s in segments:
+def _helped(made: Plan, reference: Member | None, number: int) -> Plan:
+    """With a whole original of the same recorder: a segment, else the one that was given."""
+    for s in made.segments:
         if not s.salvage and s.demuxers == MOV:
-            return s.member
-    return number if reference is not None and _demuxers(reference.probe) == MOV else None
+            return replace(made, reference=s.member)
+    if reference is None or _demuxers(reference.probe) != MOV:
+        return made
+    known = made.width and any(not s.salvage for s in made.segments)
+    width, height = (made.width, made.height) if known else _size([reference], made.settings.height)
+    return replace(made, reference=number, width=width, height=height)
 
 
 def _fingerprint(made: Plan, members: Sequence[Member], reference: Member | None) -> str:
