@@ -195,6 +195,19 @@ def test_findings_of_hand_over_records_and_alarms_are_documented() -> None:
     assert {row[0] for row in rows("docs/errors.md", "Alarms")} == alarms
 
 
+def test_remarks_on_times_and_takes_are_documented() -> None:
+    documented = {row[0] for row in rows("docs/derive.md", "Remark codes")}
+    for folder in ("model", "stages"):
+        for _, tree in sources(SRC / folder):
+            for node in ast.walk(tree):
+                if (
+                    isinstance(node, ast.Call)
+                    and ast.unparse(node.func) == "Remark"
+                    and isinstance(node.args[0], ast.Constant)
+                ):
+                    assert node.args[0].value in documented
+
+
 def test_slot_states_are_documented_in_the_words_of_the_screen() -> None:
     documented = {row[0]: row[1] for row in rows("docs/errors.md", "Slot states")}
     assert documented == {state: words[0] for state, words in WORDS.items()}

@@ -114,12 +114,26 @@ def test_the_z_of_a_container_is_the_formats_where_the_recorder_writes_local_tim
     assert timed(stamps=(Stamp("container", "2026-11-23T16:00:00+08:00"),)).started_at == START
 
 
+def test_text_without_a_zone_in_a_container_is_the_recorders_wall_clock() -> None:
+    """A track of positions in a subtitle, and the dates of an AVI."""
+    stamps = (Stamp("container", "2026-11-23T16:00:00", "start", "track"),)
+    assert timed(stamps=stamps).started_at == START
+    utc = time_asset(facts(stamps=(Stamp("container", "2026-11-23T08:00:00"),)), Profile("x", name_zone="UTC"), CHINA)
+    assert utc.started_at == START
+
+
 def test_times_eight_hours_apart_are_a_remark_that_names_the_zone_and_no_distrust() -> None:
     found = timed(name=named(START), stamps=(Stamp("container", "2026-11-23T00:00:00Z"),))
     assert (found.confidence, codes(found)) == ("claimed", {"times-disagree"})
     assert "zone" in found.remarks[0].detail
     other = timed(name=named(START), stamps=(Stamp("container", "2026-11-23T07:50:47Z"),))
     assert "zone" not in other.remarks[0].detail
+
+
+def test_a_track_that_begins_with_the_first_fix_disagrees_with_nothing() -> None:
+    fixed = tuple(Stamp("gps", f"2026-11-23T08:0{m}:00Z", means, "track") for m, means in ((4, "start"), (9, "end")))
+    assert not timed(name=named(START), stamps=fixed).remarks
+    assert codes(timed(name=named(START - 30 * MINUTE), stamps=fixed)) == {"times-disagree"}
 
 
 def test_an_hour_that_was_there_twice_is_a_remark() -> None:

@@ -88,7 +88,7 @@ class TimeRule:
     mtime_means: Moment = "end"
     """Of video and audio: nearly every recorder closes the file when it ends."""
     container_zone: str = "UTC"
-    """As the standards say. Many recorders write their wall clock there and call it UTC: then the zone of that clock."""
+    """Of what the container calls UTC, as the standards say. Many recorders write their wall clock there: then its zone."""
     exif_zone: str = ""
     sidecar_zone: str = ""
     file_zone: str = ""

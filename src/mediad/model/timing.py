@@ -30,6 +30,9 @@ before the one that took everything, is a clock that is off, not a wrong day."""
 AGREE: Final = timedelta(seconds=60)
 """Files are closed some seconds after they end, FAT counts in steps of 2 s: times that differ by less say the same."""
 
+TRACK: Final = "track"
+"""Field of stamps that are the first and last place of a track."""
+
 _QUARTER: Final = timedelta(minutes=15)
 _ZONES: Final = timedelta(hours=14)
 """All zones of the world differ from UTC by whole quarters of an hour, and by no more than this."""
@@ -158,7 +161,7 @@ def time_asset(facts: AssetFacts, profile: Profile, unit_zone: ZoneInfo, clock: 
     candidates = [
         _judged(facts, clock, *claim)
         for source in rule.order
-        for claim in _claims(facts, rule, unit_zone, source)
+        for claim in _claims(facts, profile, unit_zone, source)
     ]  # fmt: skip
     usable = [c for c in candidates if not c.why and c.started_at is not None]
     if usable:
@@ -171,9 +174,10 @@ def time_asset(facts: AssetFacts, profile: Profile, unit_zone: ZoneInfo, clock: 
 
 
 def _claims(
-    facts: AssetFacts, rule: TimeRule, unit_zone: ZoneInfo, source: TimeSource
+    facts: AssetFacts, profile: Profile, unit_zone: ZoneInfo, source: TimeSource
 ) -> Iterator[tuple[Source, Moment, datetime, str]]:
     """What one source says, starts first."""
+    rule = profile.time
     if source == "name":
         if facts.name.time is not None:
             yield source, rule.name_means, facts.name.time, ""
@@ -181,22 +185,25 @@ def _claims(
         if facts.mtime is not None:
             yield source, rule.mtime_means, facts.mtime, ""
     else:
-        zone = {"container": rule.container_zone, "exif": rule.exif_zone, "sidecar": rule.sidecar_zone, "gps": "UTC"}
+        # In a container only what it calls UTC has its zone; text without one (of a subtitle, an AVI) is the recorder's wall clock.
+        own = {"container": profile.name_zone, "exif": rule.exif_zone, "sidecar": rule.sidecar_zone, "gps": "UTC"}[
+            source
+        ]
+        wall, utc = _zone(own, unit_zone), _zone(rule.container_zone, unit_zone)
         default: Moment = rule.container_means if source == "container" else "start"
         read = [
             (source, default if s.means == "unsaid" else s.means, value, s.field)
             for s in facts.stamps
-            if s.source == source
-            and (value := _stamped(s, _zone(zone[source], unit_zone))) is not None
+            if s.source == source and (value := _stamped(s, wall, utc)) is not None
         ]  # fmt: skip
         yield from sorted(read, key=lambda claim: claim[1] != "start")
 
 
-def _stamped(stamp: Stamp, zone: ZoneInfo) -> datetime | None:
+def _stamped(stamp: Stamp, wall: ZoneInfo, utc: ZoneInfo) -> datetime | None:
     """A stamp as an instant. The ``Z`` of a container is the format's, not the recorder's: where the profile says that the
-    recorder writes its wall clock there, it says nothing."""
-    text = re.sub(r"(?:Z|[+-]00:?00)$", "", stamp.value) if stamp.source == "container" else stamp.value
-    return instant(text, zone)
+    recorder writes its wall clock there, it is that of ``utc``. What has no offset is of ``wall``."""
+    bare = re.sub(r"(?:Z|[+-]00:?00)$", "", stamp.value) if stamp.source == "container" else stamp.value
+    return instant(bare, wall if bare == stamp.value else utc)
 
 
 def _judged(facts: AssetFacts, clock: Clock, source: Source, means: Moment, value: datetime, field: str) -> Candidate:
@@ -304,6 +311,8 @@ def _disagreements(
         if c.source in told or theirs is None or c.why:
             continue
         told.add(c.source)
+        if c.field == TRACK and started - AGREE <= theirs <= ended + AGREE:
+            continue  # it begins with the first fix, and ends with the last
         apart = abs(theirs - ours)
         if apart <= AGREE + timedelta(seconds=rule.prerecord_seconds):
             continue
