@@ -1,6 +1,8 @@
 """The sandbox of the media parsers: what a program inside can see and take, and that nothing of it outlives its supervisor."""
 
+import importlib.util
 import os
+import re
 import select
 import shutil
 import signal
@@ -303,6 +305,71 @@ def test_niceness_and_idle_classes_hold_inside() -> None:
     assert b"SCHED_IDLE" in got.out
     assert b"idle" in got.out.splitlines()[-1]
     assert b"SCHED_OTHER" in Sandbox(nice=0, idle=False).run([SH, "-c", "chrt -p $$"], limits=QUICK).out
+
+
+UNIT = Path(__file__).parents[2] / "systemd" / "mediad-derive.service"
+
+
+def test_the_service_leaves_the_sandbox_what_it_needs(tmp_path: Path) -> None:
+    """The kernel mounts a new /proc for an ordinary user only where nothing of the old one is covered; and each system call that
+    building the sandbox takes (seen by strace) is in the unit's filter (asked of systemd)."""
+    lines = UNIT.read_text().splitlines()
+    settings = [line.split("=", 1) for line in lines if "=" in line and not line.startswith("#")]
+    names = {name for name, _ in settings}
+    assert not names & {
+        "ProtectProc",
+        "ProcSubset",
+        "ProtectKernelTunables",
+        "ProtectKernelLogs",
+        "InaccessiblePaths",
+        "RootDirectory",
+    }
+    code = "from mediad.edges.sandbox import Sandbox; Sandbox().check()"
+    trace = tmp_path / "trace"
+    subprocess.run(["strace", "-f", "-qq", "-o", trace, sys.executable, "-c", code], check=True)
+    used = set(re.findall(r"^\d+ +([a-z0-9_]+)\(", trace.read_text(errors="replace"), re.MULTILINE))
+    assert {"pivot_root", "mount"} <= used
+    said = subprocess.run(["systemd-analyze", "syscall-filter"], capture_output=True, text=True, check=True).stdout
+    groups: dict[str, set[str]] = {}
+    for line in said.splitlines():
+        if line.startswith("@"):
+            groups[line.strip()] = members = set()
+        elif (name := line.partition("#")[0].strip()) and groups:
+            members.add(name)
+
+    def calls(name: str) -> set[str]:
+        return {name} if not name.startswith("@") else {c for m in groups[name] for c in calls(m)}
+
+    allowed: set[str] = set()
+    for name, value in settings:
+        if name == "SystemCallFilter":
+            named = {c for part in value.lstrip("~").split() for c in calls(part)}
+            allowed = allowed - named if value.startswith("~") else allowed | named
+    assert used <= allowed, sorted(used - allowed)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can show a folder at another place")
+def test_the_layout_of_the_debian_package_works() -> None:
+    """The system's Python, and package and libraries in one folder below /usr, as packaging/build-deb.sh lays them."""
+    own = Path(program.__file__).parents[1]
+    site = Path(importlib.util.find_spec("exifread").origin).parents[1]  # type: ignore[union-attr,arg-type]
+    code = (
+        "import sys; sys.path.insert(0, '/usr/local/lib/mediad')\n"
+        "from mediad.edges.sandbox import Sandbox\n"
+        "box = Sandbox(); words = box.python('mediad.parsers')\n"
+        'got = box.run(words, stdin=b\'{"files": [{"name": "gone", "suffix": "mp4"}]}\')\n'
+        "print(words[0], got.code, got.out.decode()[:60], got.err.decode())"
+    )
+    # fmt: off
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
+             f"mount -t tmpfs x /usr/local/lib; mkdir /usr/local/lib/mediad; ln -s {own} {site}/exifread {site}/ffmpeg {site}/PIL "
+             f"{site}/pillow.libs {site}/future {site}/past /usr/local/lib/mediad/; cd /usr/local/lib/mediad;"
+             "for f in *; do t=$(readlink $f); rm $f; mkdir $f; test -d $t && mount --bind $t $f; done;"
+             'exec /usr/bin/python3 -I -c "$0"', code]
+    # fmt: on
+    got = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert got.stdout.startswith("/usr/bin/python3"), got.stderr
+    assert ' 0 {"name": "gone", "probe": {"kind": "data"' in got.stdout, got.stdout + got.stderr
 
 
 def mediad_is_installed() -> bool:

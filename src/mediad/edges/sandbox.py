@@ -172,7 +172,7 @@ def _walls(inputs: Mapping[str, Path], output: Path | None, devices: Sequence[st
     # fmt: off
     words = [
         _tool("bwrap", "bubblewrap"), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
-        "--new-session", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox", "--clearenv",
+        "--new-session", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--clearenv",
         "--json-status-fd", str(told_to), "--ro-bind", "/usr", "/usr",
     ]
     # fmt: on
