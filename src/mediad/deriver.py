@@ -39,7 +39,7 @@ class Watch(Protocol):
 
     def finding(self, subject: str, code: str, detail: str) -> None: ...
 
-    def ended(self, stage: str, subjects: Sequence[str]) -> None: ...
+    def ended(self, stage: str, subjects: Sequence[str], done: int) -> None: ...
 
 
 class Vault(probe.Vault, preview.Vault, Protocol):
@@ -84,18 +84,18 @@ class Deriver:
     def step(self) -> bool:
         """Do some of what is due, probes first; False if nothing is."""
         if rows := self._take(due.PROBE, PROBES):
-            with self._taken(due.PROBE, rows):
-                self._probe([row.subject for row in rows])
+            with self._taken(due.PROBE, rows) as done:
+                done.extend(self._probe([row.subject for row in rows]))
             return True
         if rows := self._take(due.ASSEMBLE, 1):
-            with self._taken(due.ASSEMBLE, rows):
-                self._assemble(rows[0].subject)
+            with self._taken(due.ASSEMBLE, rows) as done:
+                done.extend(self._assemble(rows[0].subject))
             return True
         maker = self._world.maker
         for stage, most in ((due.PHOTO, PHOTOS), (due.PREVIEW, 1)):
             if maker is not None and (rows := self._take(stage, most)):
-                with self._taken(stage, rows):
-                    self._preview(stage, maker, [row.subject for row in rows])
+                with self._taken(stage, rows) as done:
+                    done.extend(self._preview(stage, maker, [row.subject for row in rows]))
                 return True
         return False
 
@@ -130,13 +130,14 @@ class Deriver:
         return rows
 
     @contextmanager
-    def _taken(self, stage: str, rows: Sequence[Any]) -> Iterator[None]:
-        """Whatever goes wrong with what was taken, it is due again later, and says why."""
+    def _taken(self, stage: str, rows: Sequence[Any]) -> Iterator[list[str]]:
+        """Whatever goes wrong with what was taken, it is due again later, and says why. What was done goes into the list."""
+        done: list[str] = []
         subjects = [row.subject for row in rows]
         self._watch.began(stage, subjects)
         tries = max(row.tries for row in rows) + 1
         try:
-            yield
+            yield done
         except Stopping:
             self._later(stage, dict.fromkeys(subjects, ""), timedelta(0))
         except Busy as e:
@@ -147,7 +148,7 @@ class Deriver:
         except Exception as e:  # a fault of ours with one subject must not keep the others waiting for ever
             _log.exception("step failed", stage=stage, subjects=subjects[:3])
             self._later(stage, {s: f"an unexpected fault: {type(e).__name__}" for s in subjects}, put_off(tries))
-        self._watch.ended(stage, subjects)
+        self._watch.ended(stage, subjects, len(done))
 
     def _later(self, stage: str, why: Mapping[str, str], wait: timedelta) -> None:
         at = self._ledger.clock() + wait
@@ -163,20 +164,22 @@ class Deriver:
 
     # --- the stages -------------------------------------------------------------------------------------------------
 
-    def _probe(self, assets: Sequence[str]) -> None:
+    def _probe(self, assets: Sequence[str]) -> Sequence[str]:
         outcome = probe.run(self._ledger, self._world.vault, self._world.parsers, assets)
         for asset, answer in outcome.done.items():
             for remark in answer.remarks:
                 self._watch.finding(asset, remark.code, remark.detail)
         if outcome.later:
             self._later(due.PROBE, outcome.later, put_off(1))
+        return list(outcome.done)
 
-    def _assemble(self, docking: str) -> None:
+    def _assemble(self, docking: str) -> Sequence[str]:
         with self._world.alone():
             assemble.run(self._ledger, self._world.rules, docking)
         self._answered(due.ASSEMBLE, docking)
+        return [docking]
 
-    def _preview(self, stage: str, maker: preview.Maker, names: Sequence[str]) -> None:
+    def _preview(self, stage: str, maker: preview.Maker, names: Sequence[str]) -> Iterator[str]:
         def told(name: str, percent: int) -> None:
             if self._stop.is_set():
                 raise Stopping("mediad is stopping", hint="it is made at the next start")
@@ -186,6 +189,8 @@ class Deriver:
             self._answered(stage, answer.recording, answer.note)
             if answer.state == "failed":
                 self._watch.finding(answer.recording, answer.detail["code"], answer.detail["detail"])
+            if answer.state == "made":
+                yield answer.recording
 
     def _answered(self, stage: str, subject: str, also: Callable[[Any], None] | None = None) -> None:
         def write(conn: Any) -> None:

@@ -73,9 +73,9 @@ class _Counting:
         with self._lock:
             self.findings.append({"code": code, "subject": subject, "detail": detail})
 
-    def ended(self, stage: str, subjects: Sequence[str]) -> None:
+    def ended(self, stage: str, subjects: Sequence[str], done: int) -> None:
         with self._lock:
-            self.counts[self._NAMES[stage]] += len(subjects)
+            self.counts[self._NAMES[stage]] += done
 
 
 @contextmanager
@@ -107,8 +107,8 @@ def _watch() -> Iterator[_Counting]:
             if subject in self._tasks:
                 bar.update(self._tasks[subject], completed=percent)
 
-        def ended(self, stage: str, subjects: Sequence[str]) -> None:
-            super().ended(stage, subjects)
+        def ended(self, stage: str, subjects: Sequence[str], done: int) -> None:
+            super().ended(stage, subjects, done)
             bar.remove_task(self._tasks.pop(subjects[0]))
 
     with bar:

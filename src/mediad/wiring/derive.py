@@ -47,8 +47,8 @@ class Logged:
     def finding(self, subject: str, code: str, detail: str) -> None:
         _log.warning("finding", subject=subject, code=code, why=detail)
 
-    def ended(self, stage: str, subjects: Sequence[str]) -> None:
-        _log.debug("derived", stage=stage, count=len(subjects))
+    def ended(self, stage: str, subjects: Sequence[str], done: int) -> None:
+        _log.debug("derived", stage=stage, count=done, of=len(subjects))
 
 
 @contextmanager

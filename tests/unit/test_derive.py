@@ -1,0 +1,261 @@
+"""Behind the ingest, as a whole: real clips on a card, docked, and worked off by the program itself in its real sandbox."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad.errors import StorageError
+from mediad.wiring.derive import Logged
+from mediad.wiring.derive import derive as work_off
+from tests.media import clip, length
+from tests.support import Site, complaints, make_site, sha256
+
+SHIPPED = Path(__file__).parents[2] / "config/recorders"
+MORE = f'[devices]\nprofiles = ["{SHIPPED}"]\n[derive]\njobs = 2\npreset = "ultrafast"\n'
+FOLDER = "DCIM/100ANDRO"
+TAKE = (f"{FOLDER}/8888888_000123_20260922093000_0001.mp4", f"{FOLDER}/8888888_000123_20260922093002_0002.mp4")
+FILM = f"{FOLDER}/8888888_000123_20260922103000_0003.mp4"
+TEXT = f"{FOLDER}/8888888_000123_20260922113000_0004.mp4"
+CUT = f"{FOLDER}/8888888_000123_20260922123000_0005.mp4"
+PHOTO = f"{FOLDER}/IMG_20260922_133000.jpg"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Two segments of a take, a film to be encoded, a text, a film without its index, and a photo."""
+    root = tmp_path_factory.mktemp("clips")
+    made = {
+        TAKE[0]: clip(root / "a.mp4", options="-metadata title=a"),
+        TAKE[1]: clip(root / "b.mp4", options="-metadata title=b"),
+        FILM: clip(root / "c.mp4", video="libx265", audio=""),
+    }
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=640x480", "-frames:v", "1", root / "p.jpg"],
+        check=True,
+    )
+    files = {name: path.read_bytes() for name, path in made.items()}
+    whole = files[FILM]
+    return files | {TEXT: b"this is no film\n", CUT: whole[: len(whole) // 2], PHOTO: (root / "p.jpg").read_bytes()}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return make_site(tmp_path / "station", more=MORE)
+
+
+def card(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, ns=(1_790_100_000 * 10**9,) * 2)
+    return root
+
+
+def derive(site: Site, *words: str, expect: int = 0) -> dict[str, Any]:
+    done = site.run("derive", "--json", *words)
+    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr[-3000:])
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def recordings(site: Site) -> dict[str, dict[str, Any]]:
+    """By the time of day at which they start."""
+    return {r["started_at"][11:16]: r for r in json.loads(site.run("recordings", "--json").stdout)}
+
+
+def previews(site: Site, recording: str) -> set[str]:
+    folder = site.vault / "derived" / recording
+    return {p.name for p in folder.iterdir()} if folder.exists() else set()
+
+
+def test_a_card_becomes_recordings_that_can_be_watched(site: Site, clips: dict[str, bytes], tmp_path: Path) -> None:
+    """A take of two is one; what has to be encoded is; a text named mp4 and a film without its index are findings and stop
+    nothing; a film's pictures are found again with the help of another of the same recorder."""
+    source = card(tmp_path / "card", clips)
+    site.ingest(source, recorder="8888888")
+    answer = derive(site, expect=1)
+    assert (answer["probed"], answer["assembled"], answer["previews"]) == (6, 1, 4)
+    assert {f["code"] for f in answer["findings"]} >= {"no-index", "unreadable"}
+    found = recordings(site)
+    assert found.keys() == {"09:30", "10:30", "11:30", "12:30", "13:30"}
+    assert not any(r["provisional"] for r in found.values())
+    take = found["09:30"]
+    assert (len(take["assets"]), take["ended_at"][11:19]) == (2, "09:30:04")
+    assert {"proxy.mp4", "poster.jpg", "sheet.jpg", "wave.png", "thumbs.jpg", "thumbs.vtt"} <= previews(
+        site, take["id"]
+    )
+    assert length(site.vault / "derived" / take["id"] / "proxy.mp4") == pytest.approx(4.0, abs=2 / 25)
+    assert {"proxy.mp4", "poster.jpg"} <= previews(site, found["10:30"]["id"])
+    assert previews(site, found["11:30"]["id"]) == set()
+    assert "proxy.mp4" in previews(site, found["12:30"]["id"]), "half of its pictures are there"
+    assert {"poster.jpg", "proxy.jpg"} <= previews(site, found["13:30"]["id"])
+    shown = json.loads(site.run("show", found["11:30"]["id"], "--json").stdout)
+    assert "unreadable" in {f["code"] for f in shown["findings"]}
+    asset = json.loads(site.run("show", take["assets"][0], "--json").stdout)
+    assert asset["probe"]["streams"][0]["codec"] == "h264"
+    assert asset["timing"]["time"]["source"] == "name"
+    assert complaints(site, [clips[name] for name in clips]) == [], "no original was touched"
+    assert derive(site)["probed"] == 0, "what was done is done"
+    assert json.loads(site.run("fsck", "--json").stdout)["findings"] == []
+
+
+def test_a_preview_that_was_deleted_is_made_again_when_it_is_asked_for(
+    site: Site, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM]}))
+    derive(site)
+    (film,) = recordings(site).values()
+    proxy = site.vault / "derived" / film["id"] / "proxy.mp4"
+    before = proxy.stat().st_ino
+    assert derive(site, film["id"])["previews"] == 1
+    assert proxy.stat().st_ino == before, "it was there, made of the same bytes in the same way"
+    for path in sorted((site.vault / "derived").rglob("*"), reverse=True):
+        path.parent.chmod(0o755)
+        path.unlink() if path.is_file() else path.rmdir()
+    assert derive(site, film["assets"][0])["previews"] == 1, "asked by the id of its asset"
+    assert proxy.exists()
+    assert site.run("derive", "rec-nothing").returncode == 3
+
+
+def test_what_was_joined_later_leaves_no_preview_of_its_own(
+    site: Site, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    source = card(tmp_path / "card", {TAKE[1]: clips[TAKE[1]]})
+    site.ingest(source, recorder="8888888")
+    derive(site)
+    (alone,) = recordings(site).values()
+    card(source, {TAKE[0]: clips[TAKE[0]]})
+    site.ingest(source, recorder="8888888")
+    derive(site)
+    (whole,) = recordings(site).values()
+    assert whole["id"] == alone["id"], "the segment that was ingested first gives the id"
+    assert length(site.vault / "derived" / whole["id"] / "proxy.mp4") == pytest.approx(4.0, abs=2 / 25)
+    assert [p.name for p in (site.vault / "derived").iterdir() if p.name.startswith("rec-")] == [whole["id"]]
+
+
+def test_without_a_sandbox_nothing_is_parsed_and_nothing_is_lost(
+    site: Site, clips: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ingest does not feel it; who derives is told what is missing; everything stays due."""
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM]}))
+    with monkeypatch.context() as without:
+        found = shutil.which
+        without.setattr(shutil, "which", lambda name, **more: None if name == "bwrap" else found(name, **more))
+        with pytest.raises(StorageError) as told:
+            work_off(site.config, Logged(), threading.Event(), [], again=False)
+    assert "bwrap" in told.value.message
+    assert "bubblewrap" in told.value.hint
+    assert site.rows("SELECT stage, tries FROM due ORDER BY stage") == [("assemble", 0), ("probe", 0)]
+    derive(site)
+    assert site.rows("SELECT count(*) FROM due") == [(0,)]
+
+
+def test_a_full_vault_puts_previews_off_and_says_so(site: Site, clips: dict[str, bytes], tmp_path: Path) -> None:
+    """Previews never take what an ingest may need; facts are found all the same."""
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM]}))
+    full = site.config_file.read_text().replace("reserve_bytes = 0", f"reserve_bytes = {2**60}")
+    kept = site.config_file.read_text()
+    site.config_file.write_text(full)
+    answer = derive(site, expect=1)
+    assert [f["code"] for f in answer["findings"]] == ["preview-later"]
+    assert not next(iter(recordings(site).values()))["provisional"]
+    status = json.loads(site.run("status", "--json").stdout)
+    assert status["due"]["preview"]["put_off"] == 1
+    assert "vault-full" in status["put_off"][0]["why"]
+    site.config_file.write_text(kept)
+    derive(site)
+    assert json.loads(site.run("status", "--json").stdout)["due"] == {}
+
+
+# --- the daemon -------------------------------------------------------------------------------------------------------
+
+
+class Daemon:
+    """`mediad run --only derive`, with its log."""
+
+    def __init__(self, site: Site) -> None:
+        command = [sys.executable, "-m", "mediad.cli.main", "-c", str(site.config_file), "run", "--only", "derive"]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def until(self, word: str) -> None:
+        """Read the log up to a line with this word."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if word in line:
+                return
+        raise AssertionError(f"it ended without {word}")
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+
+@pytest.fixture
+def daemon(site: Site) -> Iterator[Daemon]:
+    site.config_file.write_text(site.config_file.read_text() + '[log]\nlevel = "debug"\n')
+    site.run("ingest", site.root, "--json")  # founds the station; a folder around the vault is refused
+    started = Daemon(site)
+    yield started
+    started.process.kill()
+    started.process.communicate()
+
+
+def test_the_second_daemon_works_off_what_is_docked_beside_it(
+    site: Site, daemon: Daemon, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    daemon.until('"running"')
+    site.ingest(card(tmp_path / "card", {TAKE[0]: clips[TAKE[0]]}))
+    daemon.until('"stage": "preview"')
+    (film,) = recordings(site).values()
+    assert "proxy.mp4" in previews(site, film["id"])
+    second = site.run("run", "--only", "derive")
+    assert second.returncode == 6
+    assert "works on this catalogue already" in second.stderr
+    assert daemon.end() == 0
+    assert site.rows("SELECT count(*) FROM due") == [(0,)]
+    assert not list(site.root.glob("var/locks-*/wrk-*"))
+
+
+def test_a_killed_worker_leaves_its_work_to_the_next(
+    site: Site, daemon: Daemon, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Killed in the middle of a film: no program goes on running, and the next worker takes what it had."""
+    daemon.until('"running"')
+    long = clip(tmp_path / "long.mp4", video="libx265", audio="", seconds=12, size="1280x720", rate=30)
+    site.ingest(card(tmp_path / "card", {FILM: long.read_bytes()}))
+    daemon.until('"stage": "assemble"')
+    daemon.process.kill()
+    daemon.process.wait()
+    assert site.rows("SELECT count(*) FROM recording WHERE provisional = 0") == [(1,)]
+    derive(site)
+    (film,) = recordings(site).values()
+    assert length(site.vault / "derived" / film["id"] / "proxy.mp4") == pytest.approx(12.0, abs=1 / 30)
+    leftovers = [p.name for p in (site.vault / "derived").iterdir() if not p.name.startswith("rec-")]
+    assert [name for name in leftovers if list((site.vault / "derived" / name).iterdir())] == []
+
+
+def test_an_original_is_never_opened_for_writing(site: Site, clips: dict[str, bytes], tmp_path: Path) -> None:
+    """Bytes, mode, size and times of every original are what they were."""
+    site.ingest(card(tmp_path / "card", clips), recorder="8888888")
+
+    def state() -> dict[str, tuple[Any, ...]]:
+        found = {}
+        for path in sorted((site.vault / "originals").rglob("*.*")):
+            s = path.stat()
+            found[path.name] = (s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns, sha256(path.read_bytes()))
+        return found
+
+    before = state()
+    derive(site, expect=1)
+    assert state() == before
