@@ -6,8 +6,8 @@ placed by its sequence number, decided within its docking, so that later docking
 """
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -126,9 +126,12 @@ def takes(segments: Iterable[Segment], rule: Rule) -> list[Take]:
     remarks: dict[int, Remark] = {}
     for group in groups.values():
         links += _linked(listed, group, rule, remarks)
+    near: _Near = defaultdict(list)
     for link in links:
         found.join(link.before, link.after)
-    made = [_take(listed, members, links, remarks, rule) for members in found.trees()]
+        near[link.before].append((link.after, link.distance))
+        near[link.after].append((link.before, -link.distance))
+    made = [_take(listed, members, near, remarks, rule) for members in found.trees()]
     return sorted(made, key=lambda t: (t.started_at, _key(t.members[0])))
 
 
@@ -139,6 +142,10 @@ def _sane(at: datetime) -> bool:
 
 def _key(s: Segment) -> tuple[object, ...]:
     return s.start, s.claimed or s.start, -1 if s.seq is None else s.seq, s.order, s.asset
+
+
+_Near = dict[int, list[tuple[int, timedelta]]]
+"""Links by their ends: what is near a segment, and how much later that began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +251,10 @@ def _full(listed: Sequence[Segment], docking: Sequence[int], rule: Rule) -> Iter
 
 
 def _take(
-    listed: Sequence[Segment], members: Sequence[int], links: Sequence[_Link], remarks: dict[int, Remark], rule: Rule
+    listed: Sequence[Segment], members: Sequence[int], near: _Near, remarks: Mapping[int, Remark], rule: Rule
 ) -> Take:
-    starts, sure = _placed(listed, members, links)
+    starts, placed = _placed(listed, members, near)
+    sure = any(listed[n].trusted for n in members)
     ordered = sorted(members, key=lambda n: (starts[n], _key(listed[n])))
     ends = {n: starts[n] + listed[n].length for n in members}
     gaps, told = [], [remarks[n] for n in ordered if n in remarks]
@@ -255,16 +263,7 @@ def _take(
         gaps.append(Gap(listed[n].asset, listed[m].asset, seconds))
     if any(g.seconds < -rule.overlap.total_seconds() for g in gaps):
         told.append(Remark("members-overlap", "segments of this take are of the same time: two lenses, or two copies"))
-    inferred = tuple(
-        Inferred(
-            listed[n].asset,
-            starts[n],
-            ends[n],
-            "placed by the segment that it follows" if sure else "no segment of the take has a time that can be true",
-        )
-        for n in ordered
-        if not listed[n].trusted and len(members) > 1
-    )
+    why = "placed by the segment that it follows" if sure else "no segment of the take has a time that can be true"
     first = min((listed[n] for n in members), key=lambda s: (s.order, s.asset))
     return Take(
         recording=first.recording,
@@ -273,37 +272,33 @@ def _take(
         ended_at=max(ends.values()),
         trusted=sure,
         gaps=tuple(gaps),
-        inferred=inferred,
+        inferred=tuple(Inferred(listed[n].asset, starts[n], ends[n], why) for n in ordered if n in placed),
         remarks=tuple(told),
     )
 
 
-def _placed(
-    listed: Sequence[Segment], members: Sequence[int], links: Sequence[_Link]
-) -> tuple[dict[int, datetime], bool]:
-    """When each member began: what is trusted as it says, the others by their links; and whether anything is trusted. If nothing
-    is, the last of them ends where its docking bounds it."""
-    near: dict[int, list[tuple[int, timedelta]]] = defaultdict(list)
-    inside = set(members)
-    for k in links:
-        if k.before in inside:
-            near[k.before].append((k.after, k.distance))
-            near[k.after].append((k.before, -k.distance))
+def _placed(listed: Sequence[Segment], members: Sequence[int], near: _Near) -> tuple[dict[int, datetime], set[int]]:
+    """When each member began: what is trusted as it says, the others by their links; and which have their place by that. If
+    nothing is trusted, the last ends where its docking bounds it."""
     starts = {n: listed[n].start for n in members if listed[n].trusted}
-    sure = bool(starts)
-    waiting = sorted(starts)
+    sure, placed = bool(starts), set[int]()
     rest = sorted((n for n in members if n not in starts), key=lambda n: (listed[n].claimed or listed[n].start, n))
-    while len(starts) < len(members):
-        while waiting:
-            n = waiting.pop(0)
-            for m, distance in near[n]:
-                if m not in starts:
-                    starts[m] = starts[n] + distance
-                    waiting.append(m)
-        if left := [n for n in rest if n not in starts]:
-            starts[left[-1]] = listed[left[-1]].start
-            waiting = [left[-1]]
-    return starts, sure
+    waiting = deque(sorted(starts))
+    while waiting or rest:
+        if not waiting:
+            n = rest.pop()
+            if n in starts:
+                continue
+            starts[n] = listed[n].start
+            placed |= set() if sure or len(members) == 1 else {n}
+            waiting.append(n)
+        n = waiting.popleft()
+        for m, distance in near.get(n, ()):
+            if m not in starts:
+                starts[m] = starts[n] + distance
+                placed.add(m)
+                waiting.append(m)
+    return starts, placed
 
 
 class _Forest:
