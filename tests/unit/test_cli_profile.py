@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from tests.support import Site, make_card, make_site
 
@@ -141,3 +143,29 @@ def test_what_lies_in_the_folder_of_important_files_is_important_from_its_ingest
     marked = {r["started_at"]: r["important"] for r in json.loads(site.run("recordings", "--json").stdout)}
     assert marked["2026-09-20T11:00:00+08:00"]
     assert sum(marked.values()) == 1
+
+
+def test_a_terminal_gets_a_table_that_fits_it_and_no_control_by_names(site: Site, tmp_path: Path) -> None:
+    root = make_card(tmp_path / "card", {f"{STEM}100000_0001.mp4": b"x", b"DCIM/\x1b[31mred\xff.mp4": b"x"})
+    command = [sys.executable, "-m", "mediad.cli.main", "-c", str(site.config_file), "profile", "test", str(root)]
+    here, there = os.openpty()
+    with subprocess.Popen(command, stdout=there, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"}) as running:
+        os.close(there)
+        shown = b""
+        while part := _some(here):
+            shown += part
+    os.close(here)
+    assert running.returncode == 0
+    text = shown.decode()
+    assert "\x1b[1m文件" in text, "bold headings"
+    assert "\x1b[31m" not in text
+    table = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if "收 yes" in line]
+    assert len(table) == 2
+    assert all(cell_len(line) <= 80 for line in table)
+
+
+def _some(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # EIO: nobody writes to it any more
+        return b""

@@ -13,8 +13,10 @@ import typer
 
 from mediad import config as configuration
 from mediad.cli import common
+from mediad.model.evidence import Kind
 from mediad.model.facts import b64
 from mediad.model.layout import printable
+from mediad.model.probe import Remark
 from mediad.model.profile import Profile
 
 if TYPE_CHECKING:
@@ -35,6 +37,16 @@ _SOURCES = {
     "name": "文件名 name",
     "mtime": "修改时间 mtime",
     "docking": "不可信 untrusted",
+}
+
+
+_LEFT = {"excluded by": "配置排除", "not included by": "配置未列入"}
+_REMARKS = {
+    "times-disagree": "时间不一致",
+    "clock-ahead": "时钟偏快",
+    "hour-twice": "重复的一小时",
+    "place-unclear": "次序不明",
+    "members-overlap": "时间重叠",
 }
 
 
@@ -206,26 +218,40 @@ def _print(look: CardLook, limit: int) -> None:
         common.say(f"一段 take {_local(t.started_at, look.zone)[:19]} – {_local(t.ended_at, look.zone)[11:19]}:"
                    f" {len(t.members)} 个文件 files: {', '.join(_shown(s.asset) for s in t.members)}")  # fmt: skip
         for r in t.remarks:
-            common.say(f"  {r.code}: {r.detail}")
+            common.say(f"  {_remark(r)}")
     common.say(_sum(look, len(joined)))
 
 
 def _row(f: FileLook, zone: ZoneInfo) -> tuple[str, ...]:
     path = printable(f.path)
     if f.why or f.timed is None:
-        return (path, "不收 no", "", "", "", "", "", "", f.why)
+        return (
+            path,
+            "不收 no",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            next((z + " " for w, z in _LEFT.items() if f.why.startswith(w)), "") + f.why,
+        )
     n, t = f.name, f.timed
     when = _local(t.started_at, zone)[:19].replace("T", " ") if t.trusted else ""
     notes = [
         "★ 重要 important" if n.important else "",
-        f"随 sidecar of {printable(f.describes)}" if f.describes else "",
-        *(f"{c.source}: {c.why}" for c in t.candidates if c.why),
-        *(r.detail for r in t.remarks if r.code != "no-true-time"),
+        f"从属 sidecar of {printable(f.describes.rpartition(b'/')[2])}" if f.describes else "",
+        *(f"{_SOURCES.get(c.source, c.source)} 不可能 cannot be: {c.why}" for c in t.candidates if c.why),
+        *(_remark(r) for r in t.remarks if r.code != "no-true-time" and f.kind is not Kind.DATA),
     ]
     return (
         path, "收 yes", n.device, n.officer, when, _SOURCES.get(t.source, t.source),
         "" if n.seq is None else str(n.seq), n.lens, "; ".join(note for note in notes if note),
     )  # fmt: skip
+
+
+def _remark(remark: Remark) -> str:
+    return f"{_REMARKS.get(remark.code, remark.code)}: {remark.detail}"
 
 
 def _rows(rows: list[tuple[str, ...]]) -> None:
@@ -239,12 +265,24 @@ def _rows(rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for n, column in enumerate(_COLUMNS):
-        table.add_column(column, overflow="fold", no_wrap=n not in (0, 8))
-    for row in rows:
-        table.add_row(*(Text(common.plain(cell)) for cell in row), style="dim" if row[1].startswith("不") else "")
+    seq, lens = (any(row[at] for row in rows) for at in (6, 7))  # most recorders have no second lens
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
+    table.add_column("文件\nfile", overflow="fold", ratio=3)
+    table.add_column("收否\ntaken", no_wrap=True)
+    table.add_column("设备/人员\ndevice", no_wrap=True)
+    table.add_column("时间 time\n依据 by", no_wrap=True)
+    table.add_column("序号\nseq", no_wrap=True) if seq else None
+    table.add_column("镜头\nlens", no_wrap=True) if lens else None
+    table.add_column("备注\nnotes", overflow="fold", ratio=2)
+    for path, taken, device, officer, when, by, number, side, notes in rows:
+        one = [path, taken, _stacked(device, officer), _stacked(when, by), *[number] * seq, *[side] * lens, notes]
+        style = "dim" if taken.startswith("不") else ""
+        table.add_row(*(Text("\n".join(map(common.plain, cell.split("\n")))) for cell in one), style=style)
     Console(highlight=False).print(table)
+
+
+def _stacked(upper: str, lower: str) -> str:
+    return f"{upper or '-'}\n{lower}" if lower else upper
 
 
 def _sum(look: CardLook, joined: int) -> str:
