@@ -175,6 +175,29 @@ def test_an_unfinished_recording_is_recovered_through_the_sandbox(clips: Clips, 
     assert quick().recover(ProbeFile(broken, Kind.VIDEO, "mp4"), out) is None
 
 
+def test_reserved_room_behind_a_break_is_no_part_of_it(clips: Clips, tmp_path: Path) -> None:
+    """A recorder that reserves the whole file first leaves zeros behind what it wrote (a hole here)."""
+    whole = clips.clip("mp4")
+    broken = cut(whole, tmp_path / "broken.mp4", whole.read_bytes().index(b"moov") - 4)
+    os.truncate(broken, 200_000_000)
+    out = tmp_path / "out"
+    out.mkdir()
+    found = quick().recover(ProbeFile(broken, Kind.VIDEO, "mp4"), out, reference=whole)
+    assert found is not None
+    assert found.frames == 30
+
+
+def test_a_large_original_may_be_mapped_into_memory(tmp_path: Path) -> None:
+    """Which counts as address space, so the limit grows with it; and what is written may be as large as it."""
+    path = tmp_path / "large.mp4"
+    path.touch()
+    os.truncate(path, 5_000_000_000)
+    limits = media._limits([path], writes=True)
+    assert limits.memory >= 5_000_000_000 + (1 << 30)
+    assert limits.file_size >= 5_000_000_000
+    assert media._limits([path], writes=False).memory < 5_000_000_000
+
+
 def test_a_link_is_no_recovered_file(tmp_path: Path) -> None:
     """What a parser leaves in its folder is only taken if it is a file of its own."""
     (tmp_path / "secret").write_text("x")

@@ -240,6 +240,27 @@ def test_an_index_with_impossible_boxes_is_damaged(clips: Clips, tmp_path: Path)
     assert "impossible-box" in codes(probe)
 
 
+def test_what_a_recorder_appends_is_no_damage(clips: Clips, tmp_path: Path) -> None:
+    """Its own data behind a whole recording, in no box; or zeros up to a whole cluster."""
+    whole = clips.clip("mp4").read_bytes()
+    for extra, code in ((b"GPSDATA:" + bytes(range(200)), "trailing-data"), (bytes(4096), "")):
+        (tmp_path / "a.mp4").write_bytes(whole + extra)
+        probe = probed(tmp_path / "a.mp4")
+        assert probe.conditions == ()
+        assert codes(probe) == ({code} if code else set())
+
+
+def test_a_fragmented_recording_needs_no_index_at_its_end(clips: Clips, tmp_path: Path) -> None:
+    """Whole it is whole; cut off it is played up to the last fragment."""
+    whole = clips.made("frag.mp4", *CODECS["h264"], *CODECS["aac"], "-movflags", "frag_keyframe+empty_moov")
+    assert probed(whole).conditions == ()
+    probe = probed(cut(whole, tmp_path / "a.mp4", whole.stat().st_size // 2))
+    assert probe.conditions == ("truncated",)
+    assert "no-index" not in codes(probe)
+    assert probe.duration is not None
+    assert 0.2 < probe.duration < 1.2
+
+
 def test_a_file_beyond_4_gib_is_walked_at_once(clips: Clips, tmp_path: Path) -> None:
     """Sizes of 64 bits, and no reading of what lies between (the hole takes no room on the disk)."""
     whole = clips.clip("mp4").read_bytes()

@@ -142,7 +142,10 @@ def _limits(paths: Sequence[Path], writes: bool) -> Limits:
         raise StorageError(f"an original cannot be read: {error}") from error
     more = size / SLOWEST
     limits = Limits(cpu_seconds=CPU_SECONDS + int(more / 4), seconds=SECONDS + more)
-    return replace(limits, file_size=size + 1024**2, folder=size + 2 * 1024**2) if writes else limits
+    if not writes:
+        return limits
+    # the original is mapped into memory, which counts as address space
+    return replace(limits, file_size=size + 1024**2, folder=size + 2 * 1024**2, memory=limits.memory + size)
 
 
 def _lines(out: bytes) -> dict[str, dict[str, Any]]:

@@ -51,6 +51,8 @@ class Found:
     """The outermost box that goes on beyond the end of the file."""
     broken: str = ""
     """What is impossible, and where."""
+    trailing: int = 0
+    """Bytes of something else behind a whole recording; some recorders append their own."""
     encrypted: str = ""
     noise: bool = False
     outside: bool = False
@@ -69,6 +71,8 @@ class Found:
             told.append(Remark("cut-off", f"box {self.clipped} goes on beyond the end of the file"))
         if self.broken:
             told.append(Remark("impossible-box", self.broken))
+        if self.trailing:
+            told.append(Remark("trailing-data", f"{self.trailing} bytes that are no box follow the recording"))
         if self.encrypted:
             told.append(Remark("encrypted", f"the file says that it is encrypted ({self.encrypted})"))
         if self.noise:
@@ -132,7 +136,9 @@ def _boxes(file: Bytes, start: int, end: int, left: list[int], found: Found, *, 
 
 
 def _impossible(file: Bytes, place: int, kind: bytes, found: Found, *, top: bool) -> None:
-    if top and not found.index and not found.media and is_noise(file, place):
+    if top and (found.index or found.fragments) and found.media:
+        found.trailing = file.size - place
+    elif top and not found.index and not found.media and is_noise(file, place):
         found.noise = True
     elif not found.broken:
         found.broken = f"no box can begin at byte {place} ({kind.hex()})"

@@ -9,6 +9,7 @@ What it cannot do: sound (AAC has no marks of its own in such a file), Motion JP
 the reference; a variable one is lost), units longer than ``MAX_UNIT``, and lengths of other than four bytes.
 """
 
+import itertools
 import mmap
 import re
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from mediad.parsers.binary import Bytes
 
 MAX_UNIT: Final = 16 * 1024**2
 START: Final = b"\0\0\0\1"
+WINDOW: Final = 1024**2
+BEGINNING: Final = 32 * 1024**2
 Codec = Literal["h264", "h265"]
 
 _H264_TYPES: Final = {1, 5, 6, 7, 8, 9}
@@ -52,6 +55,7 @@ def recover(path: Path, output: Path, reference: Path | None = None) -> dict[str
     if end - start < 16:
         return {"reason": "no-media"}
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        end = _written(data, start, end)
         codec = known.codec if known else _codec(data, start, end)
         if codec is None:
             return {"reason": "no-pictures"}
@@ -89,10 +93,24 @@ def _units(data: mmap.mmap, start: int, end: int, codec: Codec) -> Iterator[tupl
             trusted = True
             continue
         trusted = False
-        match = _CANDIDATE[codec].search(data, place + 1, end)
-        if match is None:
-            return
-        place = match.start()
+        place = _candidate(data, place + 1, end, codec)
+
+
+def _candidate(data: mmap.mmap, place: int, end: int, codec: Codec) -> int:
+    """The next place where a unit may begin; ``end`` if there is none."""
+    match = _CANDIDATE[codec].search(data, place, end)
+    return match.start() if match else end
+
+
+def _written(data: mmap.mmap, start: int, end: int) -> int:
+    """Where what was written ends: some recorders reserve the whole file first, which leaves zeros behind a break."""
+    while end > start:
+        window = data[max(start, end - WINDOW) : end]
+        rest = window.rstrip(b"\0")
+        end -= len(window) - len(rest)
+        if rest:
+            break
+    return end
 
 
 def _followed(data: mmap.mmap, place: int, end: int, codec: Codec) -> bool:
@@ -155,15 +173,14 @@ def _is_set(data: mmap.mmap, place: int, codec: Codec) -> bool:
 
 def _codec(data: mmap.mmap, start: int, end: int) -> Codec | None:
     """By which kind of units there are more near the beginning."""
-    until = min(end, start + 32 * 1024**2)
-    scores: dict[Codec, int] = {codec: sum(1 for _ in _some(data, start, until, codec)) for codec in _CANDIDATE}
+    scores: dict[Codec, int] = {codec: sum(1 for _ in _some(data, start, end, codec, 200)) for codec in _CANDIDATE}
     best = max(scores, key=lambda codec: scores[codec])
     return best if scores[best] >= 2 else None
 
 
-def _some(data: mmap.mmap, start: int, end: int, codec: Codec, most: int = 200) -> Iterator[tuple[int, int]]:
-    for unit, _ in zip(_units(data, start, end, codec), range(most), strict=False):
-        yield unit
+def _some(data: mmap.mmap, start: int, end: int, codec: Codec, most: int) -> Iterator[tuple[int, int]]:
+    """The first units, as far as they lie in the first ``BEGINNING`` bytes."""
+    return itertools.islice(_units(data, start, min(end, start + BEGINNING), codec), most)
 
 
 def _own_sets(data: mmap.mmap, start: int, end: int, codec: Codec) -> bool:
