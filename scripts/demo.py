@@ -116,7 +116,7 @@ TWO_CARDS = (
         "8888001", "01号 执法记录仪", "DCIM/100MEDIA",
         (
             ("{serial}_000123_{t:%Y%m%d%H%M%S}_0001.mp4", 8, 30),
-            ("{serial}_000123_{t:%Y%m%d%H%M%S}_0002IMP.mp4", 10, 29.5),
+            ("{serial}_000123_{t:%Y%m%d%H%M%S}_0002IMP.mp4", 10, 30 - 8 / 3600),  # goes on where the first ends
             ("{serial}_000123_{t:%Y%m%d%H%M%S}_0003.jpg", 0, 5),
             ("{serial}_000123_{t:%Y%m%d%H%M%S}_0004.mp4", 6, 4.8),
         ),
@@ -367,6 +367,14 @@ def finish(card: Card) -> None:
     card.answer = json.loads(out.read_bytes())
 
 
+def derive(console: Console) -> None:
+    """What the second daemon does behind an ingest, done here at once."""
+    console.print("正在探测、归并、生成预览 probing, finding takes, making previews ...")
+    done = subprocess.run(mediad("derive"), stdout=subprocess.DEVNULL, check=False)
+    if done.returncode not in (0, 1):
+        raise DemoError(f"mediad derive ended with {done.returncode}")
+
+
 # --- summary ----------------------------------------------------------------------------------------------------------
 
 
@@ -424,16 +432,34 @@ def line(console: Console, text: str) -> None:
 
 def recordings(console: Console) -> None:
     table = new_table(
-        "音像记录", "recordings", ("开始 start", {"no_wrap": True}), ("类型 kind", {}), ("记录仪 recorder", {}),
-        ("人员 officer", {}), ("重要", {"justify": "center"}), ("编号 id", {"overflow": "ellipsis", "no_wrap": True}),
+        "音像记录", "recordings", ("开始 start", {"no_wrap": True}), ("时长 s", {"justify": "right"}), ("类型", {"no_wrap": True}),
+        ("段", {"justify": "right"}), ("记录仪 recorder", {"no_wrap": True}), ("人员 officer", {"no_wrap": True}),
+        ("重要", {"justify": "center"}), ("预览", {"justify": "center"}), 
+        ("编号 id", {"overflow": "ellipsis", "no_wrap": True, "max_width": 20}),
     )  # fmt: skip
-    kinds = {"video": "视频 video", "photo": "照片 photo", "audio": "音频 audio", "data": "数据 data"}
+    kinds = {"video": "视频", "photo": "照片", "audio": "音频", "data": "数据"}
     listed = sorted(ask("recordings"), key=lambda r: r["started_at"])
     for r in listed[-12:]:
         mark = "[yellow]★[/]" if r["important"] else ""
         started = r["started_at"][:19].replace("T", " ")
-        table.add_row(started, kinds[r["kind"]], r["recorder"], r["officer"] or "-", mark, r["id"])
+        length = datetime.fromisoformat(r["ended_at"]) - datetime.fromisoformat(r["started_at"])
+        shown = "[green]✓[/]" if (VAULT / "derived" / r["id"] / "about.json").exists() else ""
+        seconds = f"{length.total_seconds():.0f}" if r["kind"] in ("video", "audio") else ""
+        table.add_row(
+            started,
+            seconds,
+            kinds[r["kind"]],
+            str(len(r["assets"])),
+            r["recorder"],
+            r["officer"] or "-",
+            mark,
+            shown,
+            r["id"],
+        )
     console.print(table)
+    made = [r for r in listed if len(r["assets"]) > 1 and (VAULT / "derived" / r["id"] / "proxy.mp4").exists()]
+    for r in made[-1:]:
+        line(console, f"预览 preview {(VAULT / 'derived' / r['id'] / 'proxy.mp4').relative_to(ROOT)}")
     if len(listed) > 12:
         line(console, f"共 {len(listed)} 条，以上为最近 12 条 the newest 12 of {len(listed)}")
     console.print()
@@ -528,6 +554,7 @@ def story(console: Console) -> bool:
             since = datetime.now(tz=ZoneInfo("UTC")).isoformat()[:19]
             dropped = drop_file()
             dock_all(console, cards, dropped)
+            derive(console)
             good = summary(console, cards, port, since)
             if console.is_terminal and sys.stdin.isatty():
                 console.print("采集站继续运行，按 Ctrl-C 结束 the station keeps running, Ctrl-C ends it")

@@ -65,6 +65,11 @@ def doctor_checks(config: Config) -> list[tuple[str, bool, Callable[[], str]]]:
             raise StorageError(state["state"], hint=f"check {config.vault[0].path}")
         return f"{config.vault[0].path}, {state['free'] // 2**30} GiB free"
 
+    def parsers() -> str:
+        from mediad.wiring.media import sandbox
+
+        return sandbox(config.derive).check()
+
     def direct() -> str:
         return open_vault(config.vault[0], config, BufferPool()).probe_medium()
 
@@ -76,5 +81,6 @@ def doctor_checks(config: Config) -> list[tuple[str, bool, Callable[[], str]]]:
         ("介质回读 reading from the medium", True, direct),
         ("配置 recorder profiles", True, profiles),
         ("udisks2", usb, lambda: Udisks().available()),
+        ("沙箱 sandbox of the media parsers", False, parsers),
         ("MTP (systemd, jmtpfs)", False, lambda: Mtp().available()),
     ]
