@@ -434,7 +434,7 @@ def recordings(console: Console) -> None:
     table = new_table(
         "音像记录", "recordings", ("开始 start", {"no_wrap": True}), ("时长 s", {"justify": "right"}), ("类型", {"no_wrap": True}),
         ("段", {"justify": "right"}), ("记录仪 recorder", {"no_wrap": True}), ("人员 officer", {"no_wrap": True}),
-        ("重要", {"justify": "center"}), ("预览", {"justify": "center"}), 
+        ("重要", {"justify": "center"}), ("预览", {"justify": "center"}),
         ("编号 id", {"overflow": "ellipsis", "no_wrap": True, "max_width": 20}),
     )  # fmt: skip
     kinds = {"video": "视频", "photo": "照片", "audio": "音频", "data": "数据"}
