@@ -71,6 +71,10 @@ def test_a_track_in_xml_is_read(tmp_path: Path) -> None:
     assert probe.track is not None
     assert (probe.track.points, probe.track.box) == (3, (39.9, 116.2, 40.2, 116.9))
     assert probe.track.first.at == "2024-01-02T11:04:05"
+    assert [(s.source, s.value) for s in probe.stamps] == [
+        ("sidecar", "2024-01-02T11:04:05"),
+        ("sidecar", "2024-01-02T11:04:09"),
+    ]
 
 
 def test_gpx_is_read(tmp_path: Path) -> None:
