@@ -73,7 +73,7 @@ class _Counting:
         with self._lock:
             self.findings.append({"code": code, "subject": subject, "detail": detail})
 
-    def ended(self, stage: str, subjects: Sequence[str], done: int) -> None:
+    def ended(self, stage: str, subjects: Sequence[str], done: int) -> None:  # noqa: ARG002 - the port's form
         with self._lock:
             self.counts[self._NAMES[stage]] += done
 

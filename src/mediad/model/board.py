@@ -33,7 +33,9 @@ SENTENCES: Final[Mapping[str, str]] = {
     "source-open": "有文件无法打开，请重新插入", "source-read": "读取出错，存储卡可能损坏",
     "source-changed": "文件仍在变化，请停止录像后重新插入", "source-not-folder": "这不是文件夹",
     "busy": "正被占用，稍后自动重试", "stopping": "采集程序正在停止，请稍后重新插入", "files-failed": "有文件未能采集",
-    "folder": "收件文件夹无法使用，请检查",
+    "folder": "收件文件夹无法使用，请检查", "sandbox": "解析沙箱不可用，收存照常", "sandbox-late": "解析超时，稍后自动重试",
+    "sandbox-killed": "解析程序被系统终止，稍后自动重试", "preview-slow": "生成预览过慢，稍后自动重试",
+    "preview-killed": "预览程序被系统终止，稍后自动重试",
     "part-stopped": "采集程序的一部分已停止", "unexpected": "采集程序出错", "error": "出错",
 }  # fmt: skip
 """What an error says on the screen, by its code, without a space in it: behind the first one comes its English sentence."""
