@@ -123,10 +123,25 @@ def recordings(
         return
     for r in rows[-limit:]:
         mark = "★" if r["important"] else " "
+        doubt = "?" if r["confidence"] == "untrusted" else " "
+        lens = f" {r['lens']}" if r["lens"] else ""
         common.say(
-            f"{r['started_at'][:19]} {mark} {r['kind']:5}  {r['recorder']:16}  {r['officer'] or '-':12}  {r['id']}"
+            f"{r['started_at'][:19]}{doubt}{mark} {_length(r):>8}  {r['kind']:5}  {r['recorder']:16}{lens}"
+            f"  {r['officer'] or '-':12}  {r['id']}"
         )
     common.say(f"{len(rows)} 条音像记录 recordings")
+
+
+def _length(recording: dict[str, Any]) -> str:
+    """How long it is, as hours, minutes and seconds; nothing for a photo, and for what was not looked into."""
+    if recording["provisional"] or recording["kind"] not in ("video", "audio"):
+        return ""
+    seconds = round(
+        (
+            datetime.fromisoformat(recording["ended_at"]) - datetime.fromisoformat(recording["started_at"])
+        ).total_seconds()
+    )
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}" if seconds else "?"
 
 
 def _local(stamp: str, zone: Any) -> str:

@@ -42,7 +42,9 @@ class Logged:
 
     def began(self, stage: str, subjects: Sequence[str]) -> None: ...
 
-    def percent(self, subject: str, percent: float) -> None: ...
+    def percent(self, subject: str, percent: float) -> None:
+        if percent % 25 == 0:
+            _log.info("preview", recording=subject, percent=percent)
 
     def finding(self, subject: str, code: str, detail: str) -> None:
         _log.warning("finding", subject=subject, code=code, why=detail)
