@@ -198,6 +198,11 @@ def test_thumbnails_say_where_in_the_picture_each_lies() -> None:
     assert text.endswith("\n\n00:00:24.000 --> 00:00:25.000\nthumbs.jpg#xywh=320,90,160,90\n")
 
 
+def test_no_thumbnail_is_promised_between_two_key_frames() -> None:
+    assert tiles.thumbs_grid(100.0, 1280, 720, keys=5.0).interval == 5.0
+    assert tiles.thumbs_grid(100.0, 1280, 720, keys=1.0).interval == 2.0
+
+
 @given(st.floats(0, 400 * 86_400), st.integers(1, 10_000), st.integers(1, 10_000))
 def test_thumbnails_cover_the_whole_length_and_make_a_picture_that_every_browser_opens(
     seconds: float, width: int, height: int

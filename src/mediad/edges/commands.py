@@ -195,10 +195,15 @@ def signatures(sources: Sequence[tuple[Any, Segment]], plan: Plan, target: str) 
 # --- pictures for finding one's way -----------------------------------------------------------------------------------
 
 
-def stills(path: str, seconds: float, grids: tuple[Grid, Grid], font: str, *, keys_only: bool) -> list[Any]:
-    """Poster, contact sheet and thumbnails out of a proxy, in one pass over it; key frames alone are decoded where these do."""
+def shown(path: str, *, keys_only: bool = False) -> Any:
+    """A proxy, for looking at; with ``keys_only`` other pictures are neither decoded nor read."""
+    options: dict[str, Any] = {"discard:v": "nokey", "skip_frame:v": "nokey"} if keys_only else {}
+    return opened(path, MOV, **options)
+
+
+def stills(source: Any, seconds: float, grids: tuple[Grid, Grid], font: str) -> list[Any]:
+    """Poster, contact sheet and thumbnails of a proxy."""
     thumbs, sheet = grids
-    source = opened(path, MOV, skip_frame="nokey") if keys_only else opened(path, MOV)
     shared = source["V:0"].filter_multi_output("split", 3)
     return [
         poster(shared[0], seconds, bright=True),
@@ -233,10 +238,10 @@ def _jpeg(quality: int) -> dict[str, Any]:
             "map_metadata": -1}  # fmt: skip
 
 
-def wave(path: str, seconds: float) -> Any:
+def wave(source: Any, seconds: float) -> Any:
     """The waveform. ffmpeg keeps all samples of it in memory: the longer it is, the fewer a second are taken."""
     rate = int(min(8_000, max(500, 50_000_000 / max(seconds, 1.0))))
-    sound = opened(path, MOV, vn=None)["a:0"].filter("aresample", rate).filter("aformat", channel_layouts="mono")
+    sound = source["a:0"].filter("aresample", rate).filter("aformat", channel_layouts="mono")
     drawn = sound.filter("showwavespic", s="1200x120", colors="0x3b82f6")
     return drawn.output(f"/out/{WAVE}", f="image2", update=1, map_metadata=-1, **{"frames:v": 1, "c:v": "png"})
 

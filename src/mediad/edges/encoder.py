@@ -13,12 +13,16 @@ from mediad.edges.commands import SOFTWARE, Hardware, Style
 from mediad.edges.glyphs import FONTS
 from mediad.edges.hardware import Choice
 from mediad.edges.proof import Found, Ways, alike, is_whole, look
+from mediad.edges.sandbox import Limits
 from mediad.edges.step import MIB, SMALL, Runs, Spoilt, Steps
 from mediad.model import tiles
 from mediad.model.derived import Made, PreviewFailed
 from mediad.model.preview import AVI, MOV, POSTER, PROXY, SHEET, THUMBS_VTT, WAVE, Plan, Segment, Way
-from mediad.model.probe import Remark
+from mediad.model.probe import Remark, clean
 from mediad.model.tiles import THUMBS
+
+_FAR_KEYS: Final = 10.0
+"""Seconds between key frames beyond which they do not show a film any more."""
 
 _PARTS, _JOINED = 0.84, 0.92  # shares of the progress
 
@@ -58,10 +62,19 @@ class Encoder:
         self._memory = memory
         self._slowest = slowest
         self._recover = recover
+        self._tools: tuple[str, ...] = ()
 
     def hardware(self) -> str:
         """Which video encoder is used; tried once, by a real encode."""
         return self._choice.made().name
+
+    def tools(self) -> tuple[str, ...]:
+        """The programs that make previews, with their versions."""
+        if not self._tools:
+            outcome = self._sandbox.run(["ffmpeg", "-version"], limits=Limits(cpu_seconds=10, seconds=60.0))
+            first = outcome.out.decode("utf-8", "replace").partition("\n")[0].removeprefix("ffmpeg version ")
+            self._tools = (clean(f"ffmpeg {first.partition(' ')[0]}"),)
+        return self._tools
 
     def make(
         self, plan: Plan, sources: Sequence[Path], scratch: Path, *, room: int, told: Told | None = None
@@ -242,22 +255,27 @@ class _Job:
 
     def _pictures(self, found: Found) -> list[str]:
         """Poster, contact sheet, thumbnails and waveform; each may be missing: a proxy alone is worth having."""
-        plan, proxy, seconds = self._plan, f"/in/{PROXY}", found.seconds
-        made: list[str] = []
-        if plan.video != "none" and all(found.size):
-            grids = (tiles.thumbs_grid(seconds, *found.size), tiles.sheet_grid(seconds, *found.size))
-            keys_only = found.keys <= 1.01 * min(g.interval for g in grids)
-            made += self._drawn(
-                commands.stills(proxy, seconds, grids, self._style.font, keys_only=keys_only), POSTER, SHEET, THUMBS
-            )
-            if POSTER not in made:  # all of it is dark
-                dark = commands.poster(commands.opened(proxy, MOV)["V:0"], seconds, bright=False)
-                made += self._drawn([dark], POSTER)
-            if THUMBS in made:
-                self._steps.note(THUMBS_VTT, tiles.vtt(grids[0], seconds).encode())
-                made.append(THUMBS_VTT)
-        if plan.audio != "none":
-            made += self._drawn([commands.wave(proxy, seconds)], WAVE)
+        seconds, picture = found.seconds, self._plan.video != "none" and all(found.size)
+        sheet = tiles.sheet_grid(seconds, *found.size) if picture else None
+        # Long films are shown by their key frames alone, which are found without reading the rest.
+        keys = found.keys if sheet and found.keys <= min(sheet.interval * 1.01, _FAR_KEYS) else 0.0
+        source = commands.shown(f"/in/{PROXY}", keys_only=keys > 0)
+        nodes, names, wave = [], [], []
+        if sheet:
+            thumbs = tiles.thumbs_grid(seconds, *found.size, keys)
+            nodes += commands.stills(source, seconds, (thumbs, sheet), self._style.font)
+            names += [POSTER, SHEET, THUMBS]
+        if self._plan.audio != "none":
+            wave = [commands.wave(source, seconds)]
+        made = self._drawn([*nodes, *wave], *names, *([WAVE] if wave else []))
+        if not made and nodes and wave:  # one of them is to blame
+            made = [*self._drawn(nodes, *names), *self._drawn(wave, WAVE)]
+        if sheet and POSTER not in made:  # all of it is dark
+            dark = commands.poster(commands.shown(f"/in/{PROXY}")["V:0"], seconds, bright=False)
+            made += self._drawn([dark], POSTER)
+        if THUMBS in made:
+            self._steps.note(THUMBS_VTT, tiles.vtt(thumbs, seconds).encode())
+            made.append(THUMBS_VTT)
         return made
 
     def _drawn(self, nodes: Sequence[Any], *names: str) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,11 @@ class Photos:
     def __init__(self, sandbox: Runs, *, memory: int = 2048 * MIB) -> None:
         self._sandbox = sandbox
         self._memory = memory
+
+    @staticmethod
+    def tools() -> tuple[str, ...]:
+        """The libraries that draw them, with their versions."""
+        return tuple(f"{name} {version(name)}" for name in ("pillow", "pillow-heif"))
 
     def make(
         self, photos: Sequence[Photo], scratch: Path, *, height: int, room: int

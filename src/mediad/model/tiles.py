@@ -32,9 +32,9 @@ def fit(width: int, height: int, most: int) -> tuple[int, int]:
     return max(2, round(width * share) // 2 * 2), max(2, round(height * share) // 2 * 2)
 
 
-def thumbs_grid(seconds: float, width: int, height: int) -> Grid:
-    """Tiles for scrubbing: one every two seconds, and no more than 200."""
-    interval = max(_THUMB_SECONDS, math.ceil(seconds / _MOST_THUMBS))
+def thumbs_grid(seconds: float, width: int, height: int, keys: float = 0.0) -> Grid:
+    """Tiles for scrubbing: one every two seconds, no more than 200, and none between key frames that are ``keys`` seconds apart."""
+    interval = max(_THUMB_SECONDS, math.ceil(seconds / _MOST_THUMBS), keys)
     count = max(1, min(_MOST_THUMBS, math.ceil(seconds / interval - 0.05)))
     return Grid(interval, count, min(_THUMB_COLUMNS, count), *_tile(width, height, _THUMB_HEIGHT))
 
