@@ -62,7 +62,20 @@ def film(folder: Path, name: str, seconds: int, codec: str) -> Path:
     if not path.exists():
         picture = ("-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=30:d=10,noise=alls=10:allf=t")
         sound = ("-f", "lavfi", "-i", "sine=440:r=48000:d=10")
-        coded = ("-c:v", codec, "-preset", "ultrafast", "-b:v", "12M", "-g", 60, "-profile:v", "main", "-pix_fmt", "yuv420p")
+        coded = (
+            "-c:v",
+            codec,
+            "-preset",
+            "ultrafast",
+            "-b:v",
+            "12M",
+            "-g",
+            60,
+            "-profile:v",
+            "main",
+            "-pix_fmt",
+            "yuv420p",
+        )
         quiet = ("-x265-params", "log-level=none") if codec == "libx265" else ()
         ffmpeg(*picture, *sound, *coded, *quiet, "-c:a", "aac", piece)
         ffmpeg("-stream_loop", seconds // 10 - 1, "-i", piece, "-c", "copy", path)

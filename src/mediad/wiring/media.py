@@ -106,7 +106,7 @@ class Previews:
                 return made
             kept = scratch / "kept"
             names = [*made.files, *self._track(order, kept)]
-            return self._install(order, kept, names, made)
+            return self._install(order, kept, names, made, self._encoder.tools())
 
     def photos(self, orders: Sequence[Order]) -> Mapping[str, About | PreviewFailed]:
         asked = [Photo(order.recording, order.sources[order.plan.segments[0].member]) for order in orders]
@@ -120,19 +120,21 @@ class Previews:
                     answers[order.recording] = made
                 else:
                     folder = scratch / "kept" / order.recording
-                    answers[order.recording] = self._install(order, folder, [POSTER, PHOTO_PROXY], made)
+                    answers[order.recording] = self._install(
+                        order, folder, [POSTER, PHOTO_PROXY], made, self._photos.tools()
+                    )
             return answers
 
     def _recover(self, original: Path, folder: Path, reference: Path | None) -> Recovered | None:
         return self._media.recover(ProbeFile(original, Kind.VIDEO), folder, reference)
 
-    def _install(self, order: Order, folder: Path, names: Sequence[str], made: Made) -> About:
+    def _install(self, order: Order, folder: Path, names: Sequence[str], made: Made, tools: Sequence[str]) -> About:
         about = About.of(
             made,
             recording=order.recording,
             fingerprint=order.plan.fingerprint,
             made_at=self._clock().isoformat(timespec="seconds"),
-            tools=[f"mediad {__version__}"],
+            tools=[f"mediad {__version__}", *tools],
         )
         return self._derived.install(order.recording, folder, {n: n for n in names}, about, most=MOST_BYTES)
 
