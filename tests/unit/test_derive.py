@@ -27,6 +27,11 @@ FILM = f"{FOLDER}/8888888_000123_20260922103000_0003.mp4"
 TEXT = f"{FOLDER}/8888888_000123_20260922113000_0004.mp4"
 CUT = f"{FOLDER}/8888888_000123_20260922123000_0005.mp4"
 PHOTO = f"{FOLDER}/IMG_20260922_133000.jpg"
+GPX = FILM.replace(".mp4", ".gpx")
+TRACK = """<?xml version="1.0"?><gpx version="1.1" creator="test" xmlns="http://www.topografix.com/GPX/1/1"><trk><trkseg>
+<trkpt lat="39.05" lon="121.80"><time>2026-09-22T02:30:00Z</time></trkpt>
+<trkpt lat="39.06" lon="121.81"><time>2026-09-22T02:30:01Z</time></trkpt></trkseg></trk></gpx>
+"""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,23 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     files = {name: path.read_bytes() for name, path in made.items()}
     whole = files[FILM]
     return files | {TEXT: b"this is no film\n", CUT: whole[: len(whole) // 2], PHOTO: (root / "p.jpg").read_bytes()}
+
+
+def test_a_track_beside_a_film_is_its_track_also_if_it_comes_later(
+    site: Site, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The sidecar is named as the film is; its whole track lies with the preview."""
+    source = card(tmp_path / "card", {FILM: clips[FILM]})
+    site.ingest(source, recorder="8888888")
+    derive(site)
+    card(source, {GPX: TRACK.encode()})
+    site.ingest(source, recorder="8888888")
+    derive(site)
+    film = recordings(site)["10:30"]
+    shown = json.loads(site.run("show", film["id"], "--json").stdout)
+    assert shown["track"]["points"] == 2
+    lying = json.loads((site.vault / "derived" / film["id"] / "track.geojson").read_text())
+    assert lying["geometry"]["coordinates"][0][:2] == [121.80, 39.05]
 
 
 @pytest.fixture

@@ -211,12 +211,15 @@ def _recording(conn: Any, subject: str) -> dict[str, Any] | None:
     preview = recordings.preview(conn, row["id"])
     made = json.loads(preview.detail) if preview is not None else {}
     probes = recordings.probes_of(conn, row["assets"])
+    timings = {asset: recordings.timing_of(conn, asset) or {} for asset in row["assets"]}
+    beside = recordings.probes_of(conn, [t["sidecar"] for t in timings.values() if t.get("sidecar")])
+    placed = [p for p in (*probes.values(), *beside.values()) if "track" in p or "position" in p]
     findings = [
         {"code": r["code"], "subject": asset, "detail": r["detail"]}
         for asset in row["assets"]
         for r in [
             *probes.get(asset, {}).get("remarks", ()),
-            *(recordings.timing_of(conn, asset) or {}).get("remarks", ()),
+            *timings[asset].get("remarks", ()),
         ]
     ]
     findings += [{**remark, "subject": row["id"]} for remark in joined.get("remarks", ())]
@@ -225,6 +228,8 @@ def _recording(conn: Any, subject: str) -> dict[str, Any] | None:
     return {
         **{("recorder" if name == "label" else name): value for name, value in row.items()},
         "gaps": joined.get("gaps", []),
+        "track": next((p["track"] for p in placed if "track" in p), None),
+        "position": next((p["position"] for p in placed if "position" in p), None),
         "beside": [{"recording": r.id, "lens": r.lens} for r in recordings.beside(conn, row["id"])],
         "preview": None
         if preview is None

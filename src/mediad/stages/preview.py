@@ -20,6 +20,7 @@ from mediad.catalog.record import stamp
 from mediad.errors import StorageError
 from mediad.model import preview
 from mediad.model.derived import About, PreviewFailed
+from mediad.model.ids import Digest
 from mediad.model.preview import Member, Overlay, Plan, Settings, Unplayable
 from mediad.model.probe import Probe
 
@@ -41,6 +42,8 @@ class Order:
     recording: str
     plan: Plan
     sources: Sequence[Path]
+    fingerprint: str
+    """Of the plan, and of the sidecar that it takes a track from: tells whether what lies there is still what would be made."""
     tracks: Sequence[tuple[Path, str]] = ()
     """Originals in which a GPS track was seen, with the suffix of their name."""
 
@@ -101,7 +104,7 @@ def run(
             answer(name, "gone", "", {})
         elif isinstance(order, Unplayable):
             answer(name, "failed", "", {"code": order.code, "detail": order.sentence})
-        elif (there := maker.about(name)) is not None and there.fingerprint == order.plan.fingerprint:
+        elif (there := maker.about(name)) is not None and there.fingerprint == order.fingerprint:
             answer(name, "made", there.fingerprint, _told(there))
         else:
             orders.append(order)
@@ -114,7 +117,7 @@ def run(
         match made[order.recording]:
             case PreviewFailed() as why:
                 detail = {"code": why.code, "detail": why.sentence}
-                answer(order.recording, "failed", order.plan.fingerprint, detail)
+                answer(order.recording, "failed", order.fingerprint, detail)
             case about:
                 answer(order.recording, "made", about.fingerprint, _told(about))
     return answers
@@ -139,6 +142,7 @@ def _order(ledger: Ledger, vault: Vault, maker: Maker, name: str) -> Order | Unp
             return None
         rows = recordings.to_show(conn, name, vault.name)
         others = recordings.siblings(conn, row["source"], "video", vault.name, REFERENCES)
+        beside = _sidecars(conn, vault, rows)
     for member in rows:
         if member.key is None:
             raise StorageError(f"vault {vault.name} has no healthy copy of {member.asset}", hint="see `mediad show`")
@@ -154,14 +158,27 @@ def _order(ledger: Ledger, vault: Vault, maker: Maker, name: str) -> Order | Unp
     if plan.reference == len(rows) and helper is not None:
         sources.append(vault.path_of(helper.key))
     tracks = [(path, m.suffix) for path, m in zip(sources, members, strict=False) if m.probe.track is not None]
-    return Order(name, plan, sources, tracks)
+    tracks += [(vault.path_of(r.key), _suffix(r.path)) for r in beside]
+    names = " ".join([plan.fingerprint, *(r.id for r in beside)])
+    fingerprint = Digest.sha256(names.encode()).hex if beside else plan.fingerprint
+    return Order(name, plan, sources, fingerprint, tracks)
+
+
+def _sidecars(conn: Connection, vault: Vault, rows: Sequence[Any]) -> list[Any]:
+    """Sidecars of some assets that hold a track."""
+    named = [json.loads(r.timing)["sidecar"] for r in rows if r.timing is not None]
+    told = recordings.probes_of(conn, [asset for asset in named if asset])
+    return recordings.to_probe(conn, vault.name, [asset for asset, probe in told.items() if "track" in probe])
 
 
 def _member(row: Any, zone: ZoneInfo) -> Member:
     started = json.loads(row.timing)["started_at"] if row.timing is not None else None
     start = datetime.fromisoformat(started).astimezone(zone) if started else None
-    suffix = row.path.rpartition(b".")[2].decode("ascii", "replace")
-    return Member(Probe.from_json(json.loads(row.probe)), row.size, row.sha256, suffix, start)
+    return Member(Probe.from_json(json.loads(row.probe)), row.size, row.sha256, _suffix(row.path), start)
+
+
+def _suffix(path: bytes) -> str:
+    return path.rpartition(b".")[2].decode("ascii", "replace").lower()
 
 
 def _helps(row: Any, members: set[str]) -> bool:

@@ -132,7 +132,7 @@ class Previews:
         about = About.of(
             made,
             recording=order.recording,
-            fingerprint=order.plan.fingerprint,
+            fingerprint=order.fingerprint,
             made_at=self._clock().isoformat(timespec="seconds"),
             tools=[f"mediad {__version__}", *tools],
         )
