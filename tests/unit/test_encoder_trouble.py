@@ -119,11 +119,12 @@ def test_a_film_whose_probe_names_another_length_is_made_and_says_so(sandbox: Sa
     assert made.seconds == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.parametrize("audio", ["aac", ""])
 def test_a_film_without_its_index_is_shown_with_the_help_of_another_of_the_same_recorder(
-    sandbox: Sandbox, tmp_path: Path
+    sandbox: Sandbox, tmp_path: Path, audio: str
 ) -> None:
-    """As a pulled battery leaves it: pictures, but nothing that says where they are."""
-    whole = clip(tmp_path / "whole.mp4", options="-profile:v main", seconds=3, audio="")
+    """As a pulled battery leaves it: pictures, sound between every two of them, and nothing that says where they are."""
+    whole = clip(tmp_path / "whole.mp4", options="-profile:v main", seconds=3, audio=audio)
     content = whole.read_bytes()
     lost = tmp_path / "lost.mp4"
     lost.write_bytes(content[: content.index(b"moov") - 4])

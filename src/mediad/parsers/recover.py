@@ -21,6 +21,8 @@ from mediad.parsers import boxes
 from mediad.parsers.binary import Bytes
 
 MAX_UNIT: Final = 16 * 1024**2
+SMALL_UNIT: Final = 64 * 1024
+MAX_ALONE: Final = 2 * 1024**2
 START: Final = b"\0\0\0\1"
 WINDOW: Final = 1024**2
 BEGINNING: Final = 32 * 1024**2
@@ -82,15 +84,17 @@ def recover(path: Path, output: Path, reference: Path | None = None) -> dict[str
 
 
 def _units(data: mmap.mmap, start: int, end: int, codec: Codec) -> Iterator[tuple[int, int]]:
-    """Place and length of each unit. After something else the next is only believed if another follows it."""
+    """Place and length of each unit. After something else the next is only believed if another
+    follows it, or by its looks."""
     place = start
     trusted = False
     while place + 6 <= end:
         length = _unit(data, place, end, codec)
-        if length and (trusted or _followed(data, place + 4 + length, end, codec)):
+        followed = length > 0 and _followed(data, place + 4 + length, end, codec)
+        if length and (trusted or followed or _stands_alone(data, place + 4, length, codec)):
             yield place + 4, length
             place += 4 + length
-            trusted = True
+            trusted = followed
             continue
         trusted = False
         place = _candidate(data, place + 1, end, codec)
@@ -111,6 +115,15 @@ def _written(data: mmap.mmap, start: int, end: int) -> int:
         if rest:
             break
     return end
+
+
+def _stands_alone(data: mmap.mmap, place: int, length: int, codec: Codec) -> bool:
+    """Whether a unit is believed though sound follows it, as in most recordings: it begins a picture, and is so small that its
+    length begins with two zero bytes, which compressed sound hardly has; a larger one must be a key picture."""
+    if not _begins_picture(data, place, codec):
+        return False
+    key = data[place] & 31 == 5 if codec == "h264" else 16 <= data[place] >> 1 < 22
+    return length < SMALL_UNIT or (key and length < MAX_ALONE)
 
 
 def _followed(data: mmap.mmap, place: int, end: int, codec: Codec) -> bool:
