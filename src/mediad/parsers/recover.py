@@ -94,7 +94,7 @@ def _units(data: mmap.mmap, start: int, end: int, codec: Codec) -> Iterator[tupl
         if length and (trusted or followed or _stands_alone(data, place + 4, length, codec)):
             yield place + 4, length
             place += 4 + length
-            trusted = followed
+            trusted = trusted or followed  # of what stands alone, nothing follows
             continue
         trusted = False
         place = _candidate(data, place + 1, end, codec)
@@ -123,7 +123,16 @@ def _stands_alone(data: mmap.mmap, place: int, length: int, codec: Codec) -> boo
     if not _begins_picture(data, place, codec):
         return False
     key = data[place] & 31 == 5 if codec == "h264" else 16 <= data[place] >> 1 < 22
-    return length < SMALL_UNIT or (key and length < MAX_ALONE)
+    if length >= (MAX_ALONE if key else SMALL_UNIT):
+        return False
+    end, at, inside = place + length, place + 1, 0
+    while (at := _candidate(data, at, end, codec)) < end:
+        size = _unit(data, at, end, codec)
+        inside += 0 < size < SMALL_UNIT and _begins_picture(data, at + 4, codec)
+        if inside == 2:  # a picture holds no pictures: by chance sound looked like a length
+            return False
+        at += 1
+    return True
 
 
 def _followed(data: mmap.mmap, place: int, end: int, codec: Codec) -> bool:
