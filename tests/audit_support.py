@@ -55,9 +55,28 @@ def furnish(root: Path) -> Site:
                 Draft("alarm.raised", "test-01", {"code": "clock-jumped", "detail": "a test"}),
             ]
         )
+        station.ledger.record(looked_into(site))
         station.finish_open_work()
     site.ingest(card, recorder="R-1")
     return site
+
+
+def looked_into(site: Site) -> list[Draft]:
+    """What is recorded when two assets are probed, timed, joined, and a clock was measured."""
+    (one, docking, first), (two, _, second) = site.rows(
+        "SELECT a.id, a.docking, m.recording FROM asset a JOIN recording_asset m ON m.asset = a.id ORDER BY a.id LIMIT 2"
+    )
+    timed = {
+        "docking": docking, "source": "serial:R-1", "kind": "video", "started_at": "2026-09-22T01:30:00.000000Z",
+        "ended_at": "2026-09-22T01:35:00.000000Z", "confidence": "claimed", "officer": "0123", "important": False, "lens": "",
+        "remarks": [],
+    }  # fmt: skip
+    return [
+        *(Draft("asset.probed", a, {"docking": docking, "probe": {"kind": "video"}}) for a in (one, two)),
+        Draft("clock.measured", docking, {"offset_ms": 1_000, "source": "photo", "why": "a test"}),
+        *(Draft("asset.timed", a, timed) for a in (one, two)),
+        Draft("recording.joined", first, {"assets": [one, two], "absorbed": [second], "gaps": [], "remarks": []}),
+    ]
 
 
 def copy_site(template: Site, root: Path) -> Site:
