@@ -259,7 +259,7 @@ def test_time_and_names_are_written_into_the_picture_and_hostile_ones_are_only_t
     film = clip(tmp_path / "a.mp4", size="640x360", options="-vf drawbox=c=black:t=fill", audio="")
     start = datetime(2026, 11, 24, 16, 0, tzinfo=UTC)
     settings = Settings(height=360, preset="ultrafast", overlay=True)
-    hostile = "%{eif:1:x}',drawbox=c=red:t=fill;[x]movie=/etc/passwd\n\\%{localtime} 张三"
+    hostile = "%{nonsense}%{eif:1:x}',drawbox=c=red:t=fill;[x]movie=/etc/passwd\n\\%{localtime} 张三"
     folder, made, plan = make(
         film, members=[member_of(film, start=start)], settings=settings, overlay=Overlay("执法仪 7", hostile)
     )
