@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-dock test-dock-smoke lint bench soak package clean
+.PHONY: help setup demo test test-dock test-dock-smoke lint bench bench-derive soak package clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ test-dock-smoke: setup
 bench: setup
 	bench/peers.sh var/bench-peers
 	OCOPY=var/bench-peers/bin/ocopy $(BIN)/python bench/run.py
+
+## bench-derive     what works behind an ingest: previews against plain ffmpeg, re-wrap against cp, probes a second, ingest beside
+bench-derive: setup
+	$(BIN)/python bench/derive.py
+	$(BIN)/python bench/behind.py
 
 ## soak             dock, pull and kill at random for SOAK_SECONDS, then judge by fsck
 soak: setup

@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
 from mediad.catalog import due
 from mediad.catalog.ledger import Ledger
-from mediad.errors import Busy, MediadError, Stopping
+from mediad.errors import Busy, MediadError, Stopping, VaultFull, VaultOffline
 from mediad.model.backoff import put_off
 from mediad.stages import assemble, preview, probe
 
@@ -85,7 +86,7 @@ class Deriver:
         """Do some of what is due, probes first; False if nothing is."""
         if rows := self._take(due.PROBE, PROBES):
             with self._taken(due.PROBE, rows) as done:
-                done.extend(self._probe([row.subject for row in rows]))
+                done.extend(self._together(due.PROBE, rows, self._probe))
             return True
         if rows := self._take(due.ASSEMBLE, 1):
             with self._taken(due.ASSEMBLE, rows) as done:
@@ -95,7 +96,7 @@ class Deriver:
         for stage, most in ((due.PHOTO, PHOTOS), (due.PREVIEW, 1)):
             if maker is not None and (rows := self._take(stage, most)):
                 with self._taken(stage, rows) as done:
-                    done.extend(self._preview(stage, maker, [row.subject for row in rows]))
+                    done.extend(self._together(stage, rows, partial(self._preview, stage, maker)))
                 return True
         return False
 
@@ -131,13 +132,21 @@ class Deriver:
 
     @contextmanager
     def _taken(self, stage: str, rows: Sequence[Any]) -> Iterator[list[str]]:
-        """Whatever goes wrong with what was taken, it is due again later, and says why. What was done goes into the list."""
+        """Tell of what was taken, and of what of it was done: that goes into the list."""
         done: list[str] = []
         subjects = [row.subject for row in rows]
         self._watch.began(stage, subjects)
+        with self._guarded(stage, rows):
+            yield done
+        self._watch.ended(stage, subjects, len(done))
+
+    @contextmanager
+    def _guarded(self, stage: str, rows: Sequence[Any]) -> Iterator[None]:
+        """Whatever goes wrong with what was taken, it is due again later, and says why."""
+        subjects = [row.subject for row in rows]
         tries = max(row.tries for row in rows) + 1
         try:
-            yield done
+            yield
         except Stopping:
             self._later(stage, dict.fromkeys(subjects, ""), timedelta(0))
         except Busy as e:
@@ -147,8 +156,7 @@ class Deriver:
             self._later(stage, dict.fromkeys(subjects, f"{e.message} ({e.code})"), put_off(tries))
         except Exception as e:  # a fault of ours with one subject must not keep the others waiting for ever
             _log.exception("step failed", stage=stage, subjects=subjects[:3])
-            self._later(stage, {s: f"an unexpected fault: {type(e).__name__}" for s in subjects}, put_off(tries))
-        self._watch.ended(stage, subjects, len(done))
+            self._later(stage, dict.fromkeys(subjects, f"an unexpected fault: {type(e).__name__}"), put_off(tries))
 
     def _later(self, stage: str, why: Mapping[str, str], wait: timedelta) -> None:
         at = self._ledger.clock() + wait
@@ -161,6 +169,24 @@ class Deriver:
         for subject, reason in why.items():
             if reason:
                 self._watch.finding(subject, f"{stage}-later", reason)
+
+    def _together(
+        self, stage: str, rows: Sequence[Any], act: Callable[[Sequence[str]], Sequence[str]]
+    ) -> Sequence[str]:
+        """Do several at once; if that fails, each by itself: what one of them does to its parser must not hold up the others."""
+        try:
+            return act([row.subject for row in rows])
+        except (Stopping, Busy, VaultOffline, VaultFull):
+            raise
+        except Exception as e:
+            if len(rows) == 1:
+                raise
+            _log.warning("done one by one", stage=stage, count=len(rows), why=str(e))
+        done: list[str] = []
+        for row in rows:
+            with self._guarded(stage, [row]):
+                done += act([row.subject])
+        return done
 
     # --- the stages -------------------------------------------------------------------------------------------------
 
@@ -179,18 +205,18 @@ class Deriver:
         self._answered(due.ASSEMBLE, docking)
         return [docking]
 
-    def _preview(self, stage: str, maker: preview.Maker, names: Sequence[str]) -> Iterator[str]:
+    def _preview(self, stage: str, maker: preview.Maker, names: Sequence[str]) -> Sequence[str]:
         def told(name: str, percent: int) -> None:
             if self._stop.is_set():
                 raise Stopping("mediad is stopping", hint="it is made at the next start")
             self._watch.percent(name, percent)
 
-        for answer in preview.run(self._ledger, self._world.vault, maker, names, told):
+        answers = preview.run(self._ledger, self._world.vault, maker, names, told)
+        for answer in answers:
             self._answered(stage, answer.recording, answer.note)
             if answer.state == "failed":
                 self._watch.finding(answer.recording, answer.detail["code"], answer.detail["detail"])
-            if answer.state == "made":
-                yield answer.recording
+        return [answer.recording for answer in answers if answer.state == "made"]
 
     def _answered(self, stage: str, subject: str, also: Callable[[Any], None] | None = None) -> None:
         def write(conn: Any) -> None:

@@ -200,3 +200,9 @@ def test_tables_and_log_tell_one_story_about_joined_recordings(site: Site, docke
     assert site.run("rebuild").returncode == 0
     assert [r[0] for r in site.rows("SELECT alias FROM recording_alias")] == [born[b]]
     assert site.rows("SELECT count(*) FROM due WHERE stage = 'probe'") == [(2,)]
+
+
+def test_what_a_clock_that_was_ahead_put_off_is_due_when_the_clock_is_right_again(docked: Ledger) -> None:
+    ahead = NOW + timedelta(days=400)
+    mine = take(docked, due.PROBE, "a", now=ahead)
+    assert sorted(take(docked, due.PROBE, "b")) == sorted(mine)

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exist
 
 from mediad.catalog import tables as t
 from mediad.catalog.record import becomes_due, stamp
+from mediad.model.backoff import MOST
 
 PROBE, ASSEMBLE, PHOTO, PREVIEW = STAGES = ("probe", "assemble", "photo", "preview")
 """``photo`` is the preview of photos, many at a time."""
@@ -39,7 +40,8 @@ def waiting(
     d = t.due.c
     query = select(t.due).where(d.stage == stage, or_(d.owner.is_(None), d.owner.not_in(live)))
     if patient:
-        query = query.where(d.not_before <= stamp(now))
+        # What is put off for longer than anything ever is, was so by a clock that was ahead then.
+        query = query.where(or_(d.not_before <= stamp(now), d.not_before > stamp(now + MOST)))
     if stage == ASSEMBLE:
         query = query.where(_whole(live))
     if only is not None:

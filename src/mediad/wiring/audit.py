@@ -106,7 +106,7 @@ def rebuild(config: Config, vault_name: str, told: Callable[[int], None], *, rep
     with files.locked(locks / OPEN_LOCK, busy=opening), ExitStack() as alone:
         # Held to the end: whoever wants to write opens the station first, and waits or is turned away.
         if audit.in_use(url) or not files.lock_is_free(locks / DAEMON_LOCK):  # also one whose catalogue was taken away
-            raise Busy("the catalogue is in use", hint="stop mediad first: systemctl stop mediad")
+            raise Busy("the catalogue is in use", hint="stop mediad first: systemctl stop mediad mediad-derive")
         if not replace and _is_there(url):
             raise Refused("there is a catalogue", hint="`mediad fsck` checks it; --replace sets it aside and rebuilds")
         for used in {s.path: s for s in (config.vault[0], section)}.values():

@@ -48,7 +48,7 @@ def vault_held(config: Config, section: VaultSection, *, alone: bool) -> Abstrac
     with its own locks, do not take one vault from each other."""
     folder = section.path / STAGING / config.station.id
     busy = f"vault {section.name} is in use" if alone else f"a catalogue is being rebuilt from vault {section.name}"
-    hint = "stop mediad first: systemctl stop mediad" if alone else "try again when it has finished"
+    hint = "stop mediad first: systemctl stop mediad mediad-derive" if alone else "try again when it has finished"
     return files.folder_locked(folder, alone=alone, busy=busy, hint=hint)
 
 

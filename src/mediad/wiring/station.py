@@ -101,7 +101,7 @@ def upgrade_catalogue(url: str, old: str, *, alone: bool) -> None:
     if not alone:
         raise Busy(
             f"the catalogue has version {old} and is to become {db.SCHEMA}, but another process works on it",
-            hint="stop mediad first: systemctl stop mediad",
+            hint="stop mediad first: systemctl stop mediad mediad-derive",
         )
     copy = db.bring_up_to_date(url)
     structlog.get_logger().warning("catalogue upgraded", version=db.SCHEMA, before=old, copy=str(copy))
