@@ -30,6 +30,9 @@ PHOTOS = 64
 
 BUSY_AGAIN = timedelta(seconds=5)
 
+WORLDS_FAULT = (Stopping, Busy, VaultOffline, VaultFull)
+"""Errors that no subject can be blamed for, and that meet the next one as well."""
+
 
 class Watch(Protocol):
     """Where a worker tells how far it is. Called from several threads; must not block."""
@@ -79,8 +82,8 @@ class Deriver:
     ) -> None:
         self._ledger, self._world, self._owner, self._watch, self._stop = ledger, world, owner, watch, stop
         self._only, self._patient = only, patient
-        self._tried: set[tuple[str, str]] = set()
-        """What an impatient worker has tried: once is enough."""
+        self._tried: dict[str, set[str]] = {stage: set() for stage in due.STAGES}
+        """What an impatient worker has tried, by stage: once is enough."""
 
     def step(self) -> bool:
         """Do some of what is due, probes first; False if nothing is."""
@@ -92,11 +95,13 @@ class Deriver:
             with self._taken(due.ASSEMBLE, rows) as done:
                 done.extend(self._assemble(rows[0].subject))
             return True
-        maker = self._world.maker
+        if self._world.maker is None:
+            self._unwanted((due.PHOTO, due.PREVIEW))
+            return False
         for stage, most in ((due.PHOTO, PHOTOS), (due.PREVIEW, 1)):
-            if maker is not None and (rows := self._take(stage, most)):
+            if rows := self._take(stage, most):
                 with self._taken(stage, rows) as done:
-                    done.extend(self._together(stage, rows, partial(self._preview, stage, maker)))
+                    done.extend(self._together(stage, rows, partial(self._preview, stage, self._world.maker)))
                 return True
         return False
 
@@ -110,25 +115,26 @@ class Deriver:
         return self._world.live(set(owners) - {self._owner}) | {self._owner}
 
     def _take(self, stage: str, limit: int) -> list[Any]:
-        def waiting(conn: Any) -> list[Any]:
-            return due.waiting(
-                conn, stage, self._ledger.clock(), live=self._live(due.owners(conn)), limit=limit,
-                patient=self._patient, only=None if self._only is None else self._only.get(stage, ()),
-                without={subject for each, subject in self._tried if each == stage},
-            )  # fmt: skip
-
-        def take(conn: Any) -> list[Any]:
-            rows = waiting(conn)
-            due.take(conn, rows, self._owner, self._ledger.clock(), put_off)
-            return rows
-
+        """Look without writing, since that is done all the time; and take what is still free then."""
+        only = None if self._only is None else self._only.get(stage, ())
         with self._ledger.catalog.read() as conn:
-            if not waiting(conn):  # a look that writes nothing, since it is taken all the time
-                return []
-        rows = self._ledger.catalog.write(take)
+            seen = due.waiting(
+                conn, stage, self._ledger.clock(), live=self._live(due.owners(conn)), limit=limit,
+                patient=self._patient, only=only, without=self._tried[stage],
+            )  # fmt: skip
+        if not seen:
+            return []
+        rows = self._ledger.catalog.write(lambda conn: due.take(conn, seen, self._owner, self._ledger.clock(), put_off))
         if not self._patient:
-            self._tried.update((stage, row.subject) for row in rows)
+            self._tried[stage].update(row.subject for row in rows)
         return rows
+
+    def _unwanted(self, stages: Sequence[str]) -> None:
+        """What the settings do not want is not due: it would wait for ever."""
+        with self._ledger.catalog.read() as conn:
+            there = any(due.waiting(conn, s, self._ledger.clock(), live=(), limit=1, patient=False) for s in stages)
+        if there:
+            self._ledger.catalog.write(lambda conn: due.drop(conn, stages))
 
     @contextmanager
     def _taken(self, stage: str, rows: Sequence[Any]) -> Iterator[list[str]]:
@@ -141,14 +147,16 @@ class Deriver:
         self._watch.ended(stage, subjects, len(done))
 
     @contextmanager
-    def _guarded(self, stage: str, rows: Sequence[Any]) -> Iterator[None]:
-        """Whatever goes wrong with what was taken, it is due again later, and says why."""
+    def _guarded(self, stage: str, rows: Sequence[Any], *, but: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+        """Whatever goes wrong with what was taken, it is due again later, and says why; ``but`` for what is raised."""
         subjects = [row.subject for row in rows]
         tries = max(row.tries for row in rows) + 1
         try:
             yield
-        except Stopping:
-            self._later(stage, dict.fromkeys(subjects, ""), timedelta(0))
+        except but:
+            raise
+        except Stopping:  # no try: it is not the subject's fault
+            self._ledger.catalog.write(lambda conn: due.give_back(conn, self._owner, subjects))
         except Busy as e:
             self._later(stage, dict.fromkeys(subjects, e.message), BUSY_AGAIN)
         except MediadError as e:
@@ -171,12 +179,12 @@ class Deriver:
                 self._watch.finding(subject, f"{stage}-later", reason)
 
     def _together(
-        self, stage: str, rows: Sequence[Any], act: Callable[[Sequence[str]], Sequence[str]]
+        self, stage: str, rows: Sequence[Any], act: Callable[[Sequence[Any]], Sequence[str]]
     ) -> Sequence[str]:
         """Do several at once; if that fails, each by itself: what one of them does to its parser must not hold up the others."""
         try:
-            return act([row.subject for row in rows])
-        except (Stopping, Busy, VaultOffline, VaultFull):
+            return act(rows)
+        except WORLDS_FAULT:
             raise
         except Exception as e:
             if len(rows) == 1:
@@ -184,19 +192,22 @@ class Deriver:
             _log.warning("done one by one", stage=stage, count=len(rows), why=str(e))
         done: list[str] = []
         for row in rows:
-            with self._guarded(stage, [row]):
-                done += act([row.subject])
+            if self._stop.is_set():
+                raise Stopping("mediad is stopping", hint="the rest is done at the next start")
+            with self._guarded(stage, [row], but=WORLDS_FAULT):
+                done += act([row])
         return done
 
     # --- the stages -------------------------------------------------------------------------------------------------
 
-    def _probe(self, assets: Sequence[str]) -> Sequence[str]:
-        outcome = probe.run(self._ledger, self._world.vault, self._world.parsers, assets)
+    def _probe(self, rows: Sequence[Any]) -> Sequence[str]:
+        outcome = probe.run(self._ledger, self._world.vault, self._world.parsers, [row.subject for row in rows])
         for asset, answer in outcome.done.items():
             for remark in answer.remarks:
                 self._watch.finding(asset, remark.code, remark.detail)
-        if outcome.later:
-            self._later(due.PROBE, outcome.later, put_off(1))
+        for row in rows:
+            if (why := outcome.later.get(row.subject)) is not None:
+                self._later(due.PROBE, {row.subject: why}, put_off(row.tries + 1))
         return list(outcome.done)
 
     def _assemble(self, docking: str) -> Sequence[str]:
@@ -205,13 +216,13 @@ class Deriver:
         self._answered(due.ASSEMBLE, docking)
         return [docking]
 
-    def _preview(self, stage: str, maker: preview.Maker, names: Sequence[str]) -> Sequence[str]:
+    def _preview(self, stage: str, maker: preview.Maker, rows: Sequence[Any]) -> Sequence[str]:
         def told(name: str, percent: int) -> None:
             if self._stop.is_set():
                 raise Stopping("mediad is stopping", hint="it is made at the next start")
             self._watch.percent(name, percent)
 
-        answers = preview.run(self._ledger, self._world.vault, maker, names, told)
+        answers = preview.run(self._ledger, self._world.vault, maker, [row.subject for row in rows], told)
         for answer in answers:
             self._answered(stage, answer.recording, answer.note)
             if answer.state == "failed":
@@ -219,8 +230,13 @@ class Deriver:
         return [answer.recording for answer in answers if answer.state == "made"]
 
     def _answered(self, stage: str, subject: str, also: Callable[[Any], None] | None = None) -> None:
+        """It is done. If it became due anew meanwhile, or is another worker's by now, what was done may be older than what that one
+        does: then it is looked at once more."""
+
         def write(conn: Any) -> None:
-            if due.done(conn, stage, subject, self._owner) and also is not None:
+            if not due.done(conn, stage, subject, self._owner):
+                due.again(conn, stage, [subject], self._ledger.clock())
+            elif also is not None:
                 also(conn)
 
         self._ledger.catalog.write(write)

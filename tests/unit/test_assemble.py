@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mediad.catalog import evidence, recordings
+from mediad.catalog import tables as t
 from mediad.model.custody import Draft
 from mediad.stages import assemble
 from mediad.wiring.media import StationRules
@@ -248,3 +249,62 @@ def test_a_photo_of_the_stations_clock_measures_the_recorders(bureau: Bureau) ->
         ([asset, "--shown", "half past nine"], 2),
     ):
         assert bureau.site.run("recorder", "clock", *wrong).returncode == code
+
+
+TOLD = {"kind": "data", "sidecar": {"format": "xml", "officer": "000777"}}
+
+
+def test_dockings_with_a_sidecar_for_each_other_come_to_an_end(bureau: Bureau) -> None:
+    """Each wakes the other once; then everything is said."""
+    names = [f"DCIM/100ANDRO/rec_{n}" for n in "ab"]
+    first = bureau.dock(
+        {f"{names[0]}.mp4": noise(900, 1), f"{names[1]}.xml": b"<b/>"}, probes={f"{names[1]}.xml": TOLD}
+    )
+    second = bureau.dock(
+        {f"{names[1]}.mp4": noise(900, 2), f"{names[0]}.xml": b"<a/>"}, probes={f"{names[0]}.xml": TOLD}
+    )
+    waiting = {first, second}
+    for _ in range(8):
+        for docking in sorted(waiting):
+            bureau.station.ledger.catalog.write(lambda conn: conn.execute(t.due.delete()))
+            bureau.assemble(docking)
+            waiting = (waiting - {docking}) | {
+                r[0] for r in bureau.site.rows("SELECT subject FROM due WHERE stage = 'assemble'")
+            }
+        if not waiting:
+            break
+    assert not waiting
+    assert {r["officer"] for r in bureau.recordings() if r["kind"] == "video"} == {"000777"}
+
+
+def test_what_a_complete_docking_did_not_find_was_not_there_then(
+    bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same card was docked and all of it taken; a file that claims to be older than that has a clock that is wrong. But not
+    if it lay there already and was left."""
+    from mediad.edges import origin
+
+    card = origin.Origin(bureau.card, uuid="7A3C-19F2")
+    monkeypatch.setattr(origin, "origin", lambda _path: card)
+    left = "DCIM/SEGTEMP/8888888_000123_20260922080000_0007.mp4"
+    bureau.assemble(bureau.dock({name(0, 1): noise(900, 1), left: noise(900, 7)}))
+    (bureau.card / left).unlink()
+    bureau.assemble(bureau.dock({name(-60, 9): noise(900, 9)}))
+    new = next(r for r in bureau.recordings() if r["confidence"] == "untrusted")
+    timing = bureau.timing(new["assets"][0])
+    assert at(timing["time"]["claimed_start"]) == SHIFT - timedelta(minutes=60)
+    assert "did not find it" in timing["time"]["candidates"][0]["why"]
+
+
+def test_a_docking_whose_clock_was_ahead_is_no_witness(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the station's clock was a year ahead: that must not spoil every later docking until that day."""
+    from mediad.edges import origin
+
+    monkeypatch.setattr(origin, "origin", lambda _path: origin.Origin(bureau.card, uuid="7A3C-19F2"))
+    ahead = bureau.dock({name(0, 1): noise(900, 1)})
+    year = "2027-11-24T00:00:00.000000Z"
+    bureau.station.ledger.catalog.write(
+        lambda conn: conn.execute(t.docking.update().where(t.docking.c.id == ahead).values(opened_at=year))
+    )
+    bureau.assemble(bureau.dock({name(60, 2): noise(900, 2)}))
+    assert {r["confidence"] for r in bureau.recordings() if r["assets"] and not r["provisional"]} == {"claimed"}

@@ -3,14 +3,21 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from mediad.catalog import due
+from mediad.catalog import tables as t
 from mediad.deriver import Deriver, World
-from mediad.errors import StorageError, VaultOffline
+from mediad.errors import Stopping, StorageError, VaultOffline
+from mediad.model.derived import About
+from mediad.model.preview import Settings
 from mediad.model.probe import Probe
+from mediad.stages.preview import Order
 from mediad.stages.probe import Original
 from mediad.wiring.media import StationRules
 from mediad.wiring.station import Station
@@ -55,10 +62,10 @@ def station(site: Site, tmp_path: Path) -> Iterator[Station]:
         yield opened
 
 
-def worker(station: Station, parsers: Parsers, watch: Watch) -> Deriver:
+def worker(station: Station, parsers: Parsers, watch: Watch, maker: Any = None, name: str = "wrk-test") -> Deriver:
     rules: Any = StationRules(station)
-    world = World(station.vault, parsers, rules, None, nullcontext, set)
-    return Deriver(station.ledger, world, "wrk-test", watch, threading.Event())
+    world = World(station.vault, parsers, rules, maker, nullcontext, set)
+    return Deriver(station.ledger, world, name, watch, threading.Event())
 
 
 @pytest.mark.parametrize("error", [StorageError("killed", code="sandbox-killed"), ZeroDivisionError("ours")])
@@ -84,3 +91,87 @@ def test_a_vault_that_is_gone_puts_off_the_whole_batch_at_once(site: Site, stati
     assert worker(station, parsers, Watch()).step()
     assert parsers.asked == 1
     assert site.rows("SELECT count(*), min(tries) FROM due WHERE stage = 'probe'") == [(5, 1)]
+
+
+def test_an_original_that_the_vault_has_lost_is_asked_for_less_and_less_often(site: Site, station: Station) -> None:
+    """A minute, two, four: not every minute for ever."""
+    (lost,) = site.rows("SELECT asset FROM replica LIMIT 1")
+    station.ledger.catalog.write(lambda conn: conn.execute(t.replica.update().values(state="lost")))
+    waits = []
+    for _ in range(3):
+        deriver = Deriver(
+            station.ledger,
+            worker(station, Parsers(StorageError("none")), Watch())._world,
+            "wrk-test",
+            Watch(),
+            threading.Event(),
+            patient=False,
+        )
+        before = station.ledger.clock()
+        assert deriver.step()
+        ((tries, at),) = site.rows("SELECT tries, not_before FROM due WHERE subject = ?", lost[0])
+        waits.append((tries, round((datetime.fromisoformat(at) - before).total_seconds() / 60)))
+    assert waits == [(1, 1), (2, 2), (3, 4)]
+
+
+def test_a_stop_counts_as_no_try(site: Site, station: Station) -> None:
+    parsers = Parsers(Stopping("mediad is stopping"), *(name.encode() for name in FILES))
+    assert worker(station, parsers, Watch()).step()
+    assert site.rows("SELECT DISTINCT tries, owner, not_before FROM due WHERE stage = 'probe'") == [(0, None, "")]
+
+
+def test_previews_that_the_settings_do_not_want_do_not_wait_for_ever(site: Site, station: Station) -> None:
+    deriver = worker(station, Parsers(StorageError("none")), Watch(), maker=None)
+    while deriver.step():
+        pass
+    assert site.rows("SELECT count(*) FROM due") == [(0,)]
+    station.ledger.catalog.write(due.refill)
+    assert site.rows("SELECT DISTINCT stage, count(*) FROM due") == [("photo", 5)]
+
+
+class Maker:
+    """Makes nothing, and remembers what lies where; ``meanwhile`` happens while it works."""
+
+    settings, zone = Settings(), ZoneInfo("Asia/Shanghai")
+
+    def __init__(self) -> None:
+        self.lying: dict[str, str] = {}
+        self.meanwhile: Any = None
+
+    def about(self, recording: str) -> About | None:
+        found = self.lying.get(recording)
+        return About(recording, found, "") if found else None
+
+    def photos(self, orders: Sequence[Order]) -> Mapping[str, About]:
+        if self.meanwhile is not None:
+            act, self.meanwhile = self.meanwhile, None
+            act()
+        for order in orders:
+            self.lying[order.recording] = order.fingerprint
+        return {o.recording: About(o.recording, o.fingerprint, "") for o in orders}
+
+    def remove(self, recording: str) -> None:
+        self.lying.pop(recording, None)
+
+
+def test_a_slow_worker_whose_preview_is_out_of_date_does_not_have_the_last_word(site: Site, station: Station) -> None:
+    """While one draws, another one does the same of newer facts and ends first: what the slow one puts in its place is seen."""
+    maker = Maker()
+    slow = worker(station, Parsers(StorageError("none")), Watch(), maker, "wrk-slow")
+    fast = worker(station, Parsers(StorageError("none")), Watch(), maker, "wrk-fast")
+    assert slow.step(), "probes"
+    assert slow.step(), "assembles"
+
+    def meanwhile() -> None:
+        names = [r[0] for r in site.rows("SELECT id FROM recording")]
+        station.ledger.catalog.write(lambda conn: due.again(conn, due.PHOTO, names, station.ledger.clock()))
+        while fast.step():
+            pass
+        maker.lying.update(dict.fromkeys(names, "of newer facts"))
+
+    maker.meanwhile = meanwhile
+    assert slow.step()
+    assert site.rows("SELECT count(*) FROM due WHERE stage = 'photo'") == [(5,)], "each is looked at once more"
+    while slow.step():
+        pass
+    assert site.rows("SELECT count(*) FROM due") == [(0,)]

@@ -147,6 +147,7 @@ def test_a_recording_is_the_sum_of_its_segments_and_old_ids_stay_valid(docked: L
     with docked.catalog.read() as conn:
         born = {r["assets"][0]: r["id"] for r in evidence.recordings(conn)}
     a, b, c, d = sorted(born)
+    probed(docked, [a, b, c, d], docking_of(docked))
     docked.record(
         [timed(a, 0, 5), timed(b, 5, 10, officer="000123"), timed(c, 10, 15, important=True), timed(d, 60, 61)]
     )
@@ -169,8 +170,31 @@ def test_a_recording_is_the_sum_of_its_segments_and_old_ids_stay_valid(docked: L
         assert {recordings.recording_of(conn, born[x]) for x in (a, b, c)} == {born[a]}
         assert recordings.recording_of(conn, c) == born[a]
         assert recordings.recording_of(conn, "rec-nothing") is None
-        waiting = due.waiting(conn, due.PREVIEW, NOW + timedelta(days=999), live=set(), limit=9)
+        waiting = due.waiting(conn, due.PREVIEW, NOW + timedelta(days=999), live=set(), limit=9, patient=False)
         assert {row.subject for row in waiting} == set(born.values()), "what was absorbed is cleared away"
+
+
+def test_a_recording_stays_provisional_until_all_of_it_is_probed(docked: Ledger) -> None:
+    """Its docking is assembled although one probe is put off: that one's times are by name and file alone."""
+    from mediad.catalog import evidence
+
+    assets, docking = take(docked, due.PROBE, "a"), docking_of(docked)
+    docked.record([timed(assets[0], 0, 0)])
+    with docked.catalog.read() as conn:
+        assert all(r["provisional"] for r in evidence.recordings(conn))
+        assert due.waiting(conn, due.PREVIEW, NOW, live=set(), limit=9) == []
+    probed(docked, assets[:1], docking)
+    docked.record([timed(assets[0], 0, 5)])
+    with docked.catalog.read() as conn:
+        assert {r["assets"][0] for r in evidence.recordings(conn) if not r["provisional"]} == {assets[0]}
+        assert len(due.waiting(conn, due.PREVIEW, NOW + timedelta(days=1), live=set(), limit=9, patient=False)) == 1
+
+
+def test_two_that_saw_the_same_row_do_not_both_take_it(docked: Ledger) -> None:
+    with docked.catalog.read() as conn:
+        seen = due.waiting(conn, due.PROBE, NOW, live=set(), limit=9)
+    assert len(docked.catalog.write(lambda conn: due.take(conn, seen, "a", NOW, put_off))) == 4
+    assert docked.catalog.write(lambda conn: due.take(conn, seen, "b", NOW, put_off)) == []
 
 
 def test_data_wants_no_preview(docked: Ledger) -> None:

@@ -541,7 +541,7 @@ def test_a_change_behind_the_log_is_seen_in_every_table(busy_site: Site, table: 
         "station": "unit", "vault": "registered_at", "recorder": "name", "recorder_key": "key", "slot": "name", "docking": "slot",
         "source_file": "why", "asset": "stored_at", "replica": "verified_at", "recording": "officer",
         "recording_asset": "position", "claim": "inode", "alarm": "detail",
-        "recording_alias": "recording", "probe": "kind", "timing": "officer", "clock": "offset_ms",
+        "recording_alias": "recording", "probe": "detail", "timing": "officer", "clock": "detail",
     }  # fmt: skip
     sql(busy_site, f'UPDATE "{table}" SET "{columns[table]}" = 77 WHERE rowid = (SELECT min(rowid) FROM "{table}")')
     report = fsck(busy_site)

@@ -1,8 +1,8 @@
 """What is due per stage, who works on it, and how often that was tried. No facts.
 
 A row comes with the fact that makes it due (``record.becomes_due``) and goes with the answer. Its owner is a lock file that the
-worker's process holds: a killed worker's rows are free at once. Tries are counted when work begins, so that something that kills
-its worker each time is put off like any other failure.
+worker's process holds: a killed worker's rows are nobody's at once. Tries are counted, and the next one put off, when work begins:
+something that kills its worker each time waits like any other failure.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -52,13 +52,19 @@ def waiting(
 
 def take(
     conn: Connection, rows: Iterable[Row[Any]], owner: str, now: datetime, put_off: Callable[[int], timedelta]
-) -> None:
-    """Take what is ``waiting``, in the same transaction. Should the owner die, it is due again after ``put_off(tries)``."""
+) -> list[Row[Any]]:
+    """Take what was seen to be ``waiting``, but for what somebody else has taken since; returns what was taken. Should the owner
+    die, it is due again after ``put_off(tries)``: what kills its worker must not do so again and again."""
     d = t.due.c
+    taken = []
     for row in rows:
         tries = row.tries + 1
-        mine = and_(d.stage == row.stage, d.subject == row.subject)
-        conn.execute(update(t.due).where(mine).values(owner=owner, tries=tries, not_before=stamp(now + put_off(tries))))
+        same = and_(d.stage == row.stage, d.subject == row.subject, d.tries == row.tries, d.since == row.since)
+        free = d.owner.is_(None) if row.owner is None else d.owner == row.owner
+        values = {"owner": owner, "tries": tries, "not_before": stamp(now + put_off(tries))}
+        if conn.execute(update(t.due).where(same, free).values(**values)).rowcount == 1:
+            taken.append(row)
+    return taken
 
 
 def _whole(live: Collection[str]) -> ColumnElement[bool]:
@@ -87,11 +93,17 @@ def later(conn: Connection, stage: str, subject: str, owner: str, at: datetime, 
     conn.execute(update(t.due).where(mine).values(owner=None, not_before=stamp(at), why=why))
 
 
-def give_back(conn: Connection, owner: str) -> None:
-    """A worker ends: what it had taken and not answered is as if it had never been taken."""
+def give_back(conn: Connection, owner: str, subjects: Collection[str] | None = None) -> None:
+    """A worker ends: what it had taken and not answered, or some of it, is as if it had never been taken."""
     d = t.due.c
-    values = {"owner": None, "tries": func.max(d.tries - 1, 0), "not_before": ""}
-    conn.execute(update(t.due).where(d.owner == owner).values(**values))
+    tries = case((d.tries > 0, d.tries - 1), else_=0)
+    mine = d.owner == owner if subjects is None else and_(d.owner == owner, d.subject.in_(subjects))
+    conn.execute(update(t.due).where(mine).values(owner=None, tries=tries, not_before=""))
+
+
+def drop(conn: Connection, stages: Collection[str]) -> None:
+    """Nothing of these stages is wanted here; ``refill`` brings it back when it is."""
+    conn.execute(delete(t.due).where(t.due.c.stage.in_(stages)))
 
 
 def again(conn: Connection, stage: str, subjects: Sequence[str], at: datetime) -> None:

@@ -265,28 +265,21 @@ def _no_longer_due(conn: Connection, stage: str, subjects: Iterable[str]) -> Non
 
 
 def _asset_probed(conn: Connection, batch: Batch) -> None:
-    rows = [
-        {"asset": e.subject, "seq": e.seq, "kind": d["probe"]["kind"], "sidecar": "sidecar" in d["probe"],
-         "detail": canonical(d["probe"])}
-        for e, d in batch
-    ]  # fmt: skip
+    rows = [{"asset": e.subject, "detail": canonical(d["probe"])} for e, d in batch]
     upsert(conn, t.probe, rows)
     _no_longer_due(conn, "probe", [e.subject for e, _ in batch])
     becomes_due(conn, "assemble", {d["docking"]: e.at for e, d in batch}.items())
 
 
 def _clock_measured(conn: Connection, batch: Batch) -> None:
-    rows = [
-        {"docking": e.subject, "offset_ms": d["offset_ms"], "source": d["source"], "detail": canonical(d)}
-        for e, d in batch
-    ]
+    rows = [{"docking": e.subject, "detail": canonical(d)} for e, d in batch]
     upsert(conn, t.clock, rows)
     becomes_due(conn, "assemble", [(e.subject, e.at) for e, _ in batch])
 
 
 def _asset_timed(conn: Connection, batch: Batch) -> None:
     names = ("source", "kind", "started_at", "ended_at", "confidence", "officer", "important", "lens")
-    rows = [{"asset": e.subject, "seq": e.seq, **{n: d[n] for n in names}, "detail": canonical(d)} for e, d in batch]
+    rows = [{"asset": e.subject, **{n: d[n] for n in names}, "detail": canonical(d)} for e, d in batch]
     upsert(conn, t.timing, rows)
     m, r = t.recording_asset.c, t.recording.c
     at = {e.subject: e.at for e, _ in batch}
@@ -298,7 +291,9 @@ def _asset_timed(conn: Connection, batch: Batch) -> None:
     _sum_up(conn, list(where))
     for chunk in _chunks(list(where)):
         for kind, stage in (("photo", "photo"), ("video", "preview"), ("audio", "preview")):
-            shown = conn.execute(select(r.id).where(r.id.in_(chunk), r.kind == kind)).scalars()
+            shown = conn.execute(
+                select(r.id).where(r.id.in_(chunk), r.kind == kind, r.provisional.is_(False))
+            ).scalars()
             becomes_due(conn, stage, [(each, where[each]) for each in shown])
 
 
@@ -329,17 +324,19 @@ _SUMMED = (
     .values(
         started_at=bindparam("_start"), ended_at=bindparam("_end"), confidence=bindparam("_confidence"),
         kind=bindparam("_kind"), lens=bindparam("_lens"), officer=bindparam("_officer"),
-        important=bindparam("_important"), provisional=False,
+        important=bindparam("_important"), provisional=bindparam("_provisional"),
     )
 )  # fmt: skip
 
 
 def _sum_up(conn: Connection, recordings: Sequence[str]) -> None:
     """A recording's own facts are those of its segments: first start, last end, the first one's kind and confidence, the first
-    officer that is named, and important if any is. A segment that is not timed yet says nothing."""
+    officer that is named, and important if any is. A segment that is not timed yet says nothing; as long as one was never probed,
+    what the recording says is provisional."""
     m, s = t.recording_asset.c, t.timing.c
     columns = (m.recording, s.started_at, s.ended_at, s.confidence, s.kind, s.officer, s.important, s.lens)
-    query = select(*columns).join(t.recording_asset, m.asset == s.asset)
+    query = select(*columns, t.probe.c.asset.label("probed")).join(t.recording_asset, m.asset == s.asset)
+    query = query.join(t.probe, t.probe.c.asset == s.asset, isouter=True)
     parts: dict[str, list[Any]] = {}
     for chunk in _chunks(recordings):
         for row in conn.execute(query.where(m.recording.in_(chunk)).order_by(m.recording, m.position)):
@@ -347,7 +344,8 @@ def _sum_up(conn: Connection, recordings: Sequence[str]) -> None:
     rows = [
         {"_recording": recording, "_start": min(p.started_at for p in own), "_end": max(p.ended_at for p in own),
          "_confidence": own[0].confidence, "_kind": own[0].kind, "_lens": own[0].lens,
-         "_officer": next((p.officer for p in own if p.officer), ""), "_important": any(p.important for p in own)}
+         "_officer": next((p.officer for p in own if p.officer), ""), "_important": any(p.important for p in own),
+         "_provisional": any(p.probed is None for p in own)}
         for recording, own in parts.items()
     ]  # fmt: skip
     if rows:

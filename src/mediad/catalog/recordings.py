@@ -80,16 +80,18 @@ def members(conn: Connection, recording_ids: Iterable[str]) -> dict[str, list[st
 
 
 def last_complete(conn: Connection, recorder: str, before: int) -> dict[str, tuple[str, str]]:
-    """Volume to the newest complete docking of this recorder before event ``before`` that found something new on that volume, and
-    when it began."""
+    """Volume to the newest complete docking of this recorder before event ``before`` that listed a file of that volume, and when it
+    began. The newest is the one that was opened last, whatever the clock said."""
     d, f = t.docking.c, t.source_file.c
-    query = (
-        select(f.volume, d.id, func.max(d.opened_at))
+    newest = (
+        select(f.volume, func.max(d.seq).label("seq"))
         .join(t.docking, d.id == f.docking)
         .where(func.coalesce(d.recorder_id, d.recorder) == recorder, d.state == "complete", d.seq < before)
         .group_by(f.volume)
+        .subquery()
     )
-    return {row[0]: (row[1], row[2]) for row in conn.execute(query)}
+    query = select(newest.c.volume, d.id, d.opened_at).join(t.docking, d.seq == newest.c.seq)
+    return {row.volume: (row.id, row.opened_at) for row in conn.execute(query)}
 
 
 def listed(conn: Connection, docking: str, volume: str, paths: Sequence[bytes]) -> set[bytes]:
@@ -146,10 +148,9 @@ def to_show(conn: Connection, recording_id: str, vault: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
-def siblings(conn: Connection, recorder: str, kind: str, vault: str, limit: int) -> list[Row[Any]]:
-    """Assets that a recorder gave, of one kind and probed, the newest first; rows as of ``to_show``."""
-    s, r, a, d = t.timing.c, t.replica.c, t.asset.c, t.docking.c
-    source = select(func.coalesce(d.recorder_id, d.recorder)).where(d.recorder == recorder).limit(1).scalar_subquery()
+def siblings(conn: Connection, source: str, kind: str, vault: str, limit: int) -> list[Row[Any]]:
+    """Assets of a source (as their timing names it) that are of one kind and probed, the newest first; rows as of ``to_show``."""
+    s, r, a = t.timing.c, t.replica.c, t.asset.c
     query = (
         select(
             a.id.label("asset"), a.sha256, a.size, a.path, a.kind, r.key, t.probe.c.detail.label("probe"),
@@ -243,4 +244,5 @@ def names_of(conn: Connection, assets: Sequence[str]) -> dict[str, list[tuple[by
 def of_kind(conn: Connection, kind: str, recording_ids: Sequence[str]) -> list[str]:
     """Those of some recordings that are of a kind."""
     r = t.recording.c
-    return list(conn.execute(select(r.id).where(r.id.in_(recording_ids), r.kind == kind)).scalars())
+    query = select(r.id).where(r.kind == kind)
+    return [each for chunk in chunks(recording_ids) for each in conn.execute(query.where(r.id.in_(chunk))).scalars()]

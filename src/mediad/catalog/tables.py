@@ -215,9 +215,6 @@ probe = Table(
     "probe",
     metadata,
     Column("asset", String, ForeignKey("asset.id"), primary_key=True),
-    Column("seq", BigInteger, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("sidecar", Boolean, nullable=False),
     Column("detail", Text, nullable=False),  # canonical JSON of model/probe.py:Probe
 )
 
@@ -225,7 +222,6 @@ timing = Table(
     "timing",
     metadata,
     Column("asset", String, ForeignKey("asset.id"), primary_key=True),
-    Column("seq", BigInteger, nullable=False),
     Column("source", String, nullable=False),  # key of the recorder or folder
     Column("kind", String, nullable=False),
     Column("started_at", String, nullable=False),
@@ -242,9 +238,7 @@ clock = Table(
     "clock",
     metadata,
     Column("docking", String, ForeignKey("docking.id"), primary_key=True),
-    Column("offset_ms", BigInteger, nullable=False),
-    Column("source", String, nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # canonical JSON of the event
 )
 
 alarm = Table(
@@ -304,7 +298,8 @@ due = Table(
     Column("not_before", String, nullable=False),  # empty: at once
     Column("owner", String),
     Column("why", String, nullable=False),
-    Index("due_next", "stage", "not_before", "since"),
+    Index("due_next", "stage", "since", "subject"),
+    Index("due_owner", "owner"),
 )
 
 preview = Table(

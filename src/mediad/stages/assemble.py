@@ -6,7 +6,7 @@ known: a late sidecar, a clock measured afterwards, a segment that comes with a 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -65,7 +65,6 @@ def run(ledger: Ledger, rules: Rules, docking_id: str) -> Outcome:
         files = list(look.files())
         others = list(look.around([f.segment for f in files]))
         marked = list(look.marked())
-        elsewhere = look.elsewhere()
     found = takes.takes([f.segment for f in (*files, *others)], takes.Rule.of(look.profile))
     with ledger.catalog.read() as conn:
         before = recordings.members(
@@ -73,11 +72,16 @@ def run(ledger: Ledger, rules: Rules, docking_id: str) -> Outcome:
         )
     timed = [*_timed(files, found), *marked]
     joined = list(_joined(found, before))
+    with ledger.catalog.read() as conn:
+        elsewhere = look.elsewhere(conn, {draft.subject for draft in timed})
     drafts = [*timed, *joined]
     for start in range(0, len(drafts), EVENTS):
-        ledger.record(drafts[start : start + EVENTS])
-    if elsewhere:
-        ledger.catalog.write(lambda conn: due.again(conn, due.ASSEMBLE, elsewhere, ledger.clock()))
+        # With the first ones, since it is they that say that a sidecar is new: else it would never be told again.
+        again = elsewhere if start == 0 else []
+        ledger.record(
+            drafts[start : start + EVENTS],
+            also=lambda conn, again=again: due.again(conn, due.ASSEMBLE, again, ledger.clock()),  # type: ignore[misc]
+        )
     return Outcome(len(timed), len(joined))
 
 
@@ -233,7 +237,9 @@ class _Look:
         and left. A folder is no such witness (its volume has no name): it may be given old files."""
         found: dict[tuple[str, bytes], datetime] = {}
         for volume, (docking, began) in recordings.last_complete(self._conn, self._source, self._row.seq).items():
-            if not volume:
+            if (
+                not volume or datetime.fromisoformat(began) > self._opened
+            ):  # a clock that was ahead then witnesses nothing
                 continue
             paths = [row.path for row in self._own.values() if row.volume == volume]
             left = recordings.listed(self._conn, docking, volume, paths)
@@ -245,16 +251,16 @@ class _Look:
         if found := self._sidecars.get((row.volume, row.path)):
             return found
         if kind in (Kind.VIDEO, Kind.AUDIO):
-            near = self._namesakes(row.volume, row.path)
+            near = self._namesakes(self._conn, row.volume, row.path)
             pairs = pair_sidecars(self.profile, [row.path, *near])
             for path, owner in pairs.items():
                 if owner == row.path and (other := near.get(path)) is not None and other.probe is not None:
                     return other.asset, Probe.from_json(json.loads(other.probe))
         return None, None
 
-    def _namesakes(self, volume: str, path: bytes) -> dict[bytes, Any]:
+    def _namesakes(self, conn: Connection, volume: str, path: bytes) -> dict[bytes, Any]:
         stem = path.rpartition(b".")[0] or path
-        rows = recordings.namesakes(self._conn, self._row.recorder, volume, stem)
+        rows = recordings.namesakes(conn, self._row.recorder, volume, stem)
         return {row.path: row for row in rows}
 
     def _important(self, asset: str) -> bool:
@@ -287,14 +293,15 @@ class _Look:
             if not detail["important"] and self._important(row.asset):
                 yield Draft("asset.timed", row.asset, {**detail, "important": True})
 
-    def elsewhere(self) -> list[str]:
-        """Dockings that stored a recording whose sidecar came with this one."""
+    def elsewhere(self, conn: Connection, new: Collection[str]) -> list[str]:
+        """Dockings that stored a recording whose sidecar came with this one, and is ``new``: told once, or two dockings that have
+        a sidecar for each other would wake one another for ever."""
         found: set[str] = set()
         for row in self._own.values():
             told = self._told.get((row.volume, row.path))
-            if told is None or told.sidecar is None or (row.volume, row.path) in self._sidecars:
+            if row.asset not in new or told is None or told.sidecar is None:
                 continue
-            near = self._namesakes(row.volume, row.path)
+            near = self._namesakes(conn, row.volume, row.path)
             owner = pair_sidecars(self.profile, [row.path, *near]).get(row.path)
             if owner is not None and owner in near and near[owner].first_docking != self._docking:
                 found.add(near[owner].first_docking)

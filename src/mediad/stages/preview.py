@@ -141,7 +141,7 @@ def _order(ledger: Ledger, vault: Vault, maker: Maker, name: str) -> Order | Unp
         if row is None:
             return None
         rows = recordings.to_show(conn, name, vault.name)
-        others = recordings.siblings(conn, row["source"], "video", vault.name, REFERENCES)
+        others = _references(conn, vault, rows)
         beside = _sidecars(conn, vault, rows)
     for member in rows:
         if member.key is None:
@@ -169,6 +169,15 @@ def _sidecars(conn: Connection, vault: Vault, rows: Sequence[Any]) -> list[Any]:
     named = [json.loads(r.timing)["sidecar"] for r in rows if r.timing is not None]
     told = recordings.probes_of(conn, [asset for asset in named if asset])
     return recordings.to_probe(conn, vault.name, [asset for asset, probe in told.items() if "track" in probe])
+
+
+def _references(conn: Connection, vault: Vault, rows: Sequence[Any]) -> list[Any]:
+    """Others of the same recorder, if one of these has lost its index: only then are they asked for."""
+    probes = [Probe.from_json(json.loads(row.probe)) for row in rows if row.probe is not None]
+    if not any("truncated" in probe.conditions and not probe.streams for probe in probes):
+        return []
+    source = next((json.loads(row.timing)["source"] for row in rows if row.timing is not None), "")
+    return recordings.siblings(conn, source, "video", vault.name, REFERENCES)
 
 
 def _member(row: Any, zone: ZoneInfo) -> Member:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -88,6 +89,10 @@ def due_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]
     yield "mediad_previews_failed", (), failed
 
 
+DUE_SECONDS = 15.0
+"""How old the numbers of what is due may be: counting a long backlog is not done for every scrape."""
+
+
 class Names:
     """Taught names of slots. They are asked again at every pass, so that naming a slot needs no restart."""
 
@@ -156,7 +161,7 @@ def _run(config: Config, held: ExitStack) -> None:
         lambda: telemetry.slot_samples(board.views()),
         telemetry.Remembered(lambda: head(station), lambda: catalogue_samples(station)),
         lambda: vault_samples(station),
-        lambda: due_samples(station),
+        telemetry.Remembered(lambda: int(time.monotonic() // DUE_SECONDS), lambda: due_samples(station)),
     )
     collector = telemetry.Collector(*samples)
     http = parts.HttpPart(lambda: telemetry.server(config.http.listen, collector, alive, ready), board.say)

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,9 @@ _log = structlog.get_logger()
 
 DERIVE_LOCK = "derive.lock"
 """Held by the daemon that derives for all its life."""
+
+BEGIN_LOCK = "workers.lock"
+"""Held by a worker that begins, while it looks whether it is the only one."""
 
 ASSEMBLE_LOCK = "assemble.lock"
 """Held while takes are found and recorded: two that did so at once might each join what the other has joined already."""
@@ -51,6 +54,20 @@ class Logged:
 
     def ended(self, stage: str, subjects: Sequence[str], done: int) -> None:
         _log.debug("derived", stage=stage, count=done, of=len(subjects))
+
+
+def _only_one(locks: Path, own: Path) -> bool:
+    """Whether no other worker lives; the locks of dead ones go."""
+    alone = True
+    for lock in locks.glob("wrk-*.lock"):
+        if lock == own:
+            continue
+        if files.lock_is_free(lock):
+            with suppress(OSError):
+                lock.unlink()
+        else:
+            alone = False
+    return alone
 
 
 @contextmanager
@@ -87,12 +104,13 @@ def deriver(
     threads = config.derive.parallel(processors())[1]
     maker = Previews(station, box, derived, threads) if config.derive.previews else None
     world = World(station.vault, Parsers(box), StationRules(station), maker, alone, live)
-    with files.locked(lock(owner), busy=f"{owner} is there already"):
+    with ExitStack() as held:
+        beginning = "another worker is beginning, and takes long"
+        with files.locked(station.locks / BEGIN_LOCK, busy=beginning, wait_seconds=OPEN_SECONDS):
+            held.enter_context(files.locked(lock(owner), busy=f"{owner} is there already"))
+            if _only_one(station.locks, lock(owner)):
+                derived.clear()  # of workers that were killed in the middle
         station.ledger.catalog.write(due.refill)
-        with station.ledger.catalog.read() as conn:
-            others = live(due.owners(conn))
-        if not others:
-            derived.clear()  # of workers that were killed in the middle
         worker = Deriver(station.ledger, world, owner, watch, station.stop, only=only, patient=patient)
         try:
             yield worker

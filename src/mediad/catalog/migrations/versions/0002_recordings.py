@@ -22,9 +22,6 @@ def upgrade() -> None:
     op.create_table(
         "probe",
         sa.Column("asset", sa.String(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("sidecar", sa.Boolean(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["asset"], ["asset.id"]),
         sa.PrimaryKeyConstraint("asset"),
@@ -32,7 +29,6 @@ def upgrade() -> None:
     op.create_table(
         "timing",
         sa.Column("asset", sa.String(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("started_at", sa.String(), nullable=False),
@@ -49,8 +45,6 @@ def upgrade() -> None:
     op.create_table(
         "clock",
         sa.Column("docking", sa.String(), nullable=False),
-        sa.Column("offset_ms", sa.BigInteger(), nullable=False),
-        sa.Column("source", sa.String(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["docking"], ["docking.id"]),
         sa.PrimaryKeyConstraint("docking"),
@@ -66,7 +60,8 @@ def upgrade() -> None:
         sa.Column("why", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("stage", "subject"),
     )
-    op.create_index("due_next", "due", ["stage", "not_before", "since"], unique=False)
+    op.create_index("due_next", "due", ["stage", "since", "subject"], unique=False)
+    op.create_index("due_owner", "due", ["owner"], unique=False)
     op.create_table(
         "preview",
         sa.Column("recording", sa.String(), nullable=False),
