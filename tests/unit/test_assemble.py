@@ -286,10 +286,20 @@ def test_what_a_complete_docking_did_not_find_was_not_there_then(
 
     card = origin.Origin(bureau.card, uuid="7A3C-19F2")
     monkeypatch.setattr(origin, "origin", lambda _path: card)
-    left = "DCIM/SEGTEMP/8888888_000123_20260922080000_0007.mp4"
-    bureau.assemble(bureau.dock({name(0, 1): noise(900, 1), left: noise(900, 7)}))
-    (bureau.card / left).unlink()
-    bureau.assemble(bureau.dock({name(-60, 9): noise(900, 9)}))
+    first = bureau.dock({name(0, 1): noise(900, 1)})
+    left = {
+        "docking": first,
+        "volume": "7A3C-19F2",
+        "path": name(-90, 5).encode(),
+        "size": 900,
+        "mtime_ns": 0,
+        "why": "left",
+    }
+    bureau.station.ledger.catalog.write(lambda conn: conn.execute(t.source_file.insert().values(left)))
+    bureau.assemble(first)
+    bureau.assemble(bureau.dock({name(-60, 9): noise(900, 9), name(-90, 5): noise(900, 5)}))
+    (new,) = [r for r in bureau.recordings() if r["confidence"] == "untrusted"]
+    assert bureau.names(new)[0].endswith("0009.mp4")
     new = next(r for r in bureau.recordings() if r["confidence"] == "untrusted")
     timing = bureau.timing(new["assets"][0])
     assert at(timing["time"]["claimed_start"]) == SHIFT - timedelta(minutes=60)

@@ -6,7 +6,7 @@ known: a late sidecar, a clock measured afterwards, a segment that comes with a 
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -73,10 +73,11 @@ def run(ledger: Ledger, rules: Rules, docking_id: str) -> Outcome:
     timed = [*_timed(files, found), *marked]
     joined = list(_joined(found, before))
     with ledger.catalog.read() as conn:
-        elsewhere = look.elsewhere(conn, {draft.subject for draft in timed})
+        elsewhere = look.elsewhere(conn)
     drafts = [*timed, *joined]
     for start in range(0, len(drafts), EVENTS):
-        # With the first ones, since it is they that say that a sidecar is new: else it would never be told again.
+        # Only with something new, or two dockings that have a sidecar for each other would wake one another for ever; and in one
+        # transaction with it, since it is new only once.
         again = elsewhere if start == 0 else []
         ledger.record(
             drafts[start : start + EVENTS],
@@ -293,13 +294,12 @@ class _Look:
             if not detail["important"] and self._important(row.asset):
                 yield Draft("asset.timed", row.asset, {**detail, "important": True})
 
-    def elsewhere(self, conn: Connection, new: Collection[str]) -> list[str]:
-        """Dockings that stored a recording whose sidecar came with this one, and is ``new``: told once, or two dockings that have
-        a sidecar for each other would wake one another for ever."""
+    def elsewhere(self, conn: Connection) -> list[str]:
+        """Dockings that stored a recording whose sidecar came with this one."""
         found: set[str] = set()
         for row in self._own.values():
             told = self._told.get((row.volume, row.path))
-            if row.asset not in new or told is None or told.sidecar is None:
+            if told is None or told.sidecar is None:
                 continue
             near = self._namesakes(conn, row.volume, row.path)
             owner = pair_sidecars(self.profile, [row.path, *near]).get(row.path)
