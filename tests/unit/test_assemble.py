@@ -6,6 +6,7 @@ What the bytes would say is recorded by the test, so that each case has exactly 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from mediad.catalog import evidence, recordings
 from mediad.catalog import tables as t
+from mediad.errors import NotFound
 from mediad.model.custody import Draft
 from mediad.stages import assemble
 from mediad.wiring.media import StationRules
@@ -58,10 +60,11 @@ class Bureau:
         minutes: float = 5.0,
         probes: Mapping[str, Any] | None = None,
         written: datetime = SHIFT + timedelta(days=1),
+        officer: str = "",
     ) -> str:
         """Put files on the card and dock it; every new video is ``minutes`` long unless ``probes`` (by name) says otherwise."""
         make_card(self.card, files, mtime_ns=int(written.timestamp() * 1e9))
-        docking = self.site.ingest(self.card, recorder="8888888").docking
+        docking = self.site.ingest(self.card, recorder="8888888", officer=officer).docking
         usual = {
             "kind": "video", "container": "mov,mp4", "duration": minutes * 60,
             "streams": [{"kind": "video", "codec": "h264", "width": 1280, "height": 720, "frame_rate": 25.0}],
@@ -318,3 +321,106 @@ def test_a_docking_whose_clock_was_ahead_is_no_witness(bureau: Bureau, monkeypat
     )
     bureau.assemble(bureau.dock({name(60, 2): noise(900, 2)}))
     assert {r["confidence"] for r in bureau.recordings() if r["assets"] and not r["provisional"]} == {"claimed"}
+
+
+def test_without_its_profile_a_docking_waits_and_loses_nothing(bureau: Bureau) -> None:
+    """A profile that was removed or renamed: names and marks would say nothing, and clips would be joined by their file times."""
+    docking = bureau.dock({name(0, 1, "IMP"): noise(900, 1), name(120, 2): noise(900, 2)})
+    bureau.assemble(docking)
+    before = bureau.recordings()
+    bureau.station.profiles = []
+    bureau.rules = StationRules(bureau.station)
+    with pytest.raises(NotFound, match="is not there any more"):
+        bureau.assemble(docking)
+    assert bureau.recordings() == before
+
+
+def test_a_mark_is_never_taken_back(bureau: Bureau) -> None:
+    """Not by a profile that was changed since, either."""
+    docking = bureau.dock({name(0, 1, "IMP"): noise(900, 1)})
+    bureau.station.profiles = [replace(p, names=(), important=()) for p in bureau.station.profiles]
+    bureau.rules = StationRules(bureau.station)
+    for _ in range(2):
+        bureau.assemble(docking)
+        assert [r["important"] for r in bureau.recordings()] == [True]
+
+
+NAME = "DCIM/100ANDRO/MOVI0001"
+MARKED = {"kind": "data", "sidecar": {"format": "xml", "officer": "ZHANG01", "important": True}}
+MONTH = timedelta(days=30)
+
+
+def officers(bureau: Bureau) -> list[tuple[str, bool]]:
+    return [(r["officer"], r["important"]) for r in bureau.recordings() if r["kind"] == "video"]
+
+
+def test_a_sidecar_of_another_day_is_not_of_a_new_file_with_the_old_name(bureau: Bureau) -> None:
+    """The card was formatted, and the recorder counts from the start again."""
+    bureau.assemble(
+        bureau.dock(
+            {f"{NAME}.mp4": noise(900, 1), f"{NAME}.xml": b"<a/>"}, probes={f"{NAME}.xml": MARKED}, written=SHIFT
+        )
+    )
+    for path in (f"{NAME}.mp4", f"{NAME}.xml"):
+        (bureau.card / path).unlink()
+    bureau.assemble(bureau.dock({f"{NAME}.mp4": noise(900, 2)}, written=SHIFT + MONTH))
+    assert officers(bureau) == [("ZHANG01", True), ("", False)]
+    (bureau.card / f"{NAME}.mp4").unlink()
+    bureau.assemble(bureau.dock({f"{NAME}.mp4": noise(900, 3)}, written=SHIFT + timedelta(hours=1)))
+    assert officers(bureau).count(("ZHANG01", True)) == 1, "also of the same day: that sidecar has its recording"
+
+
+def test_a_new_files_sidecar_is_not_of_an_old_one_with_its_name(bureau: Bureau) -> None:
+    first = bureau.dock({f"{NAME}.mp4": noise(900, 1)}, written=SHIFT)
+    bureau.assemble(first)
+    (bureau.card / f"{NAME}.mp4").unlink()
+    bureau.assemble(
+        bureau.dock(
+            {f"{NAME}.mp4": noise(900, 2), f"{NAME}.xml": b"<a/>"},
+            probes={f"{NAME}.xml": MARKED},
+            written=SHIFT + MONTH,
+        )
+    )
+    bureau.assemble(first)
+    assert officers(bureau) == [("", False), ("ZHANG01", True)]
+
+
+def test_two_officers_are_two_recordings_also_if_only_the_docking_names_them(bureau: Bureau) -> None:
+    """Nobody's recording is absorbed by another one's."""
+    short = ["DCIM/20260922093000_0001.mp4", "DCIM/20260922093500_0002.mp4"]
+    bureau.assemble(bureau.dock({short[0]: noise(900, 1)}, officer="A00001"))
+    bureau.assemble(bureau.dock({short[1]: noise(900, 2)}, officer="B00002"))
+    assert [(r["officer"], len(r["assets"])) for r in bureau.recordings()] == [("A00001", 1), ("B00002", 1)]
+
+
+def test_a_take_goes_on_across_the_registration_of_its_recorder(bureau: Bureau) -> None:
+    bureau.assemble(bureau.dock({name(0, 1): noise(900, 1)}))
+    assert bureau.site.run("recorder", "add", "8888888", "--name", "07号").returncode == 0
+    bureau.assemble(bureau.dock({name(5, 2): noise(900, 2)}))
+    (take,) = bureau.recordings()
+    assert len(take["assets"]) == 2
+
+
+@pytest.mark.parametrize("shown", ["1970-01-01T00:00:00", "9999-12-31T23:59:59", "0001-01-01T00:00:00"])
+def test_a_clock_that_cannot_have_been_right_measures_nothing(bureau: Bureau, shown: str) -> None:
+    photo = "DCIM/100ANDRO/8888888_000123_20260922095000_0007.jpg"
+    picture = {"kind": "photo", "streams": [{"kind": "image", "width": 640, "height": 480}]}
+    docking = bureau.dock({photo: b"\xff\xd8\xff" + noise(900, 2)}, probes={photo: picture})
+    bureau.assemble(docking)
+    done = bureau.site.run("recorder", "clock", bureau.recordings()[0]["assets"][0], "--shown", shown)
+    assert done.returncode in (2, 4), done.stderr
+    assert "at fault" not in done.stderr
+
+
+def test_a_measured_clock_can_be_withdrawn(bureau: Bureau) -> None:
+    docking = bureau.dock({name(0, 1): noise(900, 1)})
+    bureau.station.ledger.record(
+        [Draft("clock.measured", docking, {"offset_ms": 90_000, "source": "photo", "why": "x"})]
+    )
+    bureau.assemble(docking)
+    (film,) = bureau.recordings()
+    assert bureau.site.run("recorder", "clock", film["assets"][0], "--withdraw").returncode == 0
+    bureau.assemble(docking)
+    (film,) = bureau.recordings()
+    assert (at(film["started_at"]), film["confidence"]) == (SHIFT, "claimed")
+    assert bureau.site.run("recorder", "clock", film["assets"][0]).returncode == 2, "one of the two"

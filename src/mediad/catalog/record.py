@@ -277,6 +277,12 @@ def _clock_measured(conn: Connection, batch: Batch) -> None:
     becomes_due(conn, "assemble", [(e.subject, e.at) for e, _ in batch])
 
 
+def _clock_withdrawn(conn: Connection, batch: Batch) -> None:
+    for e, _ in batch:
+        conn.execute(delete(t.clock).where(t.clock.c.docking == e.subject))
+    becomes_due(conn, "assemble", [(e.subject, e.at) for e, _ in batch])
+
+
 def _asset_timed(conn: Connection, batch: Batch) -> None:
     names = ("source", "kind", "started_at", "ended_at", "confidence", "officer", "important", "lens")
     rows = [{"asset": e.subject, **{n: d[n] for n in names}, "detail": canonical(d)} for e, d in batch]
@@ -376,6 +382,7 @@ _APPLY: Mapping[str, Callable[[Connection, Batch], None]] = {
     "asset.timed": _asset_timed,
     "recording.joined": _recording_joined,
     "clock.measured": _clock_measured,
+    "clock.withdrawn": _clock_withdrawn,
     "alarm.raised": _alarm_raised,
     "catalogue.rebuilt": lambda _conn, _batch: None,  # a fact about the catalogue, in none of its tables
 }

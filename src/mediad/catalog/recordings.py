@@ -31,10 +31,11 @@ def files_of(conn: Connection, docking: str) -> list[Row[Any]]:
     query = (
         select(
             f.volume, f.path, f.mtime_ns, f.birth_ns, a.id.label("asset"), a.kind, a.docking, a.stored_at,
-            t.probe.c.detail.label("probe"), t.timing.c.detail.label("timing"), m.recording,
+            t.probe.c.detail.label("probe"), t.timing.c.detail.label("timing"), m.recording, t.recording.c.important,
         )
         .join(t.asset, a.id == f.asset)
         .join(t.recording_asset, m.asset == a.id)
+        .join(t.recording, t.recording.c.id == m.recording)
         .join(t.probe, t.probe.c.asset == a.id, isouter=True)
         .join(t.timing, t.timing.c.asset == a.id, isouter=True)
         .where(f.docking == docking, f.outcome.in_(("stored", "sighting")))
@@ -43,13 +44,21 @@ def files_of(conn: Connection, docking: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
-def around(conn: Connection, source: str, first: str, last: str, without: Collection[str]) -> list[Any]:
+def sources_of(conn: Connection, recorder: str, recorder_id: str | None) -> set[str]:
+    """Every name under which files of a recorder may stand: its key, and if it is registered its id and all its keys; it may have
+    been registered between two dockings."""
+    k = t.recorder_key.c
+    keys = conn.execute(select(k.key).where(k.recorder == recorder_id)).scalars() if recorder_id else ()
+    return {recorder, *keys} | ({recorder_id} if recorder_id else set())
+
+
+def around(conn: Connection, sources: Collection[str], first: str, last: str, without: Collection[str]) -> list[Any]:
     """Timed assets of a source that start between two stamps, and whatever is in one recording with any of them or of
     ``without`` (assets that are known to the caller already and are left out)."""
     s, m = t.timing.c, t.recording_asset.c
     columns = (s.asset, s.detail, m.recording, t.asset.c.stored_at, t.asset.c.path)
     query = select(*columns).join(t.recording_asset, m.asset == s.asset).join(t.asset, t.asset.c.id == s.asset)
-    near = query.where(s.source == source, s.started_at >= first, s.started_at <= last)
+    near = query.where(s.source.in_(sources), s.started_at >= first, s.started_at <= last)
     found = {row.asset: row for row in conn.execute(near)}
     recordings = {row.recording for row in found.values()} | set(recordings_of(conn, without).values())
     for chunk in chunks(sorted(recordings)):
@@ -79,14 +88,14 @@ def members(conn: Connection, recording_ids: Iterable[str]) -> dict[str, list[st
     return found
 
 
-def last_complete(conn: Connection, recorder: str, before: int) -> dict[str, tuple[str, str]]:
+def last_complete(conn: Connection, sources: Collection[str], before: int) -> dict[str, tuple[str, str]]:
     """Volume to the newest complete docking of this recorder before event ``before`` that listed a file of that volume, and when it
     began. The newest is the one that was opened last, whatever the clock said."""
     d, f = t.docking.c, t.source_file.c
     newest = (
         select(f.volume, func.max(d.seq).label("seq"))
         .join(t.docking, d.id == f.docking)
-        .where(func.coalesce(d.recorder_id, d.recorder) == recorder, d.state == "complete", d.seq < before)
+        .where(d.recorder.in_(sources), d.state == "complete", d.seq < before)
         .group_by(f.volume)
         .subquery()
     )
@@ -102,15 +111,24 @@ def listed(conn: Connection, docking: str, volume: str, paths: Sequence[bytes]) 
 
 
 def namesakes(conn: Connection, source: str, volume: str, stem: bytes) -> list[Row[Any]]:
-    """Assets that a source showed in one folder under one name, whatever the suffix: with path, docking and probe."""
+    """Assets that a source showed last in one folder under one name, whatever the suffix: with path, time, docking and probe."""
     c = t.claim.c
     query = (
-        select(c.asset, c.path, c.docking, t.probe.c.detail.label("probe"), t.asset.c.docking.label("first_docking"))
+        select(c.asset, c.path, c.mtime_ns, t.probe.c.detail.label("probe"), t.asset.c.docking.label("first_docking"))
         .join(t.asset, t.asset.c.id == c.asset)
         .join(t.probe, t.probe.c.asset == c.asset, isouter=True)
         .where(c.source == source, c.volume == volume, c.path >= stem + b".", c.path < stem + b"/")
     )
     return list(conn.execute(query))
+
+
+def beside_in(conn: Connection, docking: str, volume: str, stem: bytes) -> dict[bytes, str]:
+    """The same of one docking: path to asset."""
+    f = t.source_file.c
+    query = select(f.path, f.asset).where(
+        f.docking == docking, f.volume == volume, f.path >= stem + b".", f.path < stem + b"/", f.asset.is_not(None)
+    )
+    return {row.path: row.asset for row in conn.execute(query)}
 
 
 def clock(conn: Connection, docking: str) -> dict[str, Any] | None:

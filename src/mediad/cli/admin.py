@@ -90,23 +90,36 @@ def recorder_clock(
     photo: Annotated[
         str, typer.Argument(metavar="ASSET", help="A photo (ast-) that the recorder took of a right clock.")
     ],
-    shown: Annotated[str, typer.Option(help="What that clock shows, such as 2026-11-24 09:30:05 (the unit's time).")],
+    shown: Annotated[
+        str, typer.Option(help="What that clock shows, such as 2026-11-24 09:30:05 (the unit's time).")
+    ] = "",
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="What was measured at that docking counts no more.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a recorder's clock by a photo of the station's clock: what came with the same docking is corrected by it, and what
     the recorder said is kept."""
-    from datetime import datetime
+    from datetime import UTC, datetime
 
     from mediad.wiring.register import measure_clock
 
     config = common.load_config()
-    try:
-        at = datetime.fromisoformat(shown)
-    except ValueError:
-        raise UsageError(f"{shown} is no time", hint="write it like 2026-11-24 09:30:05") from None
-    told = measure_clock(config, photo, at if at.tzinfo else at.replace(tzinfo=config.unit.zone))
+    at = None
+    if withdraw == bool(shown):
+        raise UsageError("give either --shown or --withdraw")
+    if shown:
+        try:
+            at = datetime.fromisoformat(shown)
+            at = (at if at.tzinfo else at.replace(tzinfo=config.unit.zone)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise UsageError(f"{shown} is no time", hint="write it like 2026-11-24 09:30:05") from None
+    told = measure_clock(config, photo, at)
     if as_json:
         common.print_json(told)
+        return
+    if at is None:
+        common.say(f"{told['docking']}: 时钟校正已撤回 what was measured of its clock counts no more")
         return
     seconds = told["offset_ms"] / 1000
     word = "快 ahead" if seconds > 0 else "慢 behind"

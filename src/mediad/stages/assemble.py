@@ -7,7 +7,7 @@ known: a late sidecar, a clock measured afterwards, a segment that comes with a 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -31,13 +31,20 @@ REACH = timedelta(hours=12)
 """How far around a docking's files others of the same source may be one take with them: no segment is longer."""
 
 
+WRITTEN_TOGETHER = timedelta(hours=24)
+"""A recorder closes a sidecar with its recording; one that was written a day apart is of another."""
+
+
 class Rules(Protocol):
     """What depends on the station's configuration."""
 
     @property
     def zone(self) -> ZoneInfo: ...
 
-    def profile(self, name: str) -> Profile: ...
+    def profile(self, name: str) -> Profile:
+        """Raises NotFound for one that is not there any more: without it names and marks say nothing, and facts would be lost."""
+
+    def known(self, name: str) -> Profile | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,7 @@ class _Look:
         self._zones = {volume: ZoneInfo(name) for volume, name in json.loads(row.zones).items()}
         self.profile = rules.profile(row.profile)
         self._source = row.recorder_id or row.recorder
+        self._sources = recordings.sources_of(conn, row.recorder, row.recorder_id)
         self._clock = self._measured()
         self._all = recordings.files_of(conn, docking_id)
         self._names = recordings.names_of(conn, sorted({f.asset for f in self._all}))
@@ -195,10 +203,13 @@ class _Look:
                 signature=signatures[asset],
                 order=order[asset],
                 docking=self._docking,
-                officer=name.officer or (claims.officer if claims else ""),
+                officer=name.officer or (claims.officer if claims else "") or self._row.officer,
                 claimed=timed.claimed_start,
             )
-            important = self._important(asset) or bool(claims and claims.important)
+            before = json.loads(row.timing)["important"] if row.timing is not None else bool(row.important)
+            important = (
+                before or self._important(asset) or bool(claims and claims.important)
+            )  # no mark is ever taken back
             yield File(segment, row.timing or "", self._detail(segment, timed, important=important, sidecar=sidecar))
 
     def _detail(
@@ -212,7 +223,7 @@ class _Look:
             "started_at": time.pop("started_at"),
             "ended_at": time.pop("ended_at"),
             "confidence": time.pop("confidence"),
-            "officer": segment.officer or self._row.officer,
+            "officer": segment.officer,
             "important": important,
             "lens": segment.lens,
             "remarks": time.pop("remarks"),
@@ -237,7 +248,7 @@ class _Look:
         """For each file, when its volume was docked before and everything on it was taken, unless the file was on it then already
         and left. A folder is no such witness (its volume has no name): it may be given old files."""
         found: dict[tuple[str, bytes], datetime] = {}
-        for volume, (docking, began) in recordings.last_complete(self._conn, self._source, self._row.seq).items():
+        for volume, (docking, began) in recordings.last_complete(self._conn, self._sources, self._row.seq).items():
             if (
                 not volume or datetime.fromisoformat(began) > self._opened
             ):  # a clock that was ahead then witnesses nothing
@@ -253,11 +264,23 @@ class _Look:
             return found
         if kind in (Kind.VIDEO, Kind.AUDIO):
             near = self._namesakes(self._conn, row.volume, row.path)
-            pairs = pair_sidecars(self.profile, [row.path, *near])
-            for path, owner in pairs.items():
-                if owner == row.path and (other := near.get(path)) is not None and other.probe is not None:
-                    return other.asset, Probe.from_json(json.loads(other.probe))
+            if row.path in near and near[row.path].asset == row.asset:  # else the name is another recording's by now
+                pairs = pair_sidecars(self.profile, near)
+                for path in (p for p, owner in pairs.items() if owner == row.path):
+                    other = near[path]
+                    if other.probe is not None and self._is_of(other, row):
+                        return other.asset, Probe.from_json(json.loads(other.probe))
         return None, None
+
+    def _is_of(self, sidecar: Any, row: Any) -> bool:
+        """Whether a sidecar of another docking is of this recording: names come again, above all behind a formatted card. It was
+        written at about the same time, and in its own docking it was no other recording's."""
+        if abs(sidecar.mtime_ns - row.mtime_ns) > WRITTEN_TOGETHER.total_seconds() * 1e9:
+            return False
+        stem = row.path.rpartition(b".")[0] or row.path
+        there = recordings.beside_in(self._conn, sidecar.first_docking, row.volume, stem)
+        owner = pair_sidecars(self.profile, there).get(sidecar.path)
+        return owner is None or there[owner] == row.asset
 
     def _namesakes(self, conn: Connection, volume: str, path: bytes) -> dict[bytes, Any]:
         stem = path.rpartition(b".")[0] or path
@@ -267,8 +290,9 @@ class _Look:
     def _important(self, asset: str) -> bool:
         """Whether any name under which it was ever seen says so: recorders rename what is marked."""
         return any(
-            self._rules.profile(profile).marks_important([path], self._rules.zone)
-            for path, profile in self._names.get(asset, ())
+            profile.marks_important([path], self._rules.zone)
+            for path, name in self._names.get(asset, ())
+            if (profile := self._rules.known(name)) is not None
         )
 
     # --- others ------------------------------------------------------------------------------------------------------
@@ -280,10 +304,10 @@ class _Look:
             return
         first, last = min(s.start for s in sure) - REACH, max(s.end for s in sure) + REACH
         mine = {s.asset for s in segments}
-        rows = recordings.around(self._conn, self._source, stamp(first), stamp(last), mine)
+        rows = recordings.around(self._conn, self._sources, stamp(first), stamp(last), mine)
         order = _order((row.stored_at, row.path, row.asset) for row in rows)
         for row in rows:
-            yield File(_segment(row, order[row.asset]), row.detail, {})
+            yield File(replace(_segment(row, order[row.asset]), source=self._source), row.detail, {})
 
     def marked(self) -> Iterator[Draft]:
         """Assets of earlier dockings that this one saw again under a name that marks them."""

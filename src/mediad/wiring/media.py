@@ -14,6 +14,7 @@ from mediad.edges.media import Media, ProbeFile, Recovered
 from mediad.edges.photos import Photo, Photos
 from mediad.edges.profiles import GENERIC
 from mediad.edges.sandbox import Sandbox
+from mediad.errors import NotFound
 from mediad.model.derived import About, Made, PreviewFailed
 from mediad.model.evidence import Kind
 from mediad.model.layout import printable
@@ -43,11 +44,21 @@ class StationRules:
 
     def __init__(self, station: Station) -> None:
         self.zone: ZoneInfo = station.zone
-        self._profiles = {p.name: p for p in reversed(station.profiles)}
+        self._profiles = {p.name: p for p in reversed([*station.profiles, GENERIC])}
+
+    def known(self, name: str) -> Profile | None:
+        """A profile by name, if there is such a one."""
+        return self._profiles.get(name)
 
     def profile(self, name: str) -> Profile:
-        """The profile under which something was docked; the generic one if it is not there any more."""
-        return self._profiles.get(name, GENERIC)
+        """The profile under which something was docked. Raises NotFound if it is not there any more."""
+        found = self.known(name)
+        if found is None:
+            raise NotFound(
+                f"recorder profile {name}, under which it was docked, is not there any more",
+                hint="put it back into a folder of devices.profiles",
+            )
+        return found
 
 
 class Parsers:

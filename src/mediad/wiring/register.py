@@ -10,7 +10,9 @@ from mediad.config import Config
 from mediad.edges import files
 from mediad.errors import NotFound, Refused
 from mediad.model.custody import Draft
+from mediad.model.evidence import CLOCK_FLOOR
 from mediad.model.layout import safe_name
+from mediad.model.timing import LEEWAY
 from mediad.wiring.station import OPEN_SECONDS, Station, new_id
 
 if TYPE_CHECKING:
@@ -53,10 +55,11 @@ def register_recorder(
     return told
 
 
-def measure_clock(config: Config, photo: str, shown: datetime) -> dict[str, Any]:
+def measure_clock(config: Config, photo: str, shown: datetime | None) -> dict[str, Any]:
     """Record how far a recorder's clock was off, by a photo that it took of a clock which showed ``shown``; it counts for all
     that came with the same docking, from the next assembling on. Returns docking and offset (recorder minus true time, in
-    milliseconds). Raises NotFound, or Refused if nothing tells when the recorder believes to have taken it."""
+    milliseconds). None withdraws what was measured at that docking. Raises NotFound, or Refused if nothing tells when the recorder
+    believes to have taken it, or if ``shown`` cannot be true."""
     from mediad.catalog import evidence, recordings
     from mediad.catalog.record import stamp
 
@@ -67,7 +70,19 @@ def measure_clock(config: Config, photo: str, shown: datetime) -> dict[str, Any]
             row, timing = evidence.asset(conn, photo), recordings.timing_of(conn, photo)
         if row is None:
             raise NotFound(f"{photo} is not in the catalogue", hint="give the asset (ast-) of the photo")
-        time = timing["time"] if timing is not None else {}
+        if shown is None:
+            told.update(docking=row.docking, offset_ms=None, source="withdrawn", why=f"measured by mistake: {photo}")
+            return [Draft("clock.withdrawn", row.docking, {"why": told["why"]})]
+        with ledger.catalog.read() as conn:
+            opened = datetime.fromisoformat(evidence.docking(conn, row.docking).opened_at)  # type: ignore[union-attr]
+        if not CLOCK_FLOOR <= shown <= opened + LEEWAY:
+            raise Refused(
+                f"no clock that was right showed {shown.isoformat(sep=' ')} on a photo docked at {stamp(opened)}",
+                hint="give the time that the clock in the picture shows",
+            )
+        if timing is None or timing["kind"] != "photo":
+            raise Refused(f"{photo} is no photo that was looked into", hint="`mediad derive` looks into what is stored")
+        time = timing["time"]
         claimed = time.get("claimed_start")
         if not claimed or time["source"] == "gps":
             raise Refused(
