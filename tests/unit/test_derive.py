@@ -199,6 +199,34 @@ def test_a_full_vault_puts_previews_off_and_says_so(site: Site, clips: dict[str,
     assert json.loads(site.run("status", "--json").stdout)["due"] == {}
 
 
+def test_previews_leave_an_ingest_twice_its_reserve(site: Site, clips: dict[str, bytes], tmp_path: Path) -> None:
+    """There is room for an ingest, which goes on; previews wait before they could bring it to its reserve."""
+    reserve = int(shutil.disk_usage(site.root).free * 0.6)
+    site.config_file.write_text(site.config_file.read_text().replace("reserve_bytes = 0", f"reserve_bytes = {reserve}"))
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM]}))
+    answer = derive(site, expect=1)
+    assert (answer["probed"], [f["code"] for f in answer["findings"]]) == (1, ["preview-later"])
+    status = json.loads(site.run("status", "--json").stdout)
+    assert "vault-full" in status["put_off"][0]["why"]
+
+
+@pytest.mark.parametrize("planted", ["link", "file"])
+def test_what_lies_in_the_place_of_the_previews_keeps_only_them_waiting(
+    site: Site, clips: dict[str, bytes], tmp_path: Path, planted: str
+) -> None:
+    """Probes, times and takes are found; previews are made as soon as it is gone."""
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM]}))
+    there = site.vault / "derived"
+    if planted == "link":
+        there.symlink_to(tmp_path)
+    else:
+        there.write_bytes(b"")
+    answer = derive(site, expect=1)
+    assert (answer["probed"], answer["assembled"], [f["code"] for f in answer["findings"]]) == (1, 1, ["preview-later"])
+    there.unlink()
+    assert derive(site)["previews"] == 1
+
+
 # --- the daemon -------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -208,6 +209,28 @@ def test_a_vault_without_room_for_a_proxy_is_tried_again_later(sandbox: Sandbox,
     film = clip(tmp_path / "a.mp4", options="-profile:v main")
     with pytest.raises(VaultFull):
         make(sandbox, tmp_path, [member_of(film)], [film], room=1024**2)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_previews_that_are_removed_while_one_is_made_are_no_fault_of_the_film(tmp_path: Path, when: str) -> None:
+    """Somebody deletes the folder with all that is in it, before ffmpeg opens its file or behind its back."""
+
+    class Removing(Sandbox):
+        def run(self, argv: Sequence[str], **more: Any) -> Outcome:
+            output = more.get("output")
+            if output is None:
+                return super().run(argv, **more)
+            if when == "before":  # what is bound stays, and nothing can be made in it
+                outcome = Outcome(1, b"", b"/out/proxy.mp4: No such file or directory\n")
+            else:
+                outcome = super().run(argv, **more)
+            shutil.rmtree(output.parent)
+            return outcome
+
+    film = clip(tmp_path / "a.mp4", video="mjpeg", audio="")
+    with pytest.raises(StorageError) as raised:
+        make(Removing(nice=0, idle=False), tmp_path, [member_of(film)], [film])
+    assert raised.value.retry == "later"
 
 
 def test_the_last_line_of_a_program_is_said_without_addresses_and_escapes() -> None:

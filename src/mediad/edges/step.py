@@ -90,7 +90,10 @@ class Steps:
 
     def left(self) -> int:
         """Bytes that may still be written."""
-        used = sum(p.stat().st_size for p in self.kept.iterdir())
+        try:
+            used = sum(p.stat().st_size for p in self.kept.iterdir())
+        except OSError as e:
+            raise storage_error(e, "making a preview") from e
         if (left := self._room - used) < SMALL // 8:
             raise VaultFull(
                 "no room is left for a preview", hint="make room in the first vault; it is tried again later"
@@ -126,6 +129,7 @@ class Steps:
             )
             if not outcome.too_much or len(outcome.err) < _ANSWER:
                 break
+        self._still_there()
         judge(outcome, room=most == 0)
         for name, new in wanted.items():
             self.take(out, name, new, most)
@@ -145,7 +149,9 @@ class Steps:
         out = self.fresh()
         argv = self.sandbox.python(f"mediad.parsers.{module}", *args)
         limits = Limits(int(seconds), 2 * seconds, self._memory, SMALL, _ANSWER, folder=self.left())
-        return self.sandbox.run(argv, inputs=inputs, output=out, limits=limits, stdin=stdin), out
+        outcome = self.sandbox.run(argv, inputs=inputs, output=out, limits=limits, stdin=stdin)
+        self._still_there()
+        return outcome, out
 
     def limits(self, most: int, length: float | None) -> Limits:
         """A film that takes ``slowest`` times its length of every thread's time is at fault itself; the clock on the wall runs
@@ -170,6 +176,13 @@ class Steps:
             raise Spoilt("hostile", f"the decoder was made to write something else: {e}") from e
         except OSError as e:
             raise storage_error(e, "taking over a preview") from e
+
+    def _still_there(self) -> None:
+        """Somebody may remove all previews while one is made: no file is to blame for what was not written then."""
+        if not (self._out.is_dir() and self.kept.is_dir()):
+            raise StorageError(
+                "the folder in which a preview was being made was removed", hint="nothing; it is tried again later"
+            )
 
     def fresh(self) -> Path:
         """An empty folder for the sandbox: nothing of one step may wait there for the next."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mediad.edges import files
-from mediad.errors import MediadError, NotFound
+from mediad.errors import MediadError, NotFound, StorageError
 from mediad.wiring.station import OPEN_SECONDS, Station, lock_folder, new_id
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mediad.config import Config
     from mediad.deriver import Deriver, Watch
+    from mediad.edges.derived import Derived
 
 _log = structlog.get_logger()
 
@@ -70,6 +71,14 @@ def _only_one(locks: Path, own: Path) -> bool:
     return alone
 
 
+def _clear(derived: Derived) -> None:
+    """Remove what workers left that were killed in the middle. Where that cannot be done, only previews have to wait."""
+    try:
+        derived.clear()
+    except StorageError as e:
+        _log.warning("previews cannot be made", code=e.code, why=e.message, hint=e.hint)
+
+
 @contextmanager
 def deriver(
     station: Station,
@@ -89,7 +98,8 @@ def deriver(
     config = station.config
     box = sandbox(config.derive)
     box.check()
-    derived = Derived(station.vault, config.station.id, lambda: config.ingest.reserve(station.vault.space().total))
+    # twice: what is made for looking at never takes the last room from an ingest
+    derived = Derived(station.vault, config.station.id, lambda: 2 * config.ingest.reserve(station.vault.space().total))
 
     def lock(name: str) -> Path:
         return station.locks / f"{name}.lock"
@@ -109,7 +119,7 @@ def deriver(
         with files.locked(station.locks / BEGIN_LOCK, busy=beginning, wait_seconds=OPEN_SECONDS):
             held.enter_context(files.locked(lock(owner), busy=f"{owner} is there already"))
             if _only_one(station.locks, lock(owner)):
-                derived.clear()  # of workers that were killed in the middle
+                _clear(derived)
         station.ledger.catalog.write(due.refill)
         worker = Deriver(station.ledger, world, owner, watch, station.stop, only=only, patient=patient)
         try:
