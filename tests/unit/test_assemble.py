@@ -424,3 +424,26 @@ def test_a_measured_clock_can_be_withdrawn(bureau: Bureau) -> None:
     (film,) = bureau.recordings()
     assert (at(film["started_at"]), film["confidence"]) == (SHIFT, "claimed")
     assert bureau.site.run("recorder", "clock", film["assets"][0]).returncode == 2, "one of the two"
+
+
+def test_a_sidecar_that_came_alone_is_only_of_the_newest_file_of_its_name_and_day(bureau: Bureau) -> None:
+    """Two files bore that name; the one that is gone from the card does not get what was written for the other."""
+    dockings = []
+    for n, written in ((1, SHIFT - MONTH), (2, SHIFT), (3, SHIFT)):
+        dockings.append(bureau.dock({f"{NAME}.mp4": noise(900, n)}, written=written))
+        bureau.assemble(dockings[-1])
+        (bureau.card / f"{NAME}.mp4").unlink()
+    bureau.assemble(bureau.dock({f"{NAME}.xml": b"<a/>"}, probes={f"{NAME}.xml": MARKED}, written=SHIFT))
+    for docking in dockings:
+        bureau.assemble(docking)
+    by_asset = {a: r["officer"] for r in bureau.recordings() for a in r["assets"] if r["kind"] == "video"}
+    with bureau.station.ledger.catalog.read() as conn:
+        newest = recordings.namesakes(conn, "serial:8888888", "", NAME.encode())
+    (film,) = [row.asset for row in newest if row.path.endswith(b".mp4")]
+    assert {asset for asset, officer in by_asset.items() if officer} == {film}
+
+
+def test_a_sidecar_that_came_alone_long_before_is_of_no_later_file(bureau: Bureau) -> None:
+    bureau.assemble(bureau.dock({f"{NAME}.xml": b"<a/>"}, probes={f"{NAME}.xml": MARKED}, written=SHIFT))
+    bureau.assemble(bureau.dock({f"{NAME}.mp4": noise(900, 1)}, written=SHIFT + MONTH))
+    assert officers(bureau) == [("", False)]
