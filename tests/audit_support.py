@@ -20,9 +20,9 @@ from tests.support import OCTOBER, Site, make_card, make_site, noise
 FIRST, SECOND, THIRD = noise(9_000, 1), noise(70_000, 2), noise(5_000, 3)
 
 
-def furnish(root: Path) -> Site:
+def furnish(root: Path, *, looked_into_too: bool = True) -> Site:
     """A station after seven dockings of two recorders and a folder: stored, sighted, known, rejected, failed, interrupted and
-    continued; with a named slot, a registered recorder and an alarm."""
+    continued; with a named slot, a registered recorder and an alarm; and some of it probed, timed and joined."""
     site = make_site(root / "station", more="sm3 = true")
     card = make_card(
         root / "card", {"DCIM/one.mp4": FIRST, "DCIM/two.jpg": SECOND, "DCIM/two again.jpg": SECOND, "empty": b""}
@@ -55,7 +55,8 @@ def furnish(root: Path) -> Site:
                 Draft("alarm.raised", "test-01", {"code": "clock-jumped", "detail": "a test"}),
             ]
         )
-        station.ledger.record(looked_into(site))
+        if looked_into_too:
+            station.ledger.record(looked_into(site))
         station.finish_open_work()
     site.ingest(card, recorder="R-1")
     return site

@@ -1,21 +1,13 @@
 """What the catalogue knows of evidence: questions only. Answers are model values or plain rows."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, select
 
 from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
 from mediad.model.custody import Event
-
-T = TypeVar("T")
-
-_CHUNK = 500  # SQLite allows 32,766 variables in one statement; smaller chunks plan as well and stay portable
-
-
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
 
 
 def claims(

@@ -4,7 +4,7 @@
 """
 
 import binascii
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table, and_, bindparam, delete, func, insert,
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
 from mediad.model import custody
 from mediad.model.custody import GENESIS, Draft, Event, canonical
 from mediad.model.evidence import Outcome
@@ -291,21 +292,16 @@ def _asset_timed(conn: Connection, batch: Batch) -> None:
     at = {e.subject: e.at for e, _ in batch}
     where = {
         row.recording: at[row.asset]
-        for chunk in _chunks(list(at))
+        for chunk in chunks(list(at))
         for row in conn.execute(select(m.recording, m.asset).where(m.asset.in_(chunk)))
     }
     _sum_up(conn, list(where))
-    for chunk in _chunks(list(where)):
+    for chunk in chunks(list(where)):
         for kind, stage in (("photo", "photo"), ("video", "preview"), ("audio", "preview")):
             shown = conn.execute(
                 select(r.id).where(r.id.in_(chunk), r.kind == kind, r.provisional.is_(False))
             ).scalars()
             becomes_due(conn, stage, [(each, where[each]) for each in shown])
-
-
-def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), 500):
-        yield values[start : start + 500]
 
 
 def _recording_joined(conn: Connection, batch: Batch) -> None:
@@ -344,7 +340,7 @@ def _sum_up(conn: Connection, recordings: Sequence[str]) -> None:
     query = select(*columns, t.probe.c.asset.label("probed")).join(t.recording_asset, m.asset == s.asset)
     query = query.join(t.probe, t.probe.c.asset == s.asset, isouter=True)
     parts: dict[str, list[Any]] = {}
-    for chunk in _chunks(recordings):
+    for chunk in chunks(recordings):
         for row in conn.execute(query.where(m.recording.in_(chunk)).order_by(m.recording, m.position)):
             parts.setdefault(row.recording, []).append(row)
     rows = [

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, select
 
 from mediad.catalog import tables as t
-from mediad.catalog.evidence import chunks
+from mediad.catalog.chunks import chunks
 from mediad.catalog.record import upsert
 from mediad.model.custody import canonical
 
