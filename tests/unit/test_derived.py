@@ -35,6 +35,10 @@ def previews(vault: LocalVault) -> Derived:
     return Derived(vault, "test-01", lambda: 0)
 
 
+def proxy(vault: LocalVault) -> Path:
+    return vault.root / "derived" / RECORDING / "proxy.mp4"
+
+
 def install(previews: Derived, content: bytes = b"proxy", recording: str = RECORDING) -> About:
     with previews.scratch() as scratch:
         (scratch / "made").write_bytes(content)
@@ -56,7 +60,6 @@ def test_a_preview_lies_whole_in_its_folder_and_its_manifest_names_every_file(
         ("poster.jpg", 6, sha256(b"poster")),
     }
     assert previews.read_about(RECORDING) == written
-    assert previews.list() == [RECORDING]
     folder = vault.root / "derived" / RECORDING
     assert sorted(os.listdir(folder)) == ["about.json", "poster.jpg", "proxy.mp4"]
     assert {stat.S_IMODE((folder / n).stat().st_mode) for n in os.listdir(folder)} == {0o440}
@@ -70,7 +73,7 @@ def test_a_new_preview_takes_the_place_of_the_old_one_as_a_whole(vault: LocalVau
     (vault.root / "derived" / RECORDING / "more").write_bytes(b"stray")
     install(previews, b"new!")
     assert sorted(os.listdir(vault.root / "derived" / RECORDING)) == ["about.json", "proxy.mp4"]
-    assert previews.path(RECORDING, "proxy.mp4").read_bytes() == b"new!"
+    assert proxy(vault).read_bytes() == b"new!"
     assert os.listdir(vault.root / "derived/.work-test-01") == []
 
 
@@ -110,7 +113,7 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new_preview(
                 done = False
         about = previews.read_about(RECORDING)
         assert about is not None, f"nothing whole is there after a crash at step {step}"
-        content = previews.path(RECORDING, "proxy.mp4").read_bytes()
+        content = proxy(vault).read_bytes()
         assert (content, about.file("proxy.mp4").size) in [(b"old", 3), (b"newer", 5)]  # type: ignore[union-attr]
         seen.add(content)
         previews.clear()
@@ -122,12 +125,12 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new_preview(
 
 
 def test_a_file_system_that_cannot_exchange_folders_gets_the_new_one_all_the_same(
-    previews: Derived, monkeypatch: pytest.MonkeyPatch
+    vault: LocalVault, previews: Derived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_rename", lambda *_: 22)  # EINVAL: what NFS answers
     install(previews, b"old")
     install(previews, b"new")
-    assert previews.path(RECORDING, "proxy.mp4").read_bytes() == b"new"
+    assert proxy(vault).read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder", "large", "missing"])
@@ -153,7 +156,7 @@ def test_only_plain_files_of_a_bounded_size_are_taken_from_a_sandbox(
                 made.write_bytes(b"x" * 1001)
         with pytest.raises(StorageError):
             previews.install(RECORDING, scratch, {"proxy.mp4": "made"}, ABOUT, most=1000)
-    assert previews.path(RECORDING, "proxy.mp4").read_bytes() == b"old"
+    assert proxy(vault).read_bytes() == b"old"
     assert secret.read_bytes() == b"secret" and stat.S_IMODE(secret.stat().st_mode) == 0o644
     assert os.listdir(vault.root / "derived/.work-test-01") == []
 
@@ -167,7 +170,6 @@ def test_a_link_in_place_of_a_recordings_folder_is_replaced_and_leads_nowhere(
     install(previews)
     folder = vault.root / "derived" / OTHER
     folder.symlink_to(elsewhere)
-    assert previews.list() == [RECORDING]
     assert previews.read_about(OTHER) is None
     install(previews, b"mine", OTHER)
     assert not folder.is_symlink() and (folder / "proxy.mp4").read_bytes() == b"mine"
@@ -278,12 +280,12 @@ def test_removing_says_whether_there_was_anything(previews: Derived, vault: Loca
     assert previews.remove(RECORDING) is False
     install(previews)
     assert previews.remove(RECORDING) is True
-    assert previews.list() == [] and previews.remove(RECORDING) is False
+    assert not (vault.root / "derived" / RECORDING).exists() and previews.remove(RECORDING) is False
 
 
 @pytest.mark.parametrize("name", ["../originals", "rec-short", "", ".work-test-01", "rec-" + "A" * 26])
 def test_a_name_that_is_no_recordings_never_becomes_a_path(previews: Derived, name: str) -> None:
-    for call in (previews.remove, previews.read_about, lambda n: previews.path(n, "proxy.mp4")):
+    for call in (previews.remove, previews.read_about):
         with pytest.raises(ValueError, match="recording"):
             call(name)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mediad.edges.encoder import Encoder
+from mediad.edges.encoder import Encoder, font
 from mediad.edges.sandbox import Sandbox
 from mediad.model import preview
 from mediad.model.derived import Made
@@ -165,6 +165,47 @@ def test_an_avi_whose_pictures_are_stored_in_another_order_is_encoded(make: Call
     assert made.video == "encode"
 
 
+def test_a_take_of_more_segments_than_one_sandbox_takes_is_joined_in_rounds(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    """More originals than a sandbox has inputs, as they are: without a gap, and nothing that was only needed on the way stays."""
+    one = clip(tmp_path / "a.mp4", options="-profile:v main", seconds=0.4, audio="")
+    folder, made, plan = make(*[one] * 205, members=[member_of(one)] * 205)
+    holds(folder, made, plan)
+    assert (made.video, made.seconds) == ("copy", pytest.approx(205 * 0.4, abs=0.5))
+    assert not [p.name for p in folder.iterdir() if p.name.startswith(("part", "joined"))]
+
+
+@pytest.mark.parametrize("sound", ["pcm", "aac"])
+def test_pieces_that_were_brought_into_one_form_are_joined_in_rounds_in_their_order(
+    make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sound: str
+) -> None:
+    """Round after round: flash and tone of each segment are where they belong, and together."""
+    monkeypatch.setattr("mediad.edges.encoder.JOINED_AT_ONCE", 2)
+    clips = [
+        clip(tmp_path / f"{n}.{'mkv' if n % 2 else 'ts'}", beep=0.1 * n + 0.2, seconds=1.5, rate=25 if n % 2 else 30,
+             video="mpeg4", audio={"pcm": "pcm_s16le" if n % 2 else "mp2", "aac": "aac"}[sound])
+        for n in range(5)
+    ]  # fmt: skip
+    folder, made, plan = make(*clips)
+    holds(folder, made, plan)
+    lengths = [s.seconds or 0.0 for s in plan.segments]
+    wanted = [sum(lengths[:n]) + 0.1 * n + 0.2 for n in range(5)]
+    assert media.flashes(folder / preview.PROXY) == pytest.approx(wanted, abs=0.1)
+    keeps_together(folder, *clips)
+
+
+def test_a_uniform_take_whose_sound_is_encoded_is_joined_in_rounds(
+    make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Transport streams with sound that no browser plays; the pictures stay as they are."""
+    monkeypatch.setattr("mediad.edges.encoder.JOINED_AT_ONCE", 3)
+    clips = [clip(tmp_path / f"{n}.ts", options="-profile:v main", audio="mp2") for n in range(7)]
+    folder, made, plan = make(*clips)
+    holds(folder, made, plan)
+    assert (made.video, made.audio) == ("copy", "encode")
+
+
 def amr(path: Path, seconds: float = 2.0) -> Path:
     """Sound as radios and recorders write it; ffmpeg here reads it and cannot write it, so these are literal frames: 12.2
     kbit/s, one each 20 ms."""
@@ -240,6 +281,21 @@ def test_thumbnails_and_contact_sheet_show_the_film_where_they_say(make: Callabl
     assert tiles == ["black"] * 4 + ["red"] * 4 + ["green"] * 4 + ["blue"] * 4
     with Image.open(folder / "poster.jpg") as poster:
         assert _colour(poster.getpixel((96, 54))) != "black"
+
+
+def test_a_contact_sheet_shows_whole_seconds(make: Callable[..., Any], tmp_path: Path) -> None:
+    """The box behind a time is as wide as 00:00:01 needs in the font, and not as 00:00:01.126 does."""
+    from PIL import ImageFont
+
+    film = clip(tmp_path / "a.mp4", size="640x360", options="-vf drawbox=c=white:t=fill", audio="", seconds=20)
+    folder, made, _ = make(film, settings=Settings(height=360, preset="ultrafast"))
+    assert isinstance(made, Made)
+    with Image.open(folder / "sheet.jpg") as sheet:
+        line = [sheet.convert("L").getpixel((x, 180 - 8)) for x in range(320)]
+    dark = [x for x, v in enumerate(line) if v < 190]  # type: ignore[operator]
+    box = dark[-1] - dark[0] - 6
+    needed = ImageFont.truetype(font(), 20).getlength("00:00:01")
+    assert needed * 0.8 < box < needed * 1.2, (box, needed)
 
 
 def _colour(pixel: Any) -> str:

@@ -5,11 +5,13 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mediad.edges import commands
 from mediad.edges.commands import Hardware
@@ -141,6 +143,24 @@ def test_a_film_without_its_index_is_shown_with_the_help_of_another_of_the_same_
     assert made.files == ("proxy.mp4", "poster.jpg", "sheet.jpg", "thumbs.jpg", "thumbs.vtt")
     made = make(sandbox, tmp_path, [member], [lost], encoder=Encoder(sandbox, prefer="software"))
     assert made == PreviewFailed("index-lost", "its index is missing, and nothing in it plays without")
+
+
+def test_a_film_without_its_index_that_needs_no_help_has_all_pictures(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its parameter sets are among its pictures; how large they are is known when they are decoded."""
+    whole = clip(tmp_path / "whole.mp4", options="-bsf:v dump_extra=freq=keyframe", seconds=3, audio="")
+    content = whole.read_bytes()
+    lost = tmp_path / "lost.mp4"
+    lost.write_bytes(content[: content.index(b"moov") - 4])
+
+    def recover(path: Path, output: Path, reference: Path | None) -> Any:
+        return Media(sandbox).recover(ProbeFile(path, Kind.VIDEO, "mp4"), output, reference)
+
+    member = Member(Probe("video", conditions=("truncated",), container="mp4"), lost.stat().st_size, "d")
+    made = make(sandbox, tmp_path, [member], [lost], encoder=Encoder(sandbox, prefer="software", recover=recover))
+    assert isinstance(made, Made), made
+    assert made.files == ("proxy.mp4", "poster.jpg", "sheet.jpg", "thumbs.jpg", "thumbs.vtt")
+    with Image.open(tmp_path / "scratch/kept/thumbs.jpg") as sprite:
+        assert sprite.height % 90 == 0 and sprite.width % 160 == 0
 
 
 def test_an_index_that_is_larger_than_was_kept_free_goes_to_the_front_all_the_same(
@@ -331,6 +351,29 @@ def test_the_first_encoder_in_which_a_real_encode_succeeds_is_used(prefer: str, 
     assert encoder.hardware() == chosen and sandbox.used == tried, "it was tried twice"
 
 
+@pytest.mark.parametrize(
+    ("prefer", "works", "why"),
+    [
+        ("auto", ["h264_vaapi"], ("vaapi", "qsv: no device node of it is there")),
+        (
+            "auto",
+            ["h264_nvenc"],
+            ("nvenc", "qsv: no device node of it is there; vaapi: No usable encoding profile found."),
+        ),
+        ("vaapi", [], ("software", "vaapi: No usable encoding profile found.")),
+        ("vaapi", ["h264_vaapi"], ("vaapi", "")),
+        ("qsv", [], ("software", "qsv: no device node of it is there")),
+        ("software", [], ("software", "")),
+    ],
+)
+def test_it_is_told_once_which_encoder_is_used_and_why_no_other(prefer: str, works: list[str], why: Any) -> None:
+    told: list[tuple[str, str]] = []
+    choice = Choice(Pretending(works), prefer, [VAAPI, NVENC], lambda *said: told.append(said))
+    with ThreadPoolExecutor(4) as pool:
+        assert len({made.name for made in pool.map(lambda _: choice.made(), range(4))}) == 1
+    assert told == [why]
+
+
 def test_a_film_is_encoded_by_hardware_and_one_that_it_fails_on_by_software(tmp_path: Path) -> None:
     film = clip(tmp_path / "a.mp4", video="mjpeg")
     sandbox = Pretending(["h264_vaapi"])
@@ -370,6 +413,9 @@ def test_a_job_has_limits_that_grow_with_its_length(tmp_path: Path) -> None:
     film = clip(tmp_path / "a.mp4", video="mjpeg")
     member = member_of(film)
     longer = replace(member, probe=replace(member.probe, duration=3600.0))
+    joined = Seeing(Outcome(1, b"", b"x"))
+    take = [member_of(clip(tmp_path / "b.avi", options="-profile:v main"))] * 2  # its originals are looked at first
+    make(joined, tmp_path, take, [tmp_path / "b.avi"] * 2, encoder=Encoder(joined, prefer="software", memory=ROOM))
     for m in (member, longer):
         sandbox = Seeing(Outcome(1, b"", b"x"))
         make(sandbox, tmp_path, [m], [film], encoder=Encoder(sandbox, prefer="software", memory=ROOM, slowest=10))

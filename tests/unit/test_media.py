@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from mediad.edges.sandbox import MAX_INPUTS, Sandbox
 from mediad.errors import StorageError
 from mediad.model.evidence import Kind
 from tests.clips import Clips, cut
+
+UTC = ZoneInfo("UTC")
 
 
 def quick() -> Media:
@@ -133,11 +136,11 @@ def test_answers_under_another_name_are_none(tmp_path: Path) -> None:
 
 def test_a_track_and_the_lack_of_one(clips: Clips, tmp_path: Path) -> None:
     """As GeoJSON of numbers alone."""
-    said = quick().track(ProbeFile(clips.with_track("mp4"), Kind.VIDEO, "mp4"))
+    said = quick().track([ProbeFile(clips.with_track("mp4"), Kind.VIDEO, "mp4")], UTC)
     assert said is not None
     assert len(json.loads(said)["geometry"]["coordinates"]) == 3
-    assert quick().track(ProbeFile(clips.clip("mp4"), Kind.VIDEO, "mp4")) is None
-    assert quick().track(sidecars(tmp_path, "a")[0]) is None
+    assert quick().track([ProbeFile(clips.clip("mp4"), Kind.VIDEO, "mp4"), sidecars(tmp_path, "a")[0]], UTC) is None
+    assert quick().track([], UTC) is None
 
 
 KEYS = st.sampled_from(["geometry", "properties", "coordinates", "times"])
@@ -147,7 +150,7 @@ LEAVES = st.none() | st.floats() | st.integers() | st.text(max_size=5)
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner), max_leaves=12))
 def test_a_track_may_be_anything(said: object) -> None:
     """What is no track is none."""
-    made = media._geojson(said)
+    made = media._geojson(media._in_order(list(media._points(said)), UTC))
     assert made is None or json.loads(made)["type"] == "Feature"
 
 
@@ -157,9 +160,22 @@ def test_tracks_of_impossible_places_are_none() -> None:
         "geometry": {"coordinates": [[1, 2], [3.0, 4.0, 5.0]]},
         "properties": {"times": ["", "2024-01-02T03:04:05"]},
     }
-    assert media._geojson(good) is not None
+    assert len(list(media._points(good))) == 2
     for bad in ([[1, 2], [181, 0]], [[1, 2], [float("nan"), 0]], [[1, 2]], [[1, 2], [True, 2]], [[1, 2], ["a", 2]]):
-        assert media._geojson({"geometry": {"coordinates": bad}, "properties": {"times": [""] * len(bad)}}) is None
+        assert not list(media._points({"geometry": {"coordinates": bad}, "properties": {"times": [""] * len(bad)}}))
+
+
+def test_points_without_a_time_stay_behind_the_one_before() -> None:
+    """A time without a zone is one of the station's."""
+    points = [("2026-01-01T10:00:05", "c"), ("", "d"), ("2026-01-01T02:00:01+00:00", "a"), ("nonsense", "b")]
+    ordered = media._in_order(points, ZoneInfo("Asia/Shanghai"))
+    assert [place for _, place in ordered] == ["a", "b", "c", "d"]
+
+
+def test_a_track_of_too_many_points_keeps_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "MAX_POINTS", 10)
+    thinned = media._in_order([("", n) for n in range(101)], UTC)
+    assert len(thinned) <= 11 and (thinned[0][1], thinned[-1][1]) == (0, 100)
 
 
 def test_an_unfinished_recording_is_recovered_through_the_sandbox(clips: Clips, tmp_path: Path) -> None:
@@ -192,10 +208,10 @@ def test_a_large_original_may_be_mapped_into_memory(tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
     path.touch()
     os.truncate(path, 5_000_000_000)
-    limits = media._limits([path], writes=True)
+    limits = media._limits([path], 2 << 30, writes=True)
     assert limits.memory >= 5_000_000_000 + (1 << 30)
     assert limits.file_size >= 5_000_000_000
-    assert media._limits([path], writes=False).memory < 5_000_000_000
+    assert media._limits([path], 2 << 30, writes=False).memory < 5_000_000_000
 
 
 def test_a_link_is_no_recovered_file(tmp_path: Path) -> None:

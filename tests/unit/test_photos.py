@@ -13,7 +13,7 @@ from PIL import Image
 
 from mediad.edges.photos import Photo, Photos
 from mediad.edges.program import Outcome
-from mediad.edges.sandbox import Sandbox
+from mediad.edges.sandbox import MAX_INPUTS, Sandbox
 from mediad.errors import StorageError
 from mediad.model.derived import Made, PreviewFailed
 from tests.support import program
@@ -178,9 +178,9 @@ def test_many_photos_share_a_sandbox(draw: Callable[..., dict[str, Any]], tmp_pa
     sandbox = Killing(139)
     source = picture(tmp_path / "0.jpg")
     files = [source]
-    for n in range(1, 150):
+    for n in range(1, MAX_INPUTS + 10):
         os.link(source, tmp_path / f"{n}.jpg")
         files.append(tmp_path / f"{n}.jpg")
     made = draw(*files, sandbox=sandbox)
-    assert len(made) == 150 and all(isinstance(m, Made) for m in made.values())
-    assert sandbox.runs == [100, 50]
+    assert len(made) == MAX_INPUTS + 10 and all(isinstance(m, Made) for m in made.values())
+    assert sandbox.runs == [MAX_INPUTS, 10]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediad.config import Derive
 from mediad.model import preview, tiles
 from mediad.model.preview import Member, Overlay, Plan, Settings, Unplayable
 from mediad.model.probe import Probe, Stream
@@ -103,6 +104,12 @@ def test_a_small_picture_is_never_made_larger() -> None:
     assert (plan.width, plan.height) == (320, 240)
 
 
+def test_previews_are_made_by_default_as_the_documented_settings_say() -> None:
+    """One default, wherever it stands."""
+    shared = ("height", "crf", "preset", "audio_kbps", "overlay")
+    assert {k: getattr(Settings(), k) for k in shared} == {k: Derive.model_fields[k].default for k in shared}
+
+
 def test_writing_into_the_picture_means_encoding_it() -> None:
     start = datetime(2026, 11, 24, 16, 0, tzinfo=timezone(timedelta(hours=8)))
     plan = planned(
@@ -166,7 +173,8 @@ def test_a_photo_gets_a_small_and_a_smaller_picture() -> None:
     assert plan.kind == "photo" and plan.files == ("poster.jpg", "proxy.jpg")
 
 
-def test_a_take_of_more_segments_than_a_sandbox_has_inputs_is_refused() -> None:
+def test_a_take_of_more_segments_than_anybody_recorded_is_refused() -> None:
+    assert isinstance(preview.plan([member()] * preview.MAX_SEGMENTS, Settings()), Plan)
     made = preview.plan([member()] * (preview.MAX_SEGMENTS + 1), Settings())
     assert isinstance(made, Unplayable) and made.code == "too-many-segments"
 

@@ -166,6 +166,13 @@ def proxy(
     return ffmpeg.output(*streams, target, **options, **_wrapped(reserve))
 
 
+def piece(source: Any, plan: Plan, ways: tuple[Way, Way], target: str) -> Any:
+    """Several segments that are alike, one after the other, as they are."""
+    streams = [source[name] for name, way in zip(("V:0", "a:0"), ways, strict=True) if way != "none"]
+    options = picture_options(plan, ways[0], SOFTWARE, 1) | ({"c:a": "copy"} if ways[1] != "none" else {})
+    return ffmpeg.output(*streams, target, f="mov", map_metadata=-1, map_chapters=-1, **options)
+
+
 def part(
     source: Any, plan: Plan, segment: Segment, video: Way, target: str, style: Style, hardware: Hardware, threads: int
 ) -> Any:
@@ -227,7 +234,7 @@ def _tiled(video: Any, grid: Grid, font: str = "") -> Any:
     video = video.filter("scale", grid.width, grid.height).filter("setsar", 1)
     if font:
         video = video.filter(
-            "drawtext", text="%{pts:hms}", fontfile=font, fontsize=max(12, grid.height // 9), fontcolor="white",
+            "drawtext", text="%{pts:gmtime:0:%T}", fontfile=font, fontsize=max(12, grid.height // 9), fontcolor="white",
             box=1, boxcolor="black@0.5", boxborderw=3, x=6, y="h-th-6",
         )  # fmt: skip
     return video.filter("tile", f"{grid.columns}x{grid.rows}", nb_frames=grid.count)

@@ -141,21 +141,6 @@ class Derived:
             return None
         return about if whole else None
 
-    def path(self, recording: str, name: str) -> Path:
-        """Where a file of a preview lies; who serves it opens it without following links."""
-        _check(recording, [name])
-        return self._vault.root / DERIVED / recording / name
-
-    def list(self) -> list[str]:
-        """Recordings that have a folder here, whatever is in it."""
-        try:
-            with self._top() as top, os.scandir(top) as entries:
-                return sorted(e.name for e in entries if is_recording(e.name) and e.is_dir(follow_symlinks=False))
-        except FileNotFoundError:
-            return []
-        except OSError as e:
-            raise storage_error(e, "listing the previews") from e
-
     # --- folders ----------------------------------------------------------------------------------------------------
 
     @contextmanager

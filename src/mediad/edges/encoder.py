@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from mediad.edges import commands
 from mediad.edges.commands import SOFTWARE, Hardware, Style
 from mediad.edges.glyphs import FONTS
-from mediad.edges.hardware import Choice
+from mediad.edges.hardware import Choice, Chosen
 from mediad.edges.proof import Found, Ways, alike, is_whole, look
 from mediad.edges.sandbox import Limits
 from mediad.edges.step import MIB, SMALL, Runs, Spoilt, Steps
@@ -25,6 +25,9 @@ _FAR_KEYS: Final = 10.0
 """Seconds between key frames beyond which they do not show a film any more."""
 
 _PARTS, _JOINED = 0.84, 0.92  # shares of the progress
+
+JOINED_AT_ONCE: Final = 190
+"""So many inputs fit one sandbox (``MAX_INPUTS``), beside the list of them. A take of more is joined in rounds."""
 
 _BARE: Final = {"h264": "h264", "h265": "hevc"}
 
@@ -50,14 +53,15 @@ Recover = Callable[[Path, Path, Path | None], Recovered | None]
 
 class Encoder:
     """``prefer``: ``auto``, ``software`` or the name of a hardware encoder; ``threads``: of one job; ``memory``: bytes that it may
-    take; ``slowest``: how many times its own length of each thread; ``recover``: for films without an index."""
+    take; ``slowest``: how many times its own length of each thread; ``recover``: for films without an index; ``chosen`` hears once
+    which video encoder is used, and why no other."""
 
     def __init__(
         self, sandbox: Runs, *, prefer: str = "auto", threads: int = 1, memory: int = 2048 * MIB, slowest: float = 20.0,
-        recover: Recover | None = None, choice: Choice | None = None,
+        recover: Recover | None = None, choice: Choice | None = None, chosen: Chosen | None = None,
     ) -> None:  # fmt: skip
         self._sandbox = sandbox
-        self._choice = choice or Choice(sandbox, prefer)
+        self._choice = choice or Choice(sandbox, prefer, chosen=chosen)
         self._threads = max(1, threads)
         self._memory = memory
         self._slowest = slowest
@@ -120,7 +124,7 @@ class _Job:
         self._sources = sources
         self._percent = percent
         self._recover = recover
-        self._style = Style(_font(), "/in/text" if plan.text else "")
+        self._style = Style(font(), "/in/text" if plan.text else "")
         self._found: dict[int, tuple[Path, str, float]] = {}
         """Members without an index: the bare stream that was found in them, its codec and rate."""
 
@@ -171,12 +175,12 @@ class _Job:
     # --- the proxy --------------------------------------------------------------------------------------------------
 
     def _proxy(self, ways: Ways, hardware: Hardware, same: tuple[bool, bool]) -> None:
+        self._forget([*self._steps.kept.glob("part-*"), *self._steps.kept.glob("joined-*")])  # of a way that failed
         if len(self._plan.segments) == 1:
             self._one(ways, hardware)
         elif ways[0] != "encode" and all(same):
-            originals = {f"{n:03d}": self._sources[s.member] for n, s in enumerate(self._plan.segments)}
-            demuxers = ",".join(("concat", *dict.fromkeys(s.demuxers for s in self._plan.segments)))
-            self._join(originals, demuxers, ways, (0.0, _JOINED))
+            originals = [self._sources[s.member] for s in self._plan.segments]
+            self._join(originals, ",".join(dict.fromkeys(s.demuxers for s in self._plan.segments)), ways, 0.0)
         else:
             self._by_parts(ways, hardware)
 
@@ -199,7 +203,8 @@ class _Job:
     def _by_parts(self, ways: Ways, hardware: Hardware) -> None:
         """Each segment brought into the same form, then joined."""
         total = sum(s.seconds or 60.0 for s in self._plan.segments)
-        done, parts = 0.0, {}
+        done = 0.0
+        parts: list[Path] = []
         for n, segment in enumerate(self._plan.segments):
             source, path = self._opened(segment, ways[0])
             node = commands.part(
@@ -207,21 +212,47 @@ class _Job:
             )
             share = (segment.seconds or 60.0) / total
             self._steps.ffmpeg(
-                [node], self._inputs({"000": path}), {"part.mov": f"part-{n:03d}"}, length=segment.seconds,
+                [node], self._inputs({"000": path}), {"part.mov": f"part-{n}"}, length=segment.seconds,
                 told=self._percent.span(_PARTS * done, _PARTS * (done + share)), hardware=hardware,
             )  # fmt: skip
             done += share
-            parts[f"{n:03d}"] = self._steps.kept / f"part-{n:03d}"
+            parts.append(self._steps.kept / f"part-{n}")
         joined: Ways = ("none" if ways[0] == "none" else "copy", "none" if ways[1] == "none" else "encode")
-        self._join(parts, f"concat,{MOV}", joined, (_PARTS, _JOINED))
-        for path in parts.values():
-            self._steps.forget(path.name)
+        self._join(parts, MOV, joined, _PARTS)
 
-    def _join(self, names: Mapping[str, Path], demuxers: str, ways: Ways, span: tuple[float, float]) -> None:
-        inputs = {**names, "list": self._steps.note("list", commands.listed(sorted(names)))}
+    def _join(self, pieces: Sequence[Path], demuxers: str, ways: Ways, start: float) -> None:
+        """Pieces alike become the proxy; more of them than fit one sandbox first become fewer, as they are. What is a piece of ours
+        goes when it is joined. ``start`` is the share of the progress that is done."""
+        rounds = 0
+        while len(pieces) > JOINED_AT_ONCE:
+            share = (_JOINED - start) / 2
+            groups = [pieces[n : n + JOINED_AT_ONCE] for n in range(0, len(pieces), JOINED_AT_ONCE)]
+            joined: list[Path] = []
+            for n, group in enumerate(groups):
+                source, inputs = self._listed(group, demuxers)
+                told = self._percent.span(start + share * n / len(groups), start + share * (n + 1) / len(groups))
+                node = commands.piece(source, self._plan, ways, "/out/piece.mov")
+                name = f"joined-{rounds}-{n}"
+                length = self._plan.seconds and self._plan.seconds * len(group) / len(pieces)
+                self._steps.ffmpeg([node], inputs, {"piece.mov": name}, length=length, told=told)
+                self._forget(group)
+                joined.append(self._steps.kept / name)
+            pieces, demuxers, start, rounds = joined, MOV, start + share, rounds + 1
+        source, inputs = self._listed(pieces, demuxers)
+        self._wrap(source, ways, SOFTWARE, inputs, 0, (start, _JOINED))
+        self._forget(pieces)
+
+    def _listed(self, pieces: Sequence[Path], demuxers: str) -> tuple[Any, dict[str, Path]]:
+        """Pieces one after the other, as an input of ffmpeg."""
+        names = {f"{n:03d}": path for n, path in enumerate(pieces)}
         more = {} if AVI in demuxers else {"fflags": "+genpts"}
-        source = commands.opened("/in/list", demuxers, self._steps.threads, f="concat", **more)
-        self._wrap(source, ways, SOFTWARE, inputs, 0, span)
+        source = commands.opened("/in/list", f"concat,{demuxers}", self._steps.threads, f="concat", **more)
+        return source, {**names, "list": self._steps.note("list", commands.listed(list(names)))}
+
+    def _forget(self, pieces: Sequence[Path]) -> None:
+        for path in pieces:
+            if path.parent == self._steps.kept:  # and no original
+                self._steps.forget(path.name)
 
     def _wrap(
         self, source: Any, ways: Ways, hardware: Hardware, inputs: Mapping[str, Path], reserve: int,
@@ -304,7 +335,8 @@ class _Job:
             self._found[segment.member] = (self._steps.kept / name, _BARE[answer.codec], rate)
 
 
-def _font() -> str:
-    """A font with Chinese characters: ffmpeg takes the first face of a file, so one whose first face is the right one is better."""
+def font() -> str:
+    """A font with Chinese characters, or nothing: ffmpeg takes the first face of a file, so one whose first face is the right one
+    is better."""
     there = [(face != 0, path) for path, face in FONTS if Path(path).is_file()]
     return min(there, default=(False, ""), key=lambda f: f[0])[1]

@@ -1,8 +1,11 @@
-"""What a sandbox wrote is hostile: only a regular file with one name, of a bounded size, is taken out of its folder."""
+"""What a sandbox wrote is hostile: only a regular file with one name, of a bounded size, is taken out of its folder, and only whole
+lines of its answer count."""
 
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -10,6 +13,19 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class Planted(Exception):
     """A name holds something else than an honest program would have written."""
+
+
+def answers(out: bytes) -> dict[str, dict[str, Any]]:
+    """The JSON lines of a parser of ours, by name; one that is cut or odd is none, and so is a second one of a name."""
+    told: dict[str, dict[str, Any]] = {}
+    for line in out.splitlines():
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(said, dict) and isinstance(said.get("name"), str):
+            told.setdefault(said["name"], said)
+    return told
 
 
 def open_file(folder: int, name: str, most: int) -> int:

@@ -6,14 +6,15 @@ session. So each candidate encodes a second of test picture in the sandbox, with
 
 import glob
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from mediad.edges import commands
 from mediad.edges.commands import SOFTWARE, Hardware
 from mediad.edges.sandbox import Limits
-from mediad.edges.step import MIB, Runs
+from mediad.edges.step import MIB, Runs, last_line
 from mediad.errors import MediadError
 
 NAMES: Final = ("vaapi", "nvenc", "qsv")
@@ -35,27 +36,56 @@ def candidates(names: Sequence[str] = NAMES) -> list[Hardware]:
     return sorted((h for h in found if h.name in names), key=lambda h: names.index(h.name))
 
 
-class Choice:
-    """The encoder that is used; tried once. Every file may still fall back to software."""
+Chosen = Callable[[str, str], None]
+"""Hears the name of the encoder that is used, and why none that would come before it."""
 
-    def __init__(self, sandbox: Runs, prefer: str, found: Sequence[Hardware] | None = None) -> None:
-        wanted = NAMES if prefer == "auto" else (prefer,) if prefer in NAMES else ()
+
+class Choice:
+    """The encoder that is used; tried once, and then ``chosen`` is told. Every film may still fall back to software."""
+
+    def __init__(
+        self, sandbox: Runs, prefer: str, found: Sequence[Hardware] | None = None, chosen: Chosen | None = None
+    ) -> None:  # fmt: skip
+        self._wanted = NAMES if prefer == "auto" else (prefer,) if prefer in NAMES else ()
         self._sandbox = sandbox
-        self._candidates = [h for h in found if h.name in wanted] if found is not None else candidates(wanted)
+        self._candidates = (
+            [h for h in found if h.name in self._wanted] if found is not None else candidates(self._wanted)
+        )
+        self._chosen = chosen
+        self._lock = threading.Lock()
         self._made: Hardware | None = None
+        self.why = ""
+        """Why it is none of those that would come before it."""
 
     def made(self) -> Hardware:
-        if self._made is None:
-            self._made = next((h for h in self._candidates if self._works(h)), SOFTWARE)
+        with self._lock:
+            if self._made is None:
+                self._made = self._first()
+                if self._chosen is not None:
+                    self._chosen(self._made.name, self.why)
         return self._made
 
-    def _works(self, hardware: Hardware) -> bool:
+    def _first(self) -> Hardware:
+        """The first that works."""
+        there = {h.name for h in self._candidates}
+        failed = [f"{name}: no device node of it is there" for name in self._wanted if name not in there]
+        made = SOFTWARE
+        for hardware in self._candidates:
+            if not (complaint := self._complaint(hardware)):
+                made = hardware
+                break
+            failed.append(f"{hardware.name}: {complaint}")
+        self.why = "; ".join(failed)
+        return made
+
+    def _complaint(self, hardware: Hardware) -> str:
+        """Why a real encode fails; nothing if it succeeds."""
         limits = Limits(cpu_seconds=30, seconds=60.0, memory=0, file_size=16 * MIB)
         with tempfile.TemporaryDirectory(prefix="mediad-trial-") as folder:
             try:
                 outcome = self._sandbox.run(
                     commands.trial(hardware), output=Path(folder), limits=limits, devices=hardware.devices
                 )
-            except MediadError:
-                return False
-        return outcome.code == 0
+            except MediadError as e:
+                return e.message
+        return "" if outcome.code == 0 else last_line(outcome.err) or f"its test encode ended with {outcome.code}"

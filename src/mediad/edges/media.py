@@ -10,9 +10,13 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
+from mediad.edges import handed
 from mediad.edges.program import Outcome
 from mediad.edges.sandbox import MAX_INPUTS, Limits, Sandbox
 from mediad.errors import StorageError
@@ -25,7 +29,11 @@ CPU_SECONDS = 60
 SLOWEST: Final = 10 * 1024**2
 """Bytes a second: a large file gets so much more time."""
 MAX_POINTS: Final = 100_000
+"""Of the track of one file, and of that of a whole recording: beyond, only some of them are shown."""
 RECOVERED: Final = {"h264": "recovered.h264", "h265": "recovered.h265"}
+
+_Point = tuple[str, Any]
+"""A time as the parsers name it, perhaps none, and a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,11 @@ class Recovered:
 
 
 class Media:
-    """Asks the parsers; holds nothing."""
+    """Asks the parsers; holds nothing. ``memory``: bytes that one of them may take."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, *, memory: int = 2 * 1024**3) -> None:
         self._sandbox = sandbox
+        self._memory = memory
 
     def probe(self, files: Sequence[ProbeFile]) -> list[Probe]:
         """One answer for each file, in their order. Photos and sidecars share a sandbox, which takes longer to build than they
@@ -69,11 +78,14 @@ class Media:
                 answers[n] = self.probe([file])[0]
         return [answers[n] for n in range(len(files))]
 
-    def track(self, file: ProbeFile) -> bytes | None:
-        """The whole GPS track of a recording or a sidecar as GeoJSON, made anew of the numbers that the parsers name; None if
-        there is none. Raises StorageError."""
-        told, _ = self._ask([file], {"as": "track"})
-        return _geojson((told[0] or {}).get("track"))
+    def track(self, files: Sequence[ProbeFile], zone: ZoneInfo) -> bytes | None:
+        """The whole GPS track of a recording's originals and sidecars as GeoJSON, made anew of the numbers that the parsers name;
+        None if there is none. ``zone`` is that of times without one. Raises StorageError."""
+        found: list[_Point] = []
+        for file in files:
+            told, _ = self._ask([file], {"as": "track"})
+            found += _points((told[0] or {}).get("track"))
+        return _geojson(_in_order(found, zone))
 
     def recover(self, file: ProbeFile, output: Path, reference: Path | None = None) -> Recovered | None:
         """Write the pictures of an MP4 or MOV without index into the folder ``output``; None if none can be had.
@@ -108,7 +120,7 @@ class Media:
             self._sandbox.python(MODULE),
             inputs=inputs,
             output=output,
-            limits=_limits([f.path for f in files], output is not None),
+            limits=_limits([f.path for f in files], self._memory, output is not None),
             stdin=json.dumps({"files": asked}).encode(),
         )
         if outcome.late:
@@ -123,7 +135,7 @@ class Media:
                 code="sandbox-killed",
                 hint="is memory short? it is tried again later",
             )
-        told = _lines(outcome.out)
+        told = handed.answers(outcome.out)
         return [told.get(name) for name in names], outcome
 
 
@@ -135,30 +147,17 @@ def _groups(files: Sequence[ProbeFile]) -> Iterator[list[int]]:
     yield from ([n] for n, file in enumerate(files) if file.kind not in (Kind.PHOTO, Kind.DATA))
 
 
-def _limits(paths: Sequence[Path], writes: bool) -> Limits:
+def _limits(paths: Sequence[Path], memory: int, writes: bool) -> Limits:
     try:
         size = sum(path.stat().st_size for path in paths)
     except OSError as error:
         raise StorageError(f"an original cannot be read: {error}") from error
     more = size / SLOWEST
-    limits = Limits(cpu_seconds=CPU_SECONDS + int(more / 4), seconds=SECONDS + more)
+    limits = Limits(cpu_seconds=CPU_SECONDS + int(more / 4), seconds=SECONDS + more, memory=memory)
     if not writes:
         return limits
     # the original is mapped into memory, which counts as address space
-    return replace(limits, file_size=size + 1024**2, folder=size + 2 * 1024**2, memory=limits.memory + size)
-
-
-def _lines(out: bytes) -> dict[str, dict[str, Any]]:
-    """By name; a line that is cut or odd is none, and so is one said twice."""
-    told: dict[str, dict[str, Any]] = {}
-    for line in out.splitlines():
-        try:
-            said = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(said, dict) and isinstance(said.get("name"), str):
-            told.setdefault(said["name"], said)
-    return told
+    return replace(limits, file_size=size + 1024**2, folder=size + 2 * 1024**2, memory=memory + size)
 
 
 def _culprit(file: ProbeFile, outcome: Outcome) -> Probe:
@@ -174,22 +173,55 @@ def _culprit(file: ProbeFile, outcome: Outcome) -> Probe:
     return Probe.from_json(plain.as_json())
 
 
-def _geojson(said: object) -> bytes | None:
-    """Made of finite numbers and short texts, whatever was said."""
+def _points(said: object) -> Iterator[_Point]:
+    """Finite numbers and short texts, whatever was said; nothing if there is anything else."""
     if not isinstance(said, dict):
-        return None
+        return
     geometry, properties = said.get("geometry"), said.get("properties")
     if not isinstance(geometry, dict) or not isinstance(properties, dict):
-        return None
+        return
     places, times = geometry.get("coordinates"), properties.get("times")
     if not isinstance(places, list) or not isinstance(times, list) or not 2 <= len(places) == len(times) <= MAX_POINTS:
+        return
+    if all(isinstance(t, str) and len(t) <= 40 for t in times) and all(map(_is_place, places)):
+        yield from zip(times, places, strict=True)
+
+
+def _in_order(points: Sequence[_Point], zone: ZoneInfo) -> list[_Point]:
+    """By time; where there is none, behind the point before. Of a time that is there twice (a sidecar tells the film's own track
+    once more) the first point counts."""
+    last = datetime.min.replace(tzinfo=UTC)
+    timed: list[tuple[datetime, _Point]] = []
+    seen: set[datetime] = set()
+    for point in points:
+        at = _moment(point[0], zone)
+        if at in seen:
+            continue
+        if at is not None:
+            seen.add(at)
+            last = at
+        timed.append((last, point))
+    ordered = [point for _, point in sorted(timed, key=itemgetter(0))]
+    if len(ordered) > MAX_POINTS:
+        ordered = [*ordered[: -1 : -(-len(ordered) // MAX_POINTS)], ordered[-1]]
+    return ordered
+
+
+def _moment(text: str, zone: ZoneInfo) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if not all(isinstance(t, str) and len(t) <= 40 for t in times) or not all(map(_is_place, places)):
+
+
+def _geojson(points: Sequence[_Point]) -> bytes | None:
+    if len(points) < 2:
         return None
     made = {
         "type": "Feature",
-        "geometry": {"type": "LineString", "coordinates": places},
-        "properties": {"times": times},
+        "geometry": {"type": "LineString", "coordinates": [place for _, place in points]},
+        "properties": {"times": [at for at, _ in points]},
     }
     return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
 

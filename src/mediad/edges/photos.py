@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from mediad.edges import handed
 from mediad.edges.files import make_new_dir, storage_error
 from mediad.edges.program import Outcome
+from mediad.edges.sandbox import MAX_INPUTS
 from mediad.edges.step import MIB, Runs, Spoilt, Steps, judge_file, judge_machine
 from mediad.model.derived import Made, PreviewFailed
 from mediad.model.preview import PHOTO_PROXY, POSTER
 from mediad.model.probe import clean
 
-MAX_TOGETHER: Final = 100
 POSTER_HEIGHT: Final = 360
 _PICTURE_BYTES: Final = 16 * MIB
 _SECONDS_EACH: Final = 30.0
@@ -47,8 +48,8 @@ class Photos:
         steps = Steps(self._sandbox, scratch, room=room, memory=self._memory)
         steps.begin()
         made: dict[str, Made | PreviewFailed] = {}
-        for first in range(0, len(photos), MAX_TOGETHER):
-            group = photos[first : first + MAX_TOGETHER]
+        for first in range(0, len(photos), MAX_INPUTS):
+            group = photos[first : first + MAX_INPUTS]
             _, left = self._together(steps, group, height, made)
             for photo in left:
                 outcome, gone = self._together(steps, [photo], height, made)
@@ -67,7 +68,7 @@ class Photos:
         outcome, out = steps.python("thumbs", inputs=inputs, stdin=json.dumps(request).encode(), seconds=seconds)
         if len(photos) == 1:
             judge_machine(outcome)  # of many, each is asked for again
-        told = _lines(outcome.out)
+        told = handed.answers(outcome.out)
         left = []
         for name, photo in zip(names, photos, strict=True):
             said = told.get(name)
@@ -99,16 +100,3 @@ def _culprit(outcome: Outcome) -> PreviewFailed:
     except Spoilt as e:
         return e.failed
     return PreviewFailed("undecodable", "it cannot be decoded")
-
-
-def _lines(out: bytes) -> dict[str, dict[str, Any]]:
-    """Answers by name; one that is cut, or odd, or a second one, is none."""
-    told: dict[str, dict[str, Any]] = {}
-    for line in out.splitlines():
-        try:
-            said = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(said, dict) and isinstance(said.get("name"), str):
-            told.setdefault(said["name"], said)
-    return told

@@ -91,7 +91,7 @@ def _asked(steps: Steps, path: Path, demuxers: str, entries: str, *more: str) ->
         "ffprobe", "-v", "error", "-protocol_whitelist", "file,pipe", "-format_whitelist", demuxers, "-show_entries",
         entries, *more, "-of", "json", "/in/film",
     ]  # fmt: skip
-    limits = Limits(cpu_seconds=120, seconds=600.0, memory=2048 * MIB, file_size=MIB, output=64 * MIB)
+    limits = Limits(cpu_seconds=120, seconds=600.0, memory=steps.memory, file_size=MIB, output=64 * MIB)
     outcome = steps.sandbox.run(argv, inputs={"film": path}, limits=limits)
     judge(outcome)
     try:

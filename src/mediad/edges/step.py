@@ -77,7 +77,7 @@ class Steps:
         self._out = scratch / "out"
         self._room = room
         self.threads = threads
-        self._memory = memory
+        self.memory = memory
         self._slowest = slowest
 
     def begin(self) -> None:
@@ -148,7 +148,7 @@ class Steps:
         """Run a parser of ours; what it said, and the folder that it wrote into."""
         out = self.fresh()
         argv = self.sandbox.python(f"mediad.parsers.{module}", *args)
-        limits = Limits(int(seconds), 2 * seconds, self._memory, SMALL, _ANSWER, folder=self.left())
+        limits = Limits(int(seconds), 2 * seconds, self.memory, SMALL, _ANSWER, folder=self.left())
         outcome = self.sandbox.run(argv, inputs=inputs, output=out, limits=limits, stdin=stdin)
         self._still_there()
         return outcome, out
@@ -160,7 +160,7 @@ class Steps:
         return Limits(
             cpu_seconds=int(300 + seconds * self.threads),
             seconds=900 + 2 * seconds,
-            memory=self._memory,
+            memory=self.memory,
             file_size=min(most, self.left()) if most else self.left(),
             output=_ANSWER,
             folder=self.left(),

@@ -49,6 +49,12 @@ def _visible(c: str) -> str:
     return "".join(f"\\x{b:02x}" for b in c.encode("utf-8", "surrogatepass"))
 
 
+def suffix_of(path: bytes) -> str:
+    """What stands behind the last dot of a name, as text in small letters without the dot; empty if it has none."""
+    stem, dot, suffix = path.rpartition(b"/")[2].rpartition(b".")
+    return printable(suffix).lower()[:16] if stem and dot else ""
+
+
 def safe_name(raw: bytes, fallback: str = "file") -> str:
     """A name that every file system and S3 take, recognisable for people, at most 120 bytes, the suffix kept."""
     text = unicodedata.normalize("NFC", raw.decode("utf-8", "replace"))

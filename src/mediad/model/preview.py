@@ -21,8 +21,8 @@ Way = Literal["copy", "encode", "none"]
 VERSION: Final = 1
 """Of the files that a plan leads to; a new one makes all of them anew."""
 
-MAX_SEGMENTS: Final = 190
-"""So many inputs fit one sandbox, beside what it needs itself."""
+MAX_SEGMENTS: Final = 2_000
+"""A week of segments of five minutes. More is no take of a person's."""
 
 PROXY, POSTER, SHEET, WAVE = "proxy.mp4", "poster.jpg", "sheet.jpg", "wave.png"
 THUMBS_VTT, PHOTO_PROXY = "thumbs.vtt", "proxy.jpg"
@@ -56,7 +56,7 @@ class Settings:
     better), ``preset`` the encoder's effort."""
 
     height: int = 720
-    crf: int = 26
+    crf: int = 28
     preset: str = "veryfast"
     audio_kbps: int = 64
     overlay: bool = False

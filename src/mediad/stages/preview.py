@@ -21,6 +21,7 @@ from mediad.errors import StorageError
 from mediad.model import preview
 from mediad.model.derived import About, PreviewFailed
 from mediad.model.ids import Digest
+from mediad.model.layout import suffix_of
 from mediad.model.preview import Member, Overlay, Plan, Settings, Unplayable
 from mediad.model.probe import Probe
 
@@ -42,6 +43,8 @@ class Order:
     recording: str
     plan: Plan
     sources: Sequence[Path]
+    docking: str
+    """That its first original came with."""
     fingerprint: str
     """Of the plan, and of the sidecar that it takes a track from: tells whether what lies there is still what would be made."""
     tracks: Sequence[tuple[Path, str]] = ()
@@ -158,10 +161,10 @@ def _order(ledger: Ledger, vault: Vault, maker: Maker, name: str) -> Order | Unp
     if plan.reference == len(rows) and helper is not None:
         sources.append(vault.path_of(helper.key))
     tracks = [(path, m.suffix) for path, m in zip(sources, members, strict=False) if m.probe.track is not None]
-    tracks += [(vault.path_of(r.key), _suffix(r.path)) for r in beside]
+    tracks += [(vault.path_of(r.key), suffix_of(r.path)) for r in beside]
     names = " ".join([plan.fingerprint, *(r.id for r in beside)])
     fingerprint = Digest.sha256(names.encode()).hex if beside else plan.fingerprint
-    return Order(name, plan, sources, fingerprint, tracks)
+    return Order(name, plan, sources, rows[0].docking, fingerprint, tracks)
 
 
 def _sidecars(conn: Connection, vault: Vault, rows: Sequence[Any]) -> list[Any]:
@@ -183,11 +186,7 @@ def _references(conn: Connection, vault: Vault, rows: Sequence[Any]) -> list[Any
 def _member(row: Any, zone: ZoneInfo) -> Member:
     started = json.loads(row.timing)["started_at"] if row.timing is not None else None
     start = datetime.fromisoformat(started).astimezone(zone) if started else None
-    return Member(Probe.from_json(json.loads(row.probe)), row.size, row.sha256, _suffix(row.path), start)
-
-
-def _suffix(path: bytes) -> str:
-    return path.rpartition(b".")[2].decode("ascii", "replace").lower()
+    return Member(Probe.from_json(json.loads(row.probe)), row.size, row.sha256, suffix_of(row.path), start)
 
 
 def _helps(row: Any, members: set[str]) -> bool:

@@ -22,19 +22,18 @@ class Vault(Protocol):
     @property
     def name(self) -> str: ...
 
-    def check(self) -> None: ...
-
     def path_of(self, key: str) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An original as parsers get it: where it lies, and the raw path that it had on the recorder."""
+    """An original as parsers get it: where it lies, the raw path that it had on the recorder, and the docking that stored it."""
 
     asset: str
     path: Path
     name: bytes
     kind: str
+    docking: str
 
 
 class Parsers(Protocol):
@@ -78,4 +77,4 @@ def run(ledger: Ledger, vault: Vault, parsers: Parsers, assets: Sequence[str]) -
 
 
 def _original(vault: Vault, row: Any) -> Original:
-    return Original(row.id, vault.path_of(row.key), row.path, row.kind)
+    return Original(row.id, vault.path_of(row.key), row.path, row.kind, row.docking)

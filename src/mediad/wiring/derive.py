@@ -86,9 +86,10 @@ def deriver(
     *,
     only: Mapping[str, Collection[str]] | None = None,
     patient: bool = True,
+    anew: Collection[str] = (),
 ) -> Iterator[Deriver]:
-    """A worker of this process, with its lock held; what it took and did not answer is given back at the end. Raises
-    StorageError if there is no sandbox to be had."""
+    """A worker of this process, with its lock held; what it took and did not answer is given back at the end. Previews of the
+    recordings ``anew`` are made also if the same are there. Raises StorageError if there is no sandbox to be had."""
     from mediad.catalog import due
     from mediad.deriver import Deriver, World
     from mediad.edges.derived import Derived
@@ -112,8 +113,8 @@ def deriver(
         return files.locked(station.locks / ASSEMBLE_LOCK, busy=busy, wait_seconds=OPEN_SECONDS)
 
     threads = config.derive.parallel(processors())[1]
-    maker = Previews(station, box, derived, threads) if config.derive.previews else None
-    world = World(station.vault, Parsers(box), StationRules(station), maker, alone, live)
+    maker = Previews(station, box, derived, threads, anew) if config.derive.previews else None
+    world = World(station.vault, Parsers(config.derive, box), StationRules(station), maker, alone, live)
     with ExitStack() as held:
         beginning = "another worker is beginning, and takes long"
         with files.locked(station.locks / BEGIN_LOCK, busy=beginning, wait_seconds=OPEN_SECONDS):

@@ -70,6 +70,11 @@ def doctor_checks(config: Config) -> list[tuple[str, bool, Callable[[], str]]]:
 
         return sandbox(config.derive).check()
 
+    def encoder() -> str:
+        from mediad.wiring.media import encoder_used
+
+        return encoder_used(config.derive) if config.derive.previews else "derive.previews is false"
+
     def direct() -> str:
         return open_vault(config.vault[0], config, BufferPool()).probe_medium()
 
@@ -82,5 +87,6 @@ def doctor_checks(config: Config) -> list[tuple[str, bool, Callable[[], str]]]:
         ("配置 recorder profiles", True, profiles),
         ("udisks2", usb, lambda: Udisks().available()),
         ("沙箱 sandbox of the media parsers", False, parsers),
+        ("视频编码器 video encoder of previews", False, encoder),
         ("MTP (systemd, jmtpfs)", False, lambda: Mtp().available()),
     ]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from zoneinfo import ZoneInfo
+
+import structlog
 
 from mediad import __version__
 from mediad.edges.derived import Derived
-from mediad.edges.encoder import Encoder
+from mediad.edges.encoder import Encoder, font
+from mediad.edges.hardware import Choice
 from mediad.edges.media import Media, ProbeFile, Recovered
 from mediad.edges.photos import Photo, Photos
 from mediad.edges.profiles import GENERIC
 from mediad.edges.sandbox import Sandbox
-from mediad.errors import NotFound
+from mediad.errors import NotFound, StorageError
 from mediad.model.derived import About, Made, PreviewFailed
 from mediad.model.evidence import Kind
-from mediad.model.layout import printable
+from mediad.model.layout import suffix_of
 from mediad.model.preview import PHOTO_PROXY, POSTER, Settings
-from mediad.model.probe import Probe
+from mediad.model.probe import Probe, Remark
 from mediad.model.profile import Profile
 
 if TYPE_CHECKING:
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from mediad.stages.preview import Order
     from mediad.stages.probe import Original
     from mediad.wiring.station import Station
+
+_log = structlog.get_logger()
 
 TRACK = "track.geojson"
 
@@ -37,6 +43,27 @@ MOST_BYTES = 64 * 1024**3
 def sandbox(derive: Derive) -> Sandbox:
     """The sandbox, as the settings want it."""
     return Sandbox(nice=derive.nice, idle=derive.idle)
+
+
+def memory(derive: Derive) -> int:
+    """Bytes that one parser or encoder may take."""
+    return derive.memory_mib * 1024**2
+
+
+class _Docked(Protocol):
+    @property
+    def docking(self) -> str: ...
+
+
+_D = TypeVar("_D", bound=_Docked)
+
+
+def by_docking(several: Iterable[_D]) -> list[list[_D]]:
+    """Files of different dockings never share a sandbox: who takes a parser over by one of them could lie about the others."""
+    found: dict[str, list[_D]] = {}
+    for one in several:
+        found.setdefault(one.docking, []).append(one)
+    return list(found.values())
 
 
 class StationRules:
@@ -64,48 +91,50 @@ class StationRules:
 class Parsers:
     """Asks the sandboxed parsers about originals."""
 
-    def __init__(self, box: Sandbox) -> None:
-        self._media = Media(box)
+    def __init__(self, derive: Derive, box: Sandbox) -> None:
+        self._media = Media(box, memory=memory(derive))
 
     def probe(self, originals: Sequence[Original]) -> Mapping[str, Probe]:
         """Asset to answer."""
-        files = [ProbeFile(o.path, Kind(o.kind), _suffix(o.name)) for o in originals]
-        answers = self._media.probe(files)
-        return {o.asset: answer for o, answer in zip(originals, answers, strict=True)}
-
-
-def _suffix(name: bytes) -> str:
-    stem, dot, suffix = name.rpartition(b"/")[2].rpartition(b".")
-    return printable(suffix).lower()[:16] if stem and dot else ""
+        answers: dict[str, Probe] = {}
+        for some in by_docking(originals):
+            files = [ProbeFile(o.path, Kind(o.kind), suffix_of(o.name)) for o in some]
+            answers |= zip((o.asset for o in some), self._media.probe(files), strict=True)
+        return answers
 
 
 class Previews:
-    """Makes previews in the sandbox and keeps them in the first vault."""
+    """Makes previews in the sandbox and keeps them in the first vault. ``anew``: recordings of which the preview that is there does
+    not count."""
 
-    def __init__(self, station: Station, box: Sandbox, derived: Derived, threads: int) -> None:
+    def __init__(
+        self, station: Station, box: Sandbox, derived: Derived, threads: int, anew: Collection[str] = ()
+    ) -> None:  # fmt: skip
         derive = station.config.derive
+        self._anew = set(anew)
+        self._no_font = derive.overlay and not font()
         self.zone = station.zone
         self.settings = Settings(
             height=derive.height,
             crf=derive.crf,
             preset=derive.preset,
             audio_kbps=derive.audio_kbps,
-            overlay=derive.overlay,
+            overlay=derive.overlay and not self._no_font,  # else all would be encoded for nothing
         )
         self._derived, self._clock = derived, station.ledger.clock
-        memory = derive.memory_mib * 1024**2
-        self._media, self._photos = Media(box), Photos(box, memory=memory)
+        self._media, self._photos = Media(box, memory=memory(derive)), Photos(box, memory=memory(derive))
         self._encoder = Encoder(
             box,
             prefer=derive.encoder,
             threads=threads,
-            memory=memory,
+            memory=memory(derive),
             slowest=derive.slowest,
             recover=self._recover,
+            chosen=_tell_encoder,
         )
 
     def about(self, recording: str) -> About | None:
-        return self._derived.read_about(recording)
+        return None if recording in self._anew else self._derived.read_about(recording)
 
     def remove(self, recording: str) -> None:
         self._derived.remove(recording)
@@ -115,11 +144,20 @@ class Previews:
             made = self._encoder.make(order.plan, order.sources, scratch, room=self._derived.room(), told=told)
             if isinstance(made, PreviewFailed):
                 return made
+            if self._no_font and order.plan.video != "none":
+                why = "no font with Chinese characters is installed, so nothing is written into the picture"
+                made = replace(made, remarks=(*made.remarks, Remark("no-font", why)))
             kept = scratch / "kept"
             names = [*made.files, *self._track(order, kept)]
             return self._install(order, kept, names, made, self._encoder.tools())
 
     def photos(self, orders: Sequence[Order]) -> Mapping[str, About | PreviewFailed]:
+        answers: dict[str, About | PreviewFailed] = {}
+        for some in by_docking(orders):
+            answers |= self._photos_together(some)
+        return answers
+
+    def _photos_together(self, orders: Sequence[Order]) -> dict[str, About | PreviewFailed]:
         asked = [Photo(order.recording, order.sources[order.plan.segments[0].member]) for order in orders]
         with self._derived.scratch("photos") as scratch:
             room = self._derived.room()
@@ -147,12 +185,34 @@ class Previews:
             made_at=self._clock().isoformat(timespec="seconds"),
             tools=[f"mediad {__version__}", *tools],
         )
-        return self._derived.install(order.recording, folder, {n: n for n in names}, about, most=MOST_BYTES)
+        written = self._derived.install(order.recording, folder, {n: n for n in names}, about, most=MOST_BYTES)
+        self._anew.discard(order.recording)
+        return written
 
     def _track(self, order: Order, folder: Path) -> list[str]:
-        """The whole GPS track of the first original that has one."""
-        for path, suffix in order.tracks:
-            if (told := self._media.track(ProbeFile(path, Kind.VIDEO, suffix))) is not None:
-                (folder / TRACK).write_bytes(told)
-                return [TRACK]
-        return []
+        """The whole GPS track, of all originals and sidecars that have one."""
+        files = [ProbeFile(path, Kind.VIDEO, suffix) for path, suffix in order.tracks]
+        if (told := self._media.track(files, self.zone)) is None:
+            return []
+        (folder / TRACK).write_bytes(told)
+        return [TRACK]
+
+
+def _tell_encoder(name: str, why: str) -> None:
+    """Once a process: who pays for a graphics card wants to know that it is not used."""
+    if why:
+        _log.warning("video encoder", encoder=name, why=why)
+    else:
+        _log.info("video encoder", encoder=name)
+
+
+def encoder_used(derive: Derive) -> str:
+    """Which video encoder is used, by a real test encode, and why no other. Raises StorageError if the one that is set is not."""
+    choice = Choice(sandbox(derive), derive.encoder)
+    name = choice.made().name
+    if derive.encoder not in ("auto", name):
+        raise StorageError(
+            f"derive.encoder is {derive.encoder}, and {name} is used: {choice.why}",
+            hint="the driver, the rights of the service's user on the device node (groups video, render), DeviceAllow= in the unit",
+        )
+    return f"{name} ({choice.why})" if choice.why else name
