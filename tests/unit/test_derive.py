@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mediad.cli import derive as cli
 from mediad.errors import StorageError
 from mediad.wiring.derive import Logged
 from mediad.wiring.derive import derive as work_off
@@ -147,6 +148,69 @@ def test_a_preview_that_was_deleted_is_made_again_when_it_is_asked_for(
     assert derive(site, film["assets"][0])["previews"] == 1, "asked by the id of its asset"
     assert proxy.exists()
     assert site.run("derive", "rec-nothing").returncode == 3
+
+
+def test_again_makes_a_preview_anew_that_is_there_and_right(
+    site: Site, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Of a film and of a photo; what is not named is left alone; without a name it is refused, and says how it is meant."""
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM], PHOTO: clips[PHOTO], TAKE[0]: clips[TAKE[0]]}))
+    derive(site)
+    found = recordings(site)
+    lying = {at: site.vault / "derived" / found[at]["id"] / "poster.jpg" for at in ("09:30", "10:30", "13:30")}
+    before = {at: path.stat().st_ino for at, path in lying.items()}
+    answer = derive(site, "--again", found["10:30"]["id"], found["13:30"]["id"])
+    assert (answer["probed"], answer["previews"]) == (3, 2), "what came with it is probed anew, too: takes may change"
+    assert {at for at, path in lying.items() if path.stat().st_ino != before[at]} == {"10:30", "13:30"}
+    assert complaints(site) == []
+    refused = site.run("derive", "--again")
+    assert refused.returncode == 2 and "--again ID" in refused.stderr and "--previews" in refused.stderr
+    assert site.run("derive", "--previews", found["10:30"]["id"]).returncode == 2
+
+
+def test_all_previews_that_are_missing_or_out_of_date_are_made_when_that_is_asked_for(
+    site: Site, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The folder was lost; then one is missing; then the settings are others. What is there and right is not made twice."""
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM], PHOTO: clips[PHOTO]}))
+    derive(site)
+    ids = [r["id"] for r in recordings(site).values()]
+    subprocess.run(["rm", "-rf", site.vault / "derived"], check=True)
+    assert derive(site)["previews"] == 0, "nobody has asked"
+    assert derive(site, "--previews")["previews"] == 2
+    posters = [site.vault / "derived" / name / "poster.jpg" for name in ids]
+    made = [p.stat().st_ino for p in posters]
+    subprocess.run(["rm", "-rf", posters[0].parent], check=True)
+    derive(site, "--previews")
+    assert posters[0].exists() and posters[1].stat().st_ino == made[1]
+    text = site.config_file.read_text()
+    site.config_file.write_text(text.replace("[derive]\n", "[derive]\nheight = 144\n"))
+    derive(site, "--previews")
+    assert all(p.stat().st_ino != inode for p, inode in zip(posters, made, strict=True))
+    site.config_file.write_text(text.replace("[derive]\n", "[derive]\npreviews = false\n"))
+    refused = site.run("derive", "--previews")
+    assert refused.returncode == 4 and "derive.previews" in refused.stderr
+
+
+def test_a_pipe_is_told_how_much_is_done_of_how_much(
+    site: Site, clips: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A line per report here, where it is one in five seconds otherwise; of all that is due, and of what is asked for alone."""
+    monkeypatch.setattr(cli._Lines, "EVERY_SECONDS", 0.0)
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM], TAKE[0]: clips[TAKE[0]], PHOTO: clips[PHOTO]}))
+    work_off(site.config, cli._Lines(), threading.Event(), [])
+    told = capsys.readouterr().err
+    assert "probe 3/3" in told and "assemble 1/1" in told and "photos 1/1" in told and "preview 2/2" in told
+    film = recordings(site)["10:30"]["id"]
+    work_off(site.config, cli._Lines(), threading.Event(), [film], again=True)
+    told = capsys.readouterr().err
+    assert f"{film} 100 %" in told and "preview 1/1" in told and "preview 2/2" not in told
+    monkeypatch.setattr(cli._Lines, "EVERY_SECONDS", 5.0)
+    lines = cli._Lines()
+    for percent in range(100):
+        lines.percent(film, percent)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_was_joined_later_leaves_no_preview_of_its_own(

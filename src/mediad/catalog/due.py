@@ -5,11 +5,11 @@ worker's process holds: a killed worker's rows are nobody's at once. Tries are c
 something that kills its worker each time waits like any other failure.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, false, func, or_, select, update
 
 from mediad.catalog import tables as t
 from mediad.catalog.record import becomes_due, stamp
@@ -109,6 +109,25 @@ def drop(conn: Connection, stages: Collection[str]) -> None:
 def again(conn: Connection, stage: str, subjects: Sequence[str], at: datetime) -> None:
     """Make something due (again) because somebody asked for it."""
     becomes_due(conn, stage, [(s, stamp(at)) for s in subjects])
+
+
+def every_preview(conn: Connection, at: datetime) -> None:
+    """Make the preview of every recording due because somebody asked for it: what is there and right is then taken as it is."""
+    r = t.recording.c
+    for stage, kinds in ((PHOTO, ("photo",)), (PREVIEW, ("video", "audio"))):
+        query = select(r.id).where(r.provisional.is_(False), r.kind.in_(kinds))
+        again(conn, stage, list(conn.execute(query).scalars()), at)
+
+
+def left(conn: Connection, only: Mapping[str, Collection[str]] | None = None) -> dict[str, int]:
+    """Per stage how many are due, taken or not; of those in ``only`` alone, if it is given."""
+    d = t.due.c
+    query = select(d.stage, func.count()).group_by(d.stage)
+    if only is not None:
+        query = query.where(
+            or_(false(), *(and_(d.stage == stage, d.subject.in_(some)) for stage, some in only.items()))
+        )
+    return {row[0]: row[1] for row in conn.execute(query)}
 
 
 def backlog(conn: Connection) -> dict[str, tuple[int, int, str]]:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from mediad.edges import files
-from mediad.errors import MediadError, NotFound, StorageError
+from mediad.errors import MediadError, NotFound, Refused, StorageError
 from mediad.wiring.station import OPEN_SECONDS, Station, lock_folder, new_id
 
 if TYPE_CHECKING:
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from mediad.config import Config
     from mediad.deriver import Deriver, Watch
     from mediad.edges.derived import Derived
+
+    class Shown(Watch, Protocol):
+        """A watch that also wants to know how much there is."""
+
+        def waits(self, ask: Callable[[], Mapping[str, int]]) -> None:
+            """``ask`` says how many are due per stage, for as long as the work goes on."""
+
 
 _log = structlog.get_logger()
 
@@ -55,6 +62,8 @@ class Logged:
 
     def ended(self, stage: str, subjects: Sequence[str], done: int) -> None:
         _log.debug("derived", stage=stage, count=done, of=len(subjects))
+
+    def waits(self, ask: Callable[[], Mapping[str, int]]) -> None: ...
 
 
 def _only_one(locks: Path, own: Path) -> bool:
@@ -142,6 +151,8 @@ class Crew:
     ) -> None:
         self._worker, self._jobs, self._stop, self._mirror = worker, jobs, stop, mirror
         self._until_idle = until_idle
+        self._over = threading.Event()
+        """There is no more work. What others are stopped by is theirs to set."""
         self._wake = threading.Condition()
         self._idle = 0
         self._mirrored = time.monotonic()
@@ -170,7 +181,7 @@ class Crew:
 
     def _run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while not self._stop.is_set() and not self._over.is_set():
                 if self._worker.step():
                     self._tell_others()
                 elif self._rest():
@@ -194,10 +205,11 @@ class Crew:
                 if self._idle == self._jobs:
                     self._mirror_now()
                     if self._until_idle:
-                        self._stop.set()
+                        self._over.set()
                         self._wake.notify_all()
-                self._wake.wait(POLL_SECONDS)
-                return self._stop.is_set()
+                if not self._over.is_set():
+                    self._wake.wait(POLL_SECONDS)
+                return self._stop.is_set() or self._over.is_set()
             finally:
                 self._idle -= 1
 
@@ -209,19 +221,51 @@ class Crew:
             _log.error("not mirrored", code=e.code, why=e.message)
 
 
-def derive(config: Config, watch: Watch, stop: threading.Event, names: Sequence[str], *, again: bool) -> None:
-    """`mediad derive`: work off what is due now, or what a few recordings want; once. Raises NotFound for a name that is
-    nothing, MediadError if the world is not there. What a single recording cannot have is told to ``watch``."""
+def derive(
+    config: Config,
+    watch: Shown,
+    stop: threading.Event,
+    names: Sequence[str],
+    *,
+    again: bool = False,
+    previews: bool = False,
+) -> None:
+    """`mediad derive`: work off what is due now, or what a few recordings want; once. ``again``: they are probed anew, and then
+    their previews are made, whatever is there; ``previews``: every recording's preview is looked at. Raises NotFound for a name
+    that is nothing, MediadError if the world is not there. What a single recording cannot have is told to ``watch``."""
+    from mediad.catalog import due
+
     with closing(Station(config, wait_for_space=False)) as station:
         station.stop = stop
-        only = _wanted(station, names, again=again) if names else None
-        with deriver(station, watch, only=only, patient=False) as worker:
-            crew = Crew(worker, config.derive.parallel(processors())[0], stop, station.parts.mirror, until_idle=True)
-            crew.start()
-            while not crew.join(POLL_SECONDS):
-                pass
-            crew.check()
+        if previews and not config.derive.previews:
+            raise Refused("no previews are made at this station", hint="derive.previews is false in the configuration")
+        if previews:
+            station.ledger.catalog.write(lambda conn: due.every_preview(conn, station.ledger.clock()))
+        if again:  # what they are may be another recording then
+            facts = {k: v for k, v in _wanted(station, names, again=True).items() if k in (due.PROBE, due.ASSEMBLE)}
+            _work_off(station, watch, facts)
+        only = _wanted(station, names, again=False) if names else None
+        _work_off(station, watch, only, anew=only[due.PREVIEW] if only and again else ())
         station.parts.mirror()
+
+
+def _work_off(
+    station: Station, watch: Shown, only: Mapping[str, Collection[str]] | None, *, anew: Collection[str] = ()
+) -> None:  # fmt: skip
+    from mediad.catalog import due
+
+    def waits() -> Mapping[str, int]:
+        with station.ledger.catalog.read() as conn:
+            return due.left(conn, only)
+
+    watch.waits(waits)
+    jobs, _ = station.config.derive.parallel(processors())
+    with deriver(station, watch, only=only, patient=False, anew=anew) as worker:
+        crew = Crew(worker, jobs, station.stop, station.parts.mirror, until_idle=True)
+        crew.start()
+        while not crew.join(POLL_SECONDS):
+            pass
+        crew.check()
 
 
 def processors() -> int:
