@@ -6,7 +6,9 @@ seen in the decoded frames and samples.
 
 import array
 import json
+import struct
 import subprocess
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,26 @@ def clip(
     if audio:
         more += ["-c:a", audio, "-ac", 1]
     ffmpeg(*inputs, *more, *options.split(), path)
+    return path
+
+
+def amr(path: Path, seconds: float = 2.0) -> Path:
+    """Sound as radios and recorders write it; ffmpeg here reads it and cannot write it, so these are literal frames: 12.2
+    kbit/s, one each 20 ms."""
+    frames = (b"\x3c" + bytes((n * 37 + i * 11) % 251 for i in range(31)) for n in range(round(seconds * 50)))
+    path.write_bytes(b"#!AMR\n" + b"".join(frames))
+    return path
+
+
+def bomb(path: Path, width: int, height: int) -> Path:
+    """A PNG of few bytes that claims so many pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(1_000_000))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
     return path
 
 

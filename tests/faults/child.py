@@ -42,10 +42,14 @@ def main() -> None:
     # Loaded here once; no engine, thread or file of a run exists before the fork.
     import mediad.catalog.db
     import mediad.catalog.ledger
+    import mediad.cli.derive
     import mediad.cli.ingest
     import mediad.cli.main
+    import mediad.deriver
     import mediad.session
-    import mediad.wiring.docking  # noqa: F401
+    import mediad.wiring.derive
+    import mediad.wiring.docking
+    import mediad.wiring.media  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)

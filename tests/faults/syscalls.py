@@ -1,19 +1,21 @@
 """A wrapper around the system calls by which mediad changes the world: it counts them, and makes one of them go wrong.
 
-It wraps the functions of ``os`` (which ``pathlib`` and ``shutil`` use as well) and the checked syncfs of ``edges/files.py``.
-All threads count in one order under one lock. The calls themselves are real.
+It wraps the functions of ``os`` (which ``pathlib`` and ``shutil`` use as well), the checked syncfs of ``edges/files.py``, the
+renameat2 of ``edges/derived.py``, and the start of a program in the sandbox. All threads count in one order under one lock. The
+calls themselves are real.
 """
 
 import errno
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Mode = Literal["record", "kill", "eio", "enospc", "full"]
-"""``kill``: SIGKILL at that call, half of a write done. ``eio``/``enospc``: that one call fails. ``full``: from that call on
+"""``kill``: SIGKILL at that call, half of a write done, a program just started. ``eio``/``enospc``: that one call fails. ``full``: from that call on
 every call that needs room fails."""
 
 _ERRORS = {"eio": errno.EIO, "enospc": errno.ENOSPC, "full": errno.ENOSPC}
@@ -33,12 +35,22 @@ class Faults:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def install(self) -> None:
-        from mediad.edges import files
+        from mediad.edges import derived, files
 
         for name in _ALWAYS:
             setattr(os, name, self._wrapped(name, getattr(os, name)))
         os.open = self._wrapped("open", os.open)  # type: ignore[assignment]
         files.syncfs = self._wrapped("syncfs", files.syncfs)
+        derived._rename = self._wrapped("renameat2", derived._rename)
+        subprocess.Popen = self._programs(subprocess.Popen)  # type: ignore[misc]
+
+    def _programs(self, popen: Any) -> Any:
+        start = self._wrapped("start", popen)
+
+        def started(command: Any, *args: Any, **kwargs: Any) -> Any:
+            return start(command, *args, **kwargs)
+
+        return started
 
     def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -53,6 +65,8 @@ class Faults:
                 if hit and self.mode == "kill":
                     if name == "write":
                         call(args[0], args[1][: len(args[1]) // 2])
+                    elif name == "start":
+                        call(*args, **kwargs)
                     os.kill(os.getpid(), signal.SIGKILL)
                     signal.pause()
                 if hit and self.mode in _ERRORS:

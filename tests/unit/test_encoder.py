@@ -15,7 +15,7 @@ from mediad.model import preview
 from mediad.model.derived import Made
 from mediad.model.preview import Overlay, Plan, Settings
 from tests import media
-from tests.media import clip, ffmpeg, member_of
+from tests.media import amr, clip, ffmpeg, member_of
 
 ROOM = 2 * 1024**3
 SMALL = Settings(height=108, preset="ultrafast")
@@ -204,14 +204,6 @@ def test_a_uniform_take_whose_sound_is_encoded_is_joined_in_rounds(
     folder, made, plan = make(*clips)
     holds(folder, made, plan)
     assert (made.video, made.audio) == ("copy", "encode")
-
-
-def amr(path: Path, seconds: float = 2.0) -> Path:
-    """Sound as radios and recorders write it; ffmpeg here reads it and cannot write it, so these are literal frames: 12.2
-    kbit/s, one each 20 ms."""
-    frames = (b"\x3c" + bytes((n * 37 + i * 11) % 251 for i in range(31)) for n in range(round(seconds * 50)))
-    path.write_bytes(b"#!AMR\n" + b"".join(frames))
-    return path
 
 
 def test_amr_sound_becomes_aac_alone_and_beside_a_picture(make: Callable[..., Any], tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """Small pictures of photos: upright, of every kind that recorders write, and no photo keeps another from being drawn."""
 
 import os
-import struct
 import subprocess
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from mediad.edges.program import Outcome
 from mediad.edges.sandbox import MAX_INPUTS, Sandbox
 from mediad.errors import StorageError
 from mediad.model.derived import Made, PreviewFailed
+from tests.media import bomb
 from tests.support import program
 
 ROOM = 256 * 1024**2
@@ -106,18 +105,6 @@ def test_a_truncated_photo_is_drawn_as_far_as_it_goes(draw: Callable[..., dict[s
     whole = picture(tmp_path / "a.jpg", (1600, 1200)).read_bytes()
     (tmp_path / "b.jpg").write_bytes(whole[: len(whole) * 2 // 3])
     assert isinstance(draw(tmp_path / "b.jpg")["b.jpg"], Made)
-
-
-def bomb(path: Path, width: int, height: int) -> Path:
-    """A PNG of few bytes that claims so many pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = zlib.compress(bytes(1_000_000))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
-    return path
 
 
 def test_what_is_no_photo_or_a_bomb_is_an_answer_and_the_others_are_drawn(

@@ -5,7 +5,8 @@ ours), one output folder, an empty /tmp, and nothing else: no network, no other 
 terminal, no variable of the service's environment, no way to a further namespace. Limits on CPU seconds, memory, processes and
 the size of each written file are set before it starts (setrlimit(2), by prlimit(1)); the time limit, and the size of all that
 it wrote, are watched from outside; it and everything that it started are killed together, and are gone when ``run`` returns.
-If the supervisor dies, however it dies, the kernel kills them (``--die-with-parent``).
+If the supervisor dies, however it dies, the kernel kills them (``--die-with-parent``); a bubblewrap that is still building its
+walls then may be left waiting for ever, with no program in it: ``end_left`` ends those of a worker that is no more.
 
 The files in the output folder are whatever the program wanted them to be: open only expected names, without following links.
 """
@@ -16,6 +17,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,10 +39,17 @@ MAX_ENTRIES = 10_000
 TMP_BYTES = 64 * 1024**2
 GONE_SECONDS = 10.0
 
+WORKER = "MEDIAD_WORKER"
+"""Names, in the environment of bubblewrap itself, the worker that a sandbox belongs to; inside there is no such variable."""
+
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TZ": "UTC"}  # noqa: S108
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _SYSTEM = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts")
 _PARSERS_NEED = ("exifread", "ffmpeg", "PIL")
+_LEASH = '[ "$PPID" = "$0" ] && exec "$@"'
+"""Between its start and ``--die-with-parent`` a sandbox would outlive its supervisor: the kernel is asked to kill it, and only then
+it looks whether the supervisor is still there."""
+
 _START = "import runpy,sys;sys.path+={paths!r};sys.argv[1:]={args!r};runpy.run_module({module!r},None,'__main__',True)"
 
 
@@ -60,10 +69,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """How parsers are run. ``nice`` 0 to 19; ``idle`` lets them have only what nobody else wants of CPU and disk."""
+    """How parsers are run. ``nice`` 0 to 19; ``idle`` lets them have only what nobody else wants of CPU and disk; ``worker`` says
+    whose they are."""
 
     nice: int = 19
     idle: bool = True
+    worker: str = ""
 
     def run(
         self,
@@ -86,6 +97,7 @@ class Sandbox:
         limits = limits or Limits()
         with _told_by_bubblewrap() as (reader, writer):
             command = [
+                *_leash(),
                 *self._courtesy(),
                 *_walls(_checked(inputs or {}), output, devices, writer),
                 "--",
@@ -95,7 +107,7 @@ class Sandbox:
             try:
                 outcome = run_program(
                     command,
-                    environment={},
+                    environment={WORKER: self.worker} if self.worker else {},
                     timeout=limits.seconds,
                     max_output=limits.output,
                     stdin=stdin,
@@ -137,6 +149,30 @@ class Sandbox:
         if self.idle:
             words += [_tool("ionice", "util-linux"), "-c3", _tool("chrt", "util-linux"), "--idle", "0"]
         return words
+
+
+def end_left(worker: str) -> None:
+    """Kill what a worker that is no more had running."""
+    mark = f"{WORKER}={worker}".encode()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # gone meanwhile, or not ours to see
+            process = os.pidfd_open(int(name))
+            try:
+                if mark in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                    _wait_for(process)
+            finally:
+                os.close(process)
+
+
+def _leash() -> list[str]:
+    return [_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "/bin/sh", "-c", _LEASH, str(os.getpid())]
+
+
+def _wait_for(process: int) -> None:
+    poller = select.poll()
+    poller.register(process, select.POLLIN)
+    poller.poll(GONE_SECONDS * 1000)
 
 
 def _no_sandbox(why: str) -> StorageError:
@@ -315,9 +351,7 @@ def _wait_until_gone(reader: int) -> bool:
         with suppress(ProcessLookupError):
             pidfd = os.pidfd_open(first)
             try:
-                poller = select.poll()
-                poller.register(pidfd, select.POLLIN)
-                poller.poll(GONE_SECONDS * 1000)
+                _wait_for(pidfd)
             finally:
                 os.close(pidfd)
     return "exit-code" in facts

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from mediad.edges import files
+from mediad.edges.sandbox import end_left
 from mediad.errors import MediadError, NotFound, Refused, StorageError
 from mediad.wiring.station import OPEN_SECONDS, Station, lock_folder, new_id
 
@@ -67,12 +68,13 @@ class Logged:
 
 
 def _only_one(locks: Path, own: Path) -> bool:
-    """Whether no other worker lives; the locks of dead ones go."""
+    """Whether no other worker lives; what dead ones left running is ended, and their locks go."""
     alone = True
     for lock in locks.glob("wrk-*.lock"):
         if lock == own:
             continue
         if files.lock_is_free(lock):
+            end_left(lock.stem)
             with suppress(OSError):
                 lock.unlink()
         else:
@@ -106,8 +108,7 @@ def deriver(
 
     owner = new_id("wrk")
     config = station.config
-    box = sandbox(config.derive)
-    box.check()
+    box = sandbox(config.derive, owner)
     # twice: what is made for looking at never takes the last room from an ingest
     derived = Derived(station.vault, config.station.id, lambda: 2 * config.ingest.reserve(station.vault.space().total))
 
@@ -127,9 +128,10 @@ def deriver(
     with ExitStack() as held:
         beginning = "another worker is beginning, and takes long"
         with files.locked(station.locks / BEGIN_LOCK, busy=beginning, wait_seconds=OPEN_SECONDS):
-            held.enter_context(files.locked(lock(owner), busy=f"{owner} is there already"))
+            held.enter_context(_named(lock(owner)))
             if _only_one(station.locks, lock(owner)):
                 _clear(derived)
+        box.check()
         station.ledger.catalog.write(due.refill)
         worker = Deriver(station.ledger, world, owner, watch, station.stop, only=only, patient=patient)
         try:
@@ -137,8 +139,17 @@ def deriver(
         finally:
             with suppress(MediadError):  # else it is due again when it is seen that nobody holds the lock
                 worker.give_back()
-            with suppress(OSError):  # a free lock that stays does no harm
-                lock(owner).unlink()
+
+
+@contextmanager
+def _named(lock: Path) -> Iterator[None]:
+    """Hold a worker's lock, by which others know that it lives."""
+    with files.locked(lock, busy=f"{lock.stem} is there already"):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # a free lock that stays does no harm: the next worker takes it away
+                lock.unlink()
 
 
 class Crew:

@@ -40,9 +40,9 @@ MOST_BYTES = 64 * 1024**3
 """No derivative is larger."""
 
 
-def sandbox(derive: Derive) -> Sandbox:
-    """The sandbox, as the settings want it."""
-    return Sandbox(nice=derive.nice, idle=derive.idle)
+def sandbox(derive: Derive, worker: str = "") -> Sandbox:
+    """The sandbox of a worker, as the settings want it."""
+    return Sandbox(nice=derive.nice, idle=derive.idle, worker=worker)
 
 
 def memory(derive: Derive) -> int:
