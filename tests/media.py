@@ -28,10 +28,10 @@ def ffmpeg(*words: str | Path | float) -> None:
 
 def clip(
     path: Path, *, seconds: float = 2.0, size: str = "192x108", rate: float = 25, video: str = "libx264", audio: str = "aac",
-    options: str = "", beep: float | None = None,
+    options: str = "", beep: float | None = None, samples: int = 0,
 ) -> Path:  # fmt: skip
     """A film of test picture and tone; with ``beep`` it is black and silent but for a tenth of a second of white and tone
-    from there on. ``audio`` or ``video`` may be empty for none."""
+    from there on. ``audio`` or ``video`` may be empty for none; ``samples`` a second of sound, if not the usual ones."""
     flash = f"between(t,{beep},{(beep or 0) + 0.0999})"
     inputs: list[str | Path | float] = []
     if video:
@@ -41,7 +41,7 @@ def clip(
         inputs += ["-f", "lavfi", "-i", source]
     if audio:
         volume = f",volume='{flash}':eval=frame" if beep is not None else ""
-        inputs += ["-f", "lavfi", "-i", f"sine=1000:r={_rate(audio)}:d={seconds},asetnsamples=160{volume}"]
+        inputs += ["-f", "lavfi", "-i", f"sine=1000:r={samples or _rate(audio)}:d={seconds},asetnsamples=160{volume}"]
     more: list[str | Path | float] = []
     if video:
         if beep is not None:

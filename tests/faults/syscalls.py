@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Mode = Literal["record", "kill", "eio", "enospc", "full"]
-"""``kill``: SIGKILL at that call, half of a write done, a program just started. ``eio``/``enospc``: that one call fails. ``full``: from that call on
-every call that needs room fails."""
+"""``kill``: SIGKILL at that call, half of a write done, a program begun. ``eio``/``enospc``: that one call fails. ``full``: from
+that call on every call that needs room fails."""
 
 _ERRORS = {"eio": errno.EIO, "enospc": errno.ENOSPC, "full": errno.ENOSPC}
 _NEED_ROOM = {"create", "write", "link", "mkdir"}

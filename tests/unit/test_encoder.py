@@ -89,6 +89,19 @@ def test_a_film_that_browsers_play_is_wrapped_anew_whatever_container_it_comes_i
     keeps_together(folder, film)
 
 
+@pytest.mark.parametrize(("suffix", "samples"), [("ts", 8_000), ("mkv", 16_000)])
+def test_long_blocks_of_sound_are_no_reason_to_encode_a_film(
+    make: Callable[..., Any], tmp_path: Path, suffix: str, samples: int
+) -> None:
+    """At a low rate one block of sound is longer than a picture, and the last one stands over the end of the film."""
+    film = clip(tmp_path / f"a.{suffix}", beep=1.5, samples=samples, options="-profile:v main")
+    folder, made, plan = make(film)
+    holds(folder, made, plan)
+    assert (made.video, made.audio) == ("copy", "copy")
+    assert float(media.stream_of(folder / "proxy.mp4", "video")["duration"]) == pytest.approx(2.0, abs=0.04)
+    keeps_together(folder, film)
+
+
 @pytest.mark.parametrize(
     ("suffix", "video", "audio"),
     [

@@ -9,13 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from mediad.edges import program
-from mediad.edges.sandbox import MAX_INPUTS, Limits, Sandbox
+from mediad.edges.sandbox import MAX_INPUTS, Limits, Sandbox, end_left
 from mediad.errors import StorageError
 
 SH = "/usr/bin/sh"
@@ -229,6 +231,33 @@ def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
             assert select.select([descriptor], [], [], 10)[0], "still running"
             os.close(descriptor)
     assert [p for p in processes() if str(out) in p] == []
+
+
+def test_what_a_dead_worker_left_is_ended_and_nobody_elses() -> None:
+    """Found by the worker's name, which the program inside does not see. A bubblewrap that was killed while it built the sandbox
+    goes on like this one."""
+    started, ended = threading.Event(), threading.Event()
+    said: list[bytes] = []
+
+    def told(text: bytes) -> None:
+        said.append(text)
+        started.set()
+
+    def supervise() -> None:
+        with suppress(StorageError):  # killed from outside
+            Sandbox(worker="wrk-one").run([SH, "-c", "env; exec sleep 300"], told=told)
+        ended.set()
+
+    thread = threading.Thread(target=supervise)
+    thread.start()
+    assert started.wait(20)
+    end_left("wrk-on")
+    end_left("wrk-two")
+    assert not ended.is_set()
+    end_left("wrk-one")
+    assert ended.wait(20)
+    thread.join()
+    assert b"wrk-one" not in b"".join(said)
 
 
 def test_a_missing_bubblewrap_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ ours), one output folder, an empty /tmp, and nothing else: no network, no other 
 terminal, no variable of the service's environment, no way to a further namespace. Limits on CPU seconds, memory, processes and
 the size of each written file are set before it starts (setrlimit(2), by prlimit(1)); the time limit, and the size of all that
 it wrote, are watched from outside; it and everything that it started are killed together, and are gone when ``run`` returns.
-If the supervisor dies, however it dies, the kernel kills them (``--die-with-parent``); a bubblewrap that is still building its
-walls then may be left waiting for ever, with no program in it: ``end_left`` ends those of a worker that is no more.
+If the supervisor dies, however it dies, the kernel kills them (``--die-with-parent``), but for what was just being started: a
+bubblewrap that is still building its walls outlives its supervisor, so ``end_left`` ends what a worker that is no more has left.
 
 The files in the output folder are whatever the program wanted them to be: open only expected names, without following links.
 """
@@ -46,10 +46,6 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TZ":
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _SYSTEM = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts")
 _PARSERS_NEED = ("exifread", "ffmpeg", "PIL")
-_LEASH = '[ "$PPID" = "$0" ] && exec "$@"'
-"""Between its start and ``--die-with-parent`` a sandbox would outlive its supervisor: the kernel is asked to kill it, and only then
-it looks whether the supervisor is still there."""
-
 _START = "import runpy,sys;sys.path+={paths!r};sys.argv[1:]={args!r};runpy.run_module({module!r},None,'__main__',True)"
 
 
@@ -97,7 +93,6 @@ class Sandbox:
         limits = limits or Limits()
         with _told_by_bubblewrap() as (reader, writer):
             command = [
-                *_leash(),
                 *self._courtesy(),
                 *_walls(_checked(inputs or {}), output, devices, writer),
                 "--",
@@ -163,10 +158,6 @@ def end_left(worker: str) -> None:
                     _wait_for(process)
             finally:
                 os.close(process)
-
-
-def _leash() -> list[str]:
-    return [_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "/bin/sh", "-c", _LEASH, str(os.getpid())]
 
 
 def _wait_for(process: int) -> None:

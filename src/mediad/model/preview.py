@@ -47,6 +47,8 @@ _MOST_BLOCKS, _MOST_BLOCKS_A_SECOND = 36_864, 983_040  # H.264 level 5.1: 4096x2
 _SPOILT: Final = ("encrypted", "unreadable")
 _DOUBTFUL: Final = ("damaged", "truncated")
 _USUAL_RATE: Final = 25.0
+_SAMPLES: Final = 1024  # in a block of AAC
+_SLOWEST_RATE: Final = 8_000
 _SOUND_FRAME: Final = 0.05  # one AAC frame, and a little
 
 
@@ -269,7 +271,7 @@ def _segment(number: int, member: Member, settings: Settings) -> Segment:
         member=number,
         demuxers=_demuxers(probe) or (MOV if lost else ""),
         seconds=None if lost else _seconds(probe),
-        frame=1 / _rate(picture) if picture or lost else _SOUND_FRAME,
+        frame=max(1 / _rate(picture) if picture or lost else _SOUND_FRAME, _block(probe.stream("audio"))),
         picture=picture is not None or lost,
         sound=probe.stream("audio") is not None,
         salvage=lost,
@@ -280,6 +282,13 @@ def _segment(number: int, member: Member, settings: Settings) -> Segment:
 def _seconds(probe: Probe) -> float | None:
     known = [probe.duration, *(s.duration for s in probe.streams if s.kind in ("video", "audio"))]
     return next((d for d in known if d), None)
+
+
+def _block(sound: Stream | None) -> float:
+    """Seconds of one block of compressed sound: at the 8 kHz of some recorders it is longer than three pictures, and what holds
+    sound is no shorter than its last block."""
+    rate = sound.sample_rate if sound else None
+    return _SAMPLES / max(rate, _SLOWEST_RATE) if rate else 0.0
 
 
 def _rate(stream: Stream | None) -> float:
