@@ -88,7 +88,7 @@ MAY_TAKE_AWAY = {
     "parsers/recover.py:recover": "a stream in its output folder in which nothing was found",
     "stages/preview.py:run": "the preview of a recording that is part of another one now",
     "wiring/derive.py:_only_one": "lock files of workers that are dead",
-    "wiring/derive.py:deriver": "a lock file",
+    "wiring/derive.py:_named": "a lock file",
     "wiring/media.py:Previews.remove": "the preview of a recording",
     "wiring/station.py:Station.finish_open_work": "a lock file",
     "wiring/station.py:Station._held": "a lock file",
