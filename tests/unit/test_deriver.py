@@ -13,7 +13,7 @@ import pytest
 from mediad.catalog import due
 from mediad.catalog import tables as t
 from mediad.deriver import Deriver, World
-from mediad.errors import Stopping, StorageError, VaultOffline
+from mediad.errors import MediadError, Stopping, StorageError, VaultOffline
 from mediad.model.derived import About
 from mediad.model.preview import Settings
 from mediad.model.probe import Probe
@@ -83,6 +83,22 @@ def test_one_original_that_fails_its_batch_is_put_off_alone(
     assert [code for _, code, _ in watch.findings] == ["probe-later"]
     assert deriver.step(), "the docking is assembled without it"
     assert not deriver.step()
+
+
+def test_the_others_of_a_batch_are_recorded_at_once_beside_one_that_was_late(site: Site, station: Station) -> None:
+    """Nobody is asked about twice: the answers that are there are kept, and the culprit is put off."""
+
+    class Some(Parsers):
+        def probe(self, originals: Sequence[Original]) -> Mapping[str, Probe | MediadError]:  # type: ignore[override]
+            self.asked += 1
+            return {o.asset: self.error if o.name in self.names else Probe("photo") for o in originals}  # type: ignore[misc]
+
+    watch, parsers = Watch(), Some(StorageError("late", code="sandbox-late"), b"DCIM/3.jpg")
+    assert worker(station, parsers, watch).step()
+    assert parsers.asked == 1
+    assert site.rows("SELECT count(*) FROM probe") == [(4,)]
+    assert site.rows("SELECT tries, why FROM due WHERE stage = 'probe'") == [(1, "late (sandbox-late)")]
+    assert watch.done == 4
 
 
 def test_a_vault_that_is_gone_puts_off_the_whole_batch_at_once(site: Site, station: Station) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from mediad.edges import media
 from mediad.edges.media import Media, ProbeFile
 from mediad.edges.sandbox import MAX_INPUTS, Sandbox
-from mediad.errors import StorageError
+from mediad.errors import Stopping, StorageError
 from mediad.model.evidence import Kind
 from tests.clips import Clips, cut
 
@@ -54,8 +55,14 @@ def sidecars(folder: Path, *texts: str) -> list[ProbeFile]:
     return files
 
 
-def officers(probes: list[media.Probe]) -> list[str]:
-    return [p.sidecar.officer if p.sidecar else "" for p in probes]
+def officers(probes: list[media.Probe | StorageError]) -> list[str]:
+    return [p.sidecar.officer if isinstance(p, media.Probe) and p.sidecar else "" for p in probes]
+
+
+def told(probes: list[media.Probe | StorageError]) -> list[media.Probe]:
+    """Those that are answers about a file, which all must be."""
+    assert all(isinstance(p, media.Probe) for p in probes), probes
+    return [p for p in probes if isinstance(p, media.Probe)]
 
 
 def test_every_file_of_a_docking_has_its_answer_in_order(clips: Clips, tmp_path: Path) -> None:
@@ -67,7 +74,7 @@ def test_every_file_of_a_docking_has_its_answer_in_order(clips: Clips, tmp_path:
         ProbeFile(clips.clip("ts"), Kind.VIDEO, "ts"),
         ProbeFile(clips.photo("png"), Kind.PHOTO, "png"),
     ]
-    probes = quick().probe(files)
+    probes = told(quick().probe(files))
     assert [p.container for p in probes] == ["mp4", "jpeg", "xml", "ts", "png"]
     assert [p.kind for p in probes] == ["video", "photo", "data", "video", "photo"]
     assert quick().probe([]) == []
@@ -93,8 +100,9 @@ def test_more_files_than_one_sandbox_takes(tmp_path: Path) -> None:
 )
 def test_one_bad_file_of_a_batch_costs_the_others_nothing(tmp_path: Path, what: str, code: str) -> None:
     """Whatever a parser does over it: the others have their answers, and it has an honest one."""
-    probes = faulty(what).probe(sidecars(tmp_path, "a", "b", "FAULT", "d", "e"))
-    assert [o for n, o in enumerate(officers(probes)) if n != 2] == ["0", "1", "3", "4"]
+    answers = faulty(what).probe(sidecars(tmp_path, "a", "b", "FAULT", "d", "e"))
+    assert [o for n, o in enumerate(officers(answers)) if n != 2] == ["0", "1", "3", "4"]
+    probes = told(answers)
     if code:
         assert (probes[2].kind, probes[2].conditions) == ("data", ("unreadable",))
         assert [r.code for r in probes[2].remarks] == [code]
@@ -105,7 +113,7 @@ def test_too_much_processor_time_is_the_files_fault(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(media, "CPU_SECONDS", 1)
     probes = faulty("while True: pass").probe(sidecars(tmp_path, "a", "FAULT"))
     assert officers(probes) == ["0", ""]
-    assert [r.code for r in probes[1].remarks] == ["limit"]
+    assert [r.code for r in told(probes)[1].remarks] == ["limit"]
 
 
 @pytest.mark.parametrize(
@@ -116,22 +124,50 @@ def test_what_is_the_machines_fault_is_tried_again_later(
 ) -> None:
     """Killed for lack of memory, or starved of time by more urgent work."""
     monkeypatch.setattr(media, "SECONDS", 2.0)
-    with pytest.raises(StorageError) as caught:
-        faulty(what).probe(sidecars(tmp_path, "a", "FAULT"))
-    assert (caught.value.code, caught.value.retry) == (code, "later")
+    first, culprit, last = faulty(what).probe(sidecars(tmp_path, "a", "FAULT", "c"))
+    assert officers([first, last]) == ["0", "2"], "the others have their answers"
+    assert isinstance(culprit, StorageError) and (culprit.code, culprit.retry) == (code, "later")
+
+
+def test_what_the_disk_does_is_no_fact_about_a_file(tmp_path: Path) -> None:
+    """An original of which a block cannot be read just now is asked about again later; the others have their answers."""
+    what = "raise OSError(5, os.strerror(5))"
+    first, culprit = faulty(what).probe(sidecars(tmp_path, "a", "FAULT"))
+    assert officers([first]) == ["0"]
+    assert isinstance(culprit, StorageError) and culprit.retry == "later"
+
+
+def test_a_stop_ends_what_runs_in_the_sandbox(tmp_path: Path) -> None:
+    """Within a second, whatever it does, and without an answer about the file."""
+
+    def looked() -> None:
+        raise Stopping("stopping")
+
+    begun = time.monotonic()
+    with pytest.raises(Stopping):
+        Media(Faulty(nice=0, idle=False, looked=looked, what="while True: pass")).probe(sidecars(tmp_path, "FAULT"))
+    assert time.monotonic() - begun < 10
 
 
 def test_a_missing_original_is_the_machines_fault(tmp_path: Path) -> None:
     """The vault is gone: no answer about the file."""
-    with pytest.raises(StorageError):
-        quick().probe([ProbeFile(tmp_path / "gone.mp4", Kind.VIDEO, "mp4")])
+    (answer,) = quick().probe([ProbeFile(tmp_path / "gone.mp4", Kind.VIDEO, "mp4")])
+    assert isinstance(answer, StorageError) and answer.retry == "later"
+
+
+def test_without_a_sandbox_nobody_is_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is no matter of one file."""
+    monkeypatch.setattr("mediad.edges.sandbox._tool", lambda *_: "/nonexistent/bwrap")
+    with pytest.raises(StorageError) as caught:
+        quick().probe(sidecars(tmp_path, "a", "b"))
+    assert caught.value.code == "sandbox"
 
 
 def test_answers_under_another_name_are_none(tmp_path: Path) -> None:
     """A parser that was taken over cannot speak for the files that come after it, only for itself."""
     lie = "print(json.dumps({'name': '0001', 'probe': {'kind': 'video', 'make': 'liar'}}))"
-    probes = faulty(lie).probe(sidecars(tmp_path, "FAULT"))
-    assert probes[0].make == ""
+    (probe,) = told(faulty(lie).probe(sidecars(tmp_path, "FAULT")))
+    assert probe.make == ""
 
 
 def test_a_track_and_the_lack_of_one(clips: Clips, tmp_path: Path) -> None:

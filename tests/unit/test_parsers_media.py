@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mediad.model.probe import Probe
-from mediad.parsers import boxes, media, recover, track
-from mediad.parsers.__main__ import answered
-from tests.clips import CODECS, COMBINATIONS, Clips, cut, ffmpeg
+from mediad.parsers import boxes, media, recover, track, walls
+from mediad.parsers.__main__ import answered, probe
+from tests.clips import CODECS, COMBINATIONS, PICTURE, Clips, cut, ffmpeg
 
 SEEN_AS = {"h264": "h264", "h265": "hevc", "mjpeg": "mjpeg", "aac": "aac", "pcm": "pcm_s16le"}
 
@@ -388,10 +388,73 @@ def test_an_answer_may_be_anything(answer: Any) -> None:
 
 
 def test_the_program_answers_line_by_line(clips: Clips) -> None:
-    """A request of several files; one that cannot be read is an answer like the others."""
-    request = {"files": [{"name": "missing", "suffix": "mp4"}]}
+    """A request of several files; one that the disk does not give is put off, and ends nothing."""
+    request = {"files": [{"name": "missing", "suffix": "mp4"}, {"name": "gone", "as": "track"}]}
     done = subprocess.run(
         [sys.executable, "-m", "mediad.parsers"], input=json.dumps(request).encode(), capture_output=True, check=True
     )
-    (line,) = done.stdout.splitlines()
-    assert json.loads(line)["probe"]["conditions"] == ["unreadable"]
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(a["name"], "No such file" in a["later"]) for a in answers] == [("missing", True), ("gone", True)]
+
+
+def test_a_read_error_of_the_disk_is_no_answer(tmp_path: Path) -> None:
+    """The memory of a process is a file whose first bytes give a read error."""
+    memory = Path("/proc/self/mem")
+    with pytest.raises(walls.DiskError, match="Input/output error"):
+        probe(memory, "mp4")
+    with pytest.raises(OSError, match="Input/output error"):
+        walls.disk_said("/in/000: Input/output error", memory)
+    (tmp_path / "short").write_bytes(b"short")
+    walls.disk_said("/in/000: Input/output error", tmp_path / "short")  # a demuxer's word for data that ends
+
+
+def test_a_jump_of_the_time_stamps_is_no_length(clips: Clips, tmp_path: Path) -> None:
+    """Two halves of a transport stream whose clocks are a day apart, or go back: what plays is what is in them."""
+    for n, offset in enumerate((0, 90_000)):
+        ffmpeg(*PICTURE, *CODECS["h264"], "-output_ts_offset", str(offset), "-f", "mpegts", tmp_path / f"{n}.ts")
+    for order in ((0, 1), (1, 0)):
+        joined = tmp_path / "joined.ts"
+        joined.write_bytes(b"".join((tmp_path / f"{n}.ts").read_bytes() for n in order))
+        found = probe(joined, "ts")
+        assert found.duration == pytest.approx(2.4, abs=0.1)
+        assert "clock-jumps" in [r.code for r in found.remarks]
+    whole = probe(clips.clip("ts"), "ts")
+    assert whole.duration == pytest.approx(1.2, abs=0.25) and not whole.remarks
+
+
+def test_a_length_that_no_bytes_could_fill_is_measured(tmp_path: Path) -> None:
+    """A film of thirty pictures, a hundred seconds apart from one to the next, would play for an hour."""
+    path = tmp_path / "slow.mkv"
+    ffmpeg(*PICTURE, *CODECS["h264"], "-bsf:v", "setts=ts=N*100000:duration=40", path)
+    found = probe(path, "mkv")
+    assert found.duration is not None and found.duration < 5
+    assert [r.code for r in found.remarks] == ["clock-jumps"]
+
+
+def test_all_programs_of_a_file_share_its_processor_time(tmp_path: Path) -> None:
+    """Each gets what those before it have left; then none is started any more, and what is known by then is told."""
+    script = (
+        "import resource, subprocess, sys\n"
+        "from mediad.parsers import walls\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (4, 6))\n"
+        "walls.begin()\n"
+        "for _ in range(9):\n"
+        "    walls.budget()\n"
+        "    subprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 1.2: pass'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert "Spent" in done.stderr
+
+
+def test_a_film_that_takes_too_long_to_measure_is_told_without_its_length(
+    clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ffprobe said first stands."""
+
+    def spent(path: Path) -> None:
+        raise walls.Spent("too long")
+
+    monkeypatch.setattr(media, "_played", spent)
+    found = probe(clips.clip("ts"), "ts")
+    assert (found.duration, [s.codec for s in found.streams]) == (None, ["h264", "aac"])
+    assert [r.code for r in found.remarks] == ["limit"]

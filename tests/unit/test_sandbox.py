@@ -413,7 +413,7 @@ def test_the_layout_of_the_debian_package_works() -> None:
     # fmt: on
     got = subprocess.run(words, capture_output=True, text=True, check=False)
     assert got.stdout.startswith("/usr/bin/python3"), got.stderr
-    assert ' 0 {"name": "gone", "probe": {"kind": "data"' in got.stdout, got.stdout + got.stderr
+    assert ' 0 {"name": "gone", "later": "' in got.stdout, got.stdout + got.stderr
 
 
 def mediad_is_installed() -> bool:

@@ -24,6 +24,7 @@ from mediad.model.evidence import Kind
 from mediad.model.probe import Probe, Remark
 
 MODULE: Final = "mediad.parsers"
+NO_SANDBOX: Final = "sandbox"
 SECONDS = 120.0
 CPU_SECONDS = 60
 SLOWEST: Final = 10 * 1024**2
@@ -62,36 +63,52 @@ class Media:
         self._sandbox = sandbox
         self._memory = memory
 
-    def probe(self, files: Sequence[ProbeFile]) -> list[Probe]:
-        """One answer for each file, in their order. Photos and sidecars share a sandbox, which takes longer to build than they
-        to read; what kills it is found by asking again for each that has no answer. Raises StorageError."""
-        answers: dict[int, Probe] = {}
+    def probe(self, files: Sequence[ProbeFile]) -> list[Probe | StorageError]:
+        """One answer for each file, in their order; an error for one that the machine could not be asked about now. Photos and
+        sidecars share a sandbox, which takes longer to build than they to read. Answers come in order, so what ended it is the
+        first without one, which is asked about alone. Raises StorageError if there is no sandbox."""
+        answers: dict[int, Probe | StorageError] = {}
         for group in _groups(files):
-            told, outcome = self._ask([files[n] for n in group], {"as": "probe"})
-            for n, said in zip(group, told, strict=True):
-                if said is not None:
-                    answers[n] = Probe.from_json(said.get("probe"))
-                elif len(group) == 1:
-                    answers[n] = _culprit(files[n], outcome)
-        for n, file in enumerate(files):
-            if n not in answers:
-                answers[n] = self.probe([file])[0]
+            while left := [n for n in group if n not in answers]:
+                self._some(files, left, answers)
+                if culprit := [n for n in left if n not in answers][:1]:
+                    self._some(files, culprit, answers)
         return [answers[n] for n in range(len(files))]
+
+    def _some(self, files: Sequence[ProbeFile], asked: Sequence[int], answers: dict[int, Probe | StorageError]) -> None:
+        """Ask about some together; one alone gets an answer in any case."""
+        alone = asked[0] if len(asked) == 1 else None
+        try:
+            told, outcome = self._ask([files[n] for n in asked], {"as": "probe"})
+        except StorageError as e:
+            if e.code == NO_SANDBOX:
+                raise
+            if alone is not None:
+                answers[alone] = e
+            return
+        for n, said in zip(asked, told, strict=True):
+            if said is not None:
+                answers[n] = _unreadable_now(files[n]) if said.get("later") else Probe.from_json(said.get("probe"))
+        if alone is not None and alone not in answers:
+            try:
+                _judge(outcome)
+                answers[alone] = _culprit(files[alone], outcome)
+            except StorageError as e:
+                answers[alone] = e
 
     def track(self, files: Sequence[ProbeFile], zone: ZoneInfo) -> bytes | None:
         """The whole GPS track of a recording's originals and sidecars as GeoJSON, made anew of the numbers that the parsers name;
         None if there is none. ``zone`` is that of times without one. Raises StorageError."""
         found: list[_Point] = []
         for file in files:
-            told, _ = self._ask([file], {"as": "track"})
-            found += _points((told[0] or {}).get("track"))
+            found += _points(self._ask_one(file, {"as": "track"}).get("track"))
         return _geojson(_in_order(found, zone))
 
     def recover(self, file: ProbeFile, output: Path, reference: Path | None = None) -> Recovered | None:
         """Write the pictures of an MP4 or MOV without index into the folder ``output``; None if none can be had.
         ``reference``: a whole recording of the same recorder, for what is missing in this one. Raises StorageError."""
-        told, _ = self._ask([file], {"as": "recover"}, output=output, reference=reference)
-        said = (told[0] or {}).get("recovered")
+        told = self._ask_one(file, {"as": "recover"}, output=output, reference=reference)
+        said = told.get("recovered")
         if not isinstance(said, dict) or said.get("codec") not in RECOVERED or "reason" in said:
             return None
         path, frames, rate = output / RECOVERED[said["codec"]], said.get("frames"), said.get("rate")
@@ -100,6 +117,15 @@ class Media:
         if not isinstance(rate, int | float) or not 0.1 <= rate <= 1000:
             rate = None
         return Recovered(path, said["codec"], frames, rate)
+
+    def _ask_one(self, file: ProbeFile, question: Mapping[str, str], **more: Path | None) -> dict[str, Any]:
+        """The answer, empty for none. Raises StorageError."""
+        told, outcome = self._ask([file], question, **more)
+        _judge(outcome)
+        said = told[0] or {}
+        if said.get("later"):
+            raise _unreadable_now(file)
+        return said
 
     def _ask(
         self,
@@ -123,20 +149,31 @@ class Media:
             limits=_limits([f.path for f in files], self._memory, output is not None),
             stdin=json.dumps({"files": asked}).encode(),
         )
-        if outcome.late:
-            raise StorageError(
-                "a parser was not done in its time",
-                code="sandbox-late",
-                hint="the machine is busy with more urgent work; it is tried again later",
-            )
-        if outcome.code == 137:
-            raise StorageError(
-                "a parser was killed from outside",
-                code="sandbox-killed",
-                hint="is memory short? it is tried again later",
-            )
         told = handed.answers(outcome.out)
         return [told.get(name) for name in names], outcome
+
+
+def _judge(outcome: Outcome) -> None:
+    """Raise StorageError for an end that is the machine's fault."""
+    if outcome.late:
+        raise StorageError(
+            "a parser was not done in its time",
+            code="sandbox-late",
+            hint="the machine is busy with more urgent work; it is tried again later",
+        )
+    if outcome.code == 137:
+        raise StorageError(
+            "a parser was killed from outside",
+            code="sandbox-killed",
+            hint="is memory short? it is tried again later",
+        )
+
+
+def _unreadable_now(file: ProbeFile) -> StorageError:
+    """What the disk does is no fact about the file."""
+    return StorageError(
+        f"{file.path} cannot be read", hint="check the vault's disk (dmesg, `mediad fsck`); it is tried again later"
+    )
 
 
 def _groups(files: Sequence[ProbeFile]) -> Iterator[list[int]]:

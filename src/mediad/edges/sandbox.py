@@ -66,11 +66,13 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """How parsers are run. ``nice`` 0 to 19; ``idle`` lets them have only what nobody else wants of CPU and disk; ``worker`` says
-    whose they are."""
+    whose they are; ``looked`` is called about twice a second while a program runs, whatever it does: what it raises ends the
+    program, and is raised."""
 
     nice: int = 19
     idle: bool = True
     worker: str = ""
+    looked: Callable[[], None] = lambda: None
 
     def run(
         self,
@@ -108,7 +110,7 @@ class Sandbox:
                     stdin=stdin,
                     passed=(writer,),
                     told=told,
-                    fits=_watch(output, limits) if output is not None else None,
+                    fits=self._fits(output, limits),
                 )
             except OSError as error:
                 raise _no_sandbox(str(error)) from error
@@ -138,6 +140,15 @@ class Sandbox:
         if outcome.code != 0:
             raise _no_sandbox(outcome.err.decode("utf-8", "replace").strip()[:300] or f"exit status {outcome.code}")
         return str(_tool("bwrap", "bubblewrap"))
+
+    def _fits(self, output: Path | None, limits: Limits) -> Callable[[], bool]:
+        watch = _watch(output, limits) if output is not None else lambda: True
+
+        def fits() -> bool:
+            self.looked()
+            return watch()
+
+        return fits
 
     def _courtesy(self) -> list[str]:
         words = [_tool("nice", "coreutils"), "-n", str(max(0, min(19, self.nice)))]

@@ -2,9 +2,10 @@
 
 The request: ``{"files": [{"name": "0001", "as": "probe", "suffix": "mp4"}, ...]}``; ``name`` is the file's below /in, ``as`` what
 is asked: ``probe``, ``track`` or ``recover`` (with ``reference``: the name of a whole recording of the same recorder). The answer
-is one line each, in order, written at once: ``{"name": ..., "probe": {...}}``, ``{"name": ..., "track": {GeoJSON}}`` or
-``{"name": ..., "recovered": {...}}``. What goes wrong with one file is an answer about that file; only its being killed ends
-this program, and then edges/media.py asks again for those that have no answer.
+is one line each, in order, written at once: ``{"name": ..., "probe": {...}}``, ``{"name": ..., "track": {GeoJSON}}``,
+``{"name": ..., "recovered": {...}}``, or ``{"name": ..., "later": ...}`` where the disk failed, which says nothing of the file.
+What goes wrong with one file is an answer about that file; only its being killed ends this program, and then edges/media.py asks
+again for those that have no answer.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 from mediad.model.evidence import HEAD_BYTES, Kind, kind_of
 from mediad.model.probe import Position, Probe, Remark
-from mediad.parsers import exif, media, recover, sidecar, track
+from mediad.parsers import exif, media, recover, sidecar, track, walls
 
 INPUTS = Path("/in")
 OUTPUT = Path("/out")
@@ -24,7 +25,13 @@ OUTPUT = Path("/out")
 def main() -> None:
     request = json.load(sys.stdin)
     for asked in request["files"]:
-        answer = {"name": asked["name"]} | answered(asked)
+        walls.begin()
+        try:
+            answer = {"name": asked["name"]} | answered(asked)
+        except (walls.DiskError, OSError) as error:
+            if not isinstance(error, walls.DiskError) and not walls.of_the_disk(error):
+                raise
+            answer = {"name": asked["name"], "later": str(error)[:200]}
         sys.stdout.write(json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n")
         sys.stdout.flush()
 
@@ -64,7 +71,9 @@ def probe(path: Path, suffix: str) -> Probe:
             return sidecar.probe(path, suffix)
         return media.probe(path, kind.value)
     except Exception as error:
-        code = "limit" if isinstance(error, MemoryError | RecursionError) else "parser-failed"
+        if walls.of_the_disk(error):
+            raise walls.DiskError(str(error)) from error
+        code = "limit" if isinstance(error, MemoryError | RecursionError | walls.Spent) else "parser-failed"
         return Probe(
             kind.value, conditions=("unreadable",), remarks=(Remark(code, f"{type(error).__name__}: {error}"[:200]),)
         )

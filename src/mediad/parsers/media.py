@@ -15,16 +15,29 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import ffmpeg
 
 from mediad.model.probe import Condition, Found, Position, Probe, Remark, Stamp, Stream, StreamKind
-from mediad.parsers import boxes, riff, track
+from mediad.parsers import boxes, riff, track, walls
 from mediad.parsers.binary import Bytes, is_noise
 from mediad.parsers.walls import SAFE, tool
 
 LOOKED_AT_PACKETS: Final = 600
+
+LONGEST: Final = 24 * 3600.0
+"""Seconds: no file of a recorder is longer. What claims to be is measured."""
+
+SLOWEST: Final = 300
+"""Bytes a second: no film has fewer, and what claims to be longer than ``SHORT`` with fewer is measured."""
+
+SHORT: Final = 60.0
+JUMP, BACK = 10.0, 2.0
+"""Seconds forward, or back, between a packet and the one before it: no pause, and no order of pictures, is so long."""
+
+BEHIND: Final = 8 * 1024**2
+"""Bytes that a demuxer has read beyond the last packet that it told of, at most."""
 
 _MAKE = ("com.apple.quicktime.make", "com.android.manufacturer", "make", "manufacturer")
 _MODEL = ("com.apple.quicktime.model", "com.android.model", "model", "device_model")
@@ -39,27 +52,34 @@ def probe(path: Path, kind: str) -> Probe:
     """``kind``: by magic or suffix; corrected by what is found."""
     structure = _structure(path)
     try:
+        walls.budget()
         # fmt: off
         said = ffmpeg.probe(f"file:{path}", v="error", show_packets=None, read_intervals=f"%+#{LOOKED_AT_PACKETS}", **SAFE)
         # fmt: on
     except ffmpeg.Error as error:
-        return _unread(path, kind, structure, _last_line(error.stderr))
+        why = _last_line(error.stderr)
+        walls.disk_said(why, path)
+        return _unread(path, kind, structure, why)
     streams, conditions, remarks = _streams(said), list(structure.conditions), list(structure.remarks)
     kinds = {s.kind for s in streams}
     if not kinds & {"video", "audio"}:
         return _unread(path, kind, structure, "no stream of video or sound")
     tags = _tags(said)
-    duration = _number(said["format"].get("duration"))
-    if duration is None or duration <= 0 or "truncated" in conditions:
-        declared, duration = duration, _measured(path)
-        if declared and duration is not None and declared - duration > 0.2:
-            remarks.append(Remark("shorter-than-declared", f"{duration:.3f} s can be read of {declared:.3f} s"))
-    places = track.of_streams(path, said["streams"])
+    container = structure.container or said["format"].get("format_name", "").split(",")[0]
+    places: Sequence[Position] = ()
+    duration = None
+    try:
+        declared = _number(said["format"].get("duration"))
+        duration, found = _duration(path, container, declared, pictures="video" in kinds, cut="truncated" in conditions)
+        remarks += found
+        places = track.of_streams(path, said["streams"])
+    except walls.Spent as error:
+        remarks.append(Remark("limit", str(error)))
     place = _position(tags)
     return Probe(
         kind="video" if "video" in kinds else "audio",
         conditions=tuple(dict.fromkeys(conditions)),
-        container=structure.container or said["format"].get("format_name", "").split(",")[0],
+        container=container,
         duration=duration,
         streams=tuple(streams),
         make=_first(tags, _MAKE),
@@ -78,7 +98,7 @@ def points(path: Path) -> Sequence[Position]:
     """Every position of its streams of text and data; none of a file that cannot be read."""
     try:
         return track.of_streams(path, ffmpeg.probe(f"file:{path}", v="error", **SAFE)["streams"])
-    except ffmpeg.Error:
+    except (ffmpeg.Error, walls.Spent):
         return ()
 
 
@@ -204,21 +224,92 @@ def _rate(text: object) -> float | None:
     return round(top / bottom, 4) if top and bottom else None
 
 
-def _measured(path: Path) -> float | None:
-    """How long the part is that can be read: from the first to the end of the last packet, over the longest stream."""
-    words = [*tool("ffprobe"), "-show_entries", "packet=stream_index,pts_time,dts_time,duration_time", "-of", "csv=p=0"]
-    first: dict[str, float] = {}
-    last: dict[str, float] = {}
+# --- how long it plays ------------------------------------------------------------------------------------------------
+
+
+def _duration(
+    path: Path, container: str, declared: float | None, *, pictures: bool, cut: bool
+) -> tuple[float | None, list[Remark]]:
+    """The container's word, where that can be true; else what a player plays, by the packets. Raises Spent."""
+    stamped = container in ("ts", "mpeg")  # only their time stamps say how long they are, and those may jump
+    if declared and declared > 0 and not (cut or stamped or _absurd(path, declared, pictures)):
+        return declared, []
+    played = _played(path)
+    if played is None:
+        return None, []
+    remarks = []
+    if played.jumps:
+        detail = f"its time stamps jump {played.jumps} times; {played.seconds:.3f} s of it can be played"
+        remarks.append(Remark("clock-jumps", detail))
+    elif not stamped and declared and declared - played.seconds > 0.2:
+        remarks.append(Remark("shorter-than-declared", f"{played.seconds:.3f} s can be read of {declared:.3f} s"))
+    return played.seconds, remarks
+
+
+def _absurd(path: Path, declared: float, pictures: bool) -> bool:
+    return declared > LONGEST or (pictures and declared > SHORT and path.stat().st_size < SLOWEST * declared)
+
+
+class _Played(NamedTuple):
+    seconds: float
+    jumps: int
+
+
+class _Clock:
+    """One stream's packets, in the order of the file. A step that neither an order of pictures nor a pause explains is a jump: the
+    recorder's clock was set, or files were joined byte by byte."""
+
+    def __init__(self) -> None:
+        self._before = self._first = self._last = 0.0
+        self._done: float | None = None
+        self.jumps = 0
+
+    def add(self, shown: float, stored: float, length: float) -> None:
+        """When it is shown, and when it stands in the file's own order."""
+        jumped = self._done is not None and not -BACK < stored - self._before < JUMP
+        if self._done is None or jumped:
+            self.jumps += jumped
+            self._done = self.seconds
+            self._first = self._last = shown
+        self._before = stored
+        self._first = min(self._first, shown)
+        self._last = max(self._last, shown + length)
+
+    @property
+    def seconds(self) -> float:
+        return (self._done or 0.0) + self._last - self._first
+
+
+def _played(path: Path) -> _Played | None:
+    """How much plays in the part that can be read: the longest stream, without what lies between two jumps of its clock. Raises
+    Spent, OSError where it ended for the disk's sake."""
+    walls.budget()
+    words = [
+        *tool("ffprobe"),
+        "-show_entries",
+        "packet=stream_index,pts_time,dts_time,duration_time,pos",
+        "-of",
+        "csv=p=0",
+    ]
+    clocks: dict[str, _Clock] = defaultdict(_Clock)
+    seen = 0
     with subprocess.Popen(
         [*words, f"file:{path}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         for line in process.stdout or ():
-            stream, pts, dts, length = (line.strip().split(",") + [""] * 3)[:4]
-            moment = _number(pts) if _number(pts) is not None else _number(dts)
-            if moment is not None:
-                first[stream] = min(first.get(stream, moment), moment)
-                last[stream] = max(last.get(stream, moment), moment + (_number(length) or 0))
-    return round(max((last[s] - first[s] for s in last), default=0.0), 6) if last else None
+            stream, pts, dts, length, place = (line.strip().split(",") + [""] * 5)[:5]
+            shown, stored = _number(pts), _number(dts)
+            seen = max(seen, int(_number(place) or 0))
+            shown, stored = stored if shown is None else shown, shown if stored is None else stored
+            if shown is not None and stored is not None:
+                clocks[stream].add(shown, stored, _number(length) or 0)
+    if process.returncode < 0:
+        raise walls.Spent("it was not measured to its end: that takes more processor time than it may")
+    walls.read_through(path, seen, BEHIND)  # where it ended, the disk may have failed
+    if not clocks:
+        return None
+    longest = max(clocks.values(), key=lambda c: c.seconds)
+    return _Played(round(longest.seconds, 6), longest.jumps)
 
 
 # --- what the container's tags say ------------------------------------------------------------------------------------

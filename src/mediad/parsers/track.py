@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mediad.model.probe import Position, Stamp, StampSource, Track
-from mediad.parsers import nmea
+from mediad.parsers import nmea, walls
 from mediad.parsers.walls import tool
 
 MAX_TEXT_BYTES: Final = 64 * 1024**2
@@ -55,7 +55,8 @@ def of_streams(path: Path, streams: Sequence[Mapping[str, Any]]) -> list[Positio
 
 
 def _packets(path: Path, index: int) -> bytes:
-    """The bytes of one stream's packets, at most ``MAX_TEXT_BYTES``."""
+    """The bytes of one stream's packets, at most ``MAX_TEXT_BYTES``. Raises Spent."""
+    walls.budget()
     words = [
         *tool("ffmpeg"),
         "-nostdin",

@@ -37,8 +37,8 @@ class Original:
 
 
 class Parsers(Protocol):
-    def probe(self, originals: Sequence[Original]) -> Mapping[str, Probe]:
-        """Asset to answer. Raises MediadError if there is no way to ask now."""
+    def probe(self, originals: Sequence[Original]) -> Mapping[str, Probe | MediadError]:
+        """Asset to answer, or to why there is none now. Raises MediadError if there is no way to ask about any."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,11 @@ def run(ledger: Ledger, vault: Vault, parsers: Parsers, assets: Sequence[str]) -
     for gone in set(assets) - {row.id for row in rows}:
         outcome.later[gone] = f"vault {vault.name} has no healthy copy of it"
     if originals:
-        outcome.done.update(parsers.probe(originals))
+        for asset, answer in parsers.probe(originals).items():
+            if isinstance(answer, Probe):
+                outcome.done[asset] = answer
+            else:
+                outcome.later[asset] = f"{answer.message} ({answer.code})"
     dockings = {row.id: row.docking for row in rows}
     ledger.record(
         [

@@ -108,7 +108,7 @@ def deriver(
 
     owner = new_id("wrk")
     config = station.config
-    box = sandbox(config.derive, owner)
+    box = sandbox(config.derive, owner, station.stop)
     # twice: what is made for looking at never takes the last room from an ingest
     derived = Derived(station.vault, config.station.id, lambda: 2 * config.ingest.reserve(station.vault.space().total))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from mediad.edges.media import Media, ProbeFile, Recovered
 from mediad.edges.photos import Photo, Photos
 from mediad.edges.profiles import GENERIC
 from mediad.edges.sandbox import Sandbox
-from mediad.errors import NotFound, StorageError
+from mediad.errors import MediadError, NotFound, Stopping, StorageError
 from mediad.model.derived import About, Made, PreviewFailed
 from mediad.model.evidence import Kind
 from mediad.model.layout import suffix_of
@@ -40,9 +41,14 @@ MOST_BYTES = 64 * 1024**3
 """No derivative is larger."""
 
 
-def sandbox(derive: Derive, worker: str = "") -> Sandbox:
-    """The sandbox of a worker, as the settings want it."""
-    return Sandbox(nice=derive.nice, idle=derive.idle, worker=worker)
+def sandbox(derive: Derive, worker: str = "", stop: threading.Event | None = None) -> Sandbox:
+    """The sandbox of a worker, as the settings want it. With ``stop`` whatever runs in it ends when that is set, by Stopping."""
+
+    def looked() -> None:
+        if stop is not None and stop.is_set():
+            raise Stopping("mediad is stopping", hint="it is done at the next start")
+
+    return Sandbox(nice=derive.nice, idle=derive.idle, worker=worker, looked=looked)
 
 
 def memory(derive: Derive) -> int:
@@ -94,9 +100,9 @@ class Parsers:
     def __init__(self, derive: Derive, box: Sandbox) -> None:
         self._media = Media(box, memory=memory(derive))
 
-    def probe(self, originals: Sequence[Original]) -> Mapping[str, Probe]:
-        """Asset to answer."""
-        answers: dict[str, Probe] = {}
+    def probe(self, originals: Sequence[Original]) -> Mapping[str, Probe | MediadError]:
+        """Asset to answer, or to why there is none now."""
+        answers: dict[str, Probe | MediadError] = {}
         for some in by_docking(originals):
             files = [ProbeFile(o.path, Kind(o.kind), suffix_of(o.name)) for o in some]
             answers |= zip((o.asset for o in some), self._media.probe(files), strict=True)
