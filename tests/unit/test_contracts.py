@@ -5,8 +5,11 @@ import ast
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -115,6 +118,93 @@ def functions(tree: ast.Module) -> list[tuple[str, ast.FunctionDef]]:
         elif isinstance(node, ast.ClassDef):
             found += [(f"{node.name}.{n.name}", n) for n in node.body if isinstance(n, ast.FunctionDef)]
     return found
+
+
+MAY_KNOW_OF_PREVIEWS = {"edges/derived.py", "model/layout.py"}
+MAY_USE_PREVIEWS = {"wiring/derive.py", "wiring/media.py"}
+
+
+def test_nothing_but_the_makers_of_previews_knows_where_they_lie() -> None:
+    """Neither ingest, nor auditor, nor rebuild can be misled by what lies there: a vault knows what is its own, and this is not."""
+    knows, uses = set(), set()
+    for file in sorted(SRC.rglob("*.py")):
+        name = file.relative_to(SRC).as_posix()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            path = isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("derived/")
+            if path or (isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).endswith("DERIVED")):
+                knows.add(name)
+            elif isinstance(node, ast.ImportFrom) and node.module == "mediad.edges.derived":
+                uses.add(name)
+            elif (
+                isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and "'derived'" in ast.unparse(node.right)
+            ):
+                knows.add(name)
+    assert knows == MAY_KNOW_OF_PREVIEWS
+    assert uses == MAY_USE_PREVIEWS
+
+
+def test_previews_that_come_and_go_change_no_result(tmp_path: Path) -> None:
+    """The whole folder is removed and put back again and again, while one docks, audits and rebuilds; the same is done beside it
+    at a station where there never was any. Files in it are called as originals are, and one is an original's very bytes."""
+    cards = [
+        make_card(
+            tmp_path / f"card-{n}",
+            {f"DCIM/{n}-{i}.mp4": b"\0\0\0\x18ftypmp42" + noise(40_000, 100 * n + i) for i in range(40)},
+        )
+        for n in range(2)
+    ]
+    told, turns = [], 0
+    for name in ("with", "without"):
+        site = make_site(tmp_path / name)
+        site.ingest_json(cards[0])
+        over = threading.Event()
+        folder = site.vault / "derived"
+
+        def come_and_go(folder: Path = folder, over: threading.Event = over) -> None:
+            nonlocal turns
+            while not over.is_set():
+                for n in range(8):
+                    inside = folder / f"rec-{'abcdefgh'[n] * 26}"
+                    inside.mkdir(parents=True)
+                    shutil.copy(cards[n % 2] / f"DCIM/{n % 2}-{n}.mp4", inside / "proxy.mp4")
+                    (inside / "record.json").write_text("{}")
+                shutil.rmtree(folder)
+                turns += 1
+
+        with ThreadPoolExecutor(1) as pool:
+            going = pool.submit(come_and_go) if name == "with" else None
+            try:
+                seen = []
+                for command in (
+                    ("ingest", cards[1]),
+                    ("fsck",),
+                    ("rebuild", "--replace"),
+                    ("fsck",),
+                    ("ingest", cards[0]),
+                ):
+                    before = turns
+                    code, out, _ = called(site, *map(str, command), "--json")
+                    assert going is None or turns > before, "it went on beside it"
+                    seen.append((code, without_names(json.loads(out))))
+            finally:
+                over.set()
+            if going is not None:
+                going.result()
+        told.append(seen)
+    assert told[0] == told[1]
+    assert [code for code, _ in told[0]] == [0] * 5
+
+
+def without_names(value: Any) -> Any:
+    """An answer without what is another one each time: ids, times, paths and hashes of records."""
+    if isinstance(value, dict):
+        return {k: without_names(v) for k, v in value.items() if not NAMED.search(k)}
+    if isinstance(value, list):
+        return [without_names(v) for v in value]
+    return re.sub(r"[a-z]{3}-[a-z2-7]{26}|" + r"/tmp/\S+", "x", value) if isinstance(value, str) else value
+
+
+NAMED = re.compile("docking$|asset|seconds|_at$|key$|handover|path_b64|^path$|replaced|recorder|source")
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------

@@ -15,12 +15,14 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import mediad
-from mediad import errors
+from mediad import deriver, errors
 from mediad.cli import main as program
 from mediad.config import Config
 from mediad.edges import profiles
+from mediad.edges.encoder import JOINED_AT_ONCE
 from mediad.fsck import CODES
 from mediad.model.board import WORDS
+from mediad.model.preview import MAX_SEGMENTS
 from mediad.model.profile import Match, Profile, Unlock
 from mediad.session import Stopping
 from mediad.telemetry import METRICS
@@ -195,17 +197,59 @@ def test_findings_of_hand_over_records_and_alarms_are_documented() -> None:
     assert {row[0] for row in rows("docs/errors.md", "Alarms")} == alarms
 
 
-def test_remarks_on_times_and_takes_are_documented() -> None:
-    documented = {row[0] for row in rows("docs/derive.md", "Remark codes")}
-    for folder in ("model", "stages"):
-        for _, tree in sources(SRC / folder):
+def codes(names: set[str], *places: str) -> set[str]:
+    """First arguments of calls of these names in some modules or folders: literals, one of two, or what a variable is set to."""
+
+    def literals(tree: ast.Module, value: ast.expr) -> Iterator[str]:
+        if isinstance(value, ast.Constant):
+            yield value.value
+        elif isinstance(value, ast.IfExp):
+            yield from (*literals(tree, value.body), *literals(tree, value.orelse))
+        elif isinstance(value, ast.Name):
             for node in ast.walk(tree):
-                if (
-                    isinstance(node, ast.Call)
-                    and ast.unparse(node.func) == "Remark"
-                    and isinstance(node.args[0], ast.Constant)
-                ):
-                    assert node.args[0].value in documented
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == value.id:
+                    yield from literals(tree, node.value)
+
+    return {
+        code
+        for file, tree in sources()
+        if any(file.relative_to(SRC).as_posix().startswith(place) for place in places)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names and node.args
+        for code in literals(tree, node.args[0])
+    }
+
+
+def test_every_remark_on_files_times_and_takes_is_documented_and_no_other_is() -> None:
+    documented = {row[0] for row in rows("docs/derive.md", "Remark codes")}
+    assert documented == codes({"Remark"}, "parsers/", "model/", "stages/", "edges/media.py")
+
+
+def test_every_remark_on_previews_and_every_reason_for_none_is_documented_and_no_other_is() -> None:
+    documented = {row[0] for row in rows("docs/derive.md", "Previews") if "." not in row[0]}
+    said_by_thumbs = {
+        value.value
+        for file, tree in sources(SRC / "parsers")
+        if file.name == "thumbs.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant)
+    }
+    why_none = codes({"Spoilt", "PreviewFailed", "Unplayable"}, "edges/", "model/preview.py", "stages/", "wiring/")
+    remarks = codes({"Remark"}, "edges/encoder.py", "edges/photos.py", "edges/step.py", "edges/proof.py", "wiring/")
+    assert said_by_thumbs
+    assert documented == why_none | remarks | said_by_thumbs
+
+
+def test_how_much_comes_together_is_documented() -> None:
+    """Files of one sandbox, and segments of one take."""
+    assert deriver.PROBES == deriver.PHOTOS
+    assert f"share a sandbox, up to {deriver.PROBES};" in text("docs/derive.md")
+    assert text("docs/threats.md").count(f"({deriver.PROBES} at most, of one docking)") == 2
+    (row,) = [row for row in rows("docs/derive.md", "Previews") if row[0] == "too-many-segments"]
+    assert f"more than {MAX_SEGMENTS:,} segments" in row[1]
+    assert f"one sandbox ({JOINED_AT_ONCE})" in text("docs/derive.md")
 
 
 def test_slot_states_are_documented_in_the_words_of_the_screen() -> None:
