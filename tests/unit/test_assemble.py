@@ -117,6 +117,34 @@ def test_segments_of_one_take_are_one_recording_from_first_start_to_last_end(bur
     assert at(alone["started_at"]) == SHIFT + timedelta(minutes=60)
 
 
+def test_clips_of_a_card_that_was_copied_without_its_times_stay_apart(bureau: Bureau) -> None:
+    """Also when the next docking brings more of them, and those of the first are read from what is recorded."""
+    lengths = {"a": 40.0, "b": 60.0, "c": 90.0, "d": 2.0}
+    video = {"kind": "video", "container": "mov,mp4", "streams": [{"kind": "video", "codec": "h264"}]}
+    for clips in ("ab", "cd"):
+        files = {f"{clip}.mp4": noise(900, ord(clip)) for clip in clips}
+        docking = bureau.dock(
+            files, probes={f"{clip}.mp4": {**video, "duration": lengths[clip]} for clip in clips}, written=SHIFT
+        )
+        assert bureau.assemble(docking).joined == 0
+    assert len(bureau.recordings()) == 4
+    assert {r["confidence"] for r in bureau.recordings()} == {"estimated"}
+
+
+def test_clips_by_file_time_alone_that_would_fit_together_stay_apart_over_dockings(bureau: Bureau) -> None:
+    for clip, end in (("a", 0), ("b", 60)):
+        probe = {
+            "kind": "video",
+            "container": "mov,mp4",
+            "duration": 60.0,
+            "streams": [{"kind": "video", "codec": "h264"}],
+        }
+        docking = bureau.dock(
+            {f"{clip}.mp4": noise(900, end)}, probes={f"{clip}.mp4": probe}, written=SHIFT + timedelta(seconds=end)
+        )
+        assert bureau.assemble(docking).joined == 0
+
+
 def test_assembling_again_changes_nothing_and_says_nothing(bureau: Bureau) -> None:
     docking = bureau.dock({name(5 * n, n + 1): noise(900, n) for n in range(3)})
     bureau.assemble(docking)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from mediad.catalog import due, record
+from mediad.catalog import due
 from mediad.catalog import tables as t
 from mediad.catalog.ledger import Ledger
 from mediad.model.backoff import put_off
 from mediad.model.custody import Draft
+from mediad.model.instants import stamp
 from mediad.wiring.station import open_ledger
 from tests.support import Site, make_card, noise
 
@@ -133,8 +134,8 @@ def test_each_try_doubles_the_wait_up_to_six_hours(tries: int, minutes: int) -> 
 def timed(asset: str, start: int, end: int, **more: Any) -> Draft:
     detail = {
         "docking": "dck-x", "source": "serial:X", "kind": "video", "confidence": "claimed", "officer": "",
-        "important": False, "lens": "", "started_at": record.stamp(NOW + timedelta(minutes=start)),
-        "ended_at": record.stamp(NOW + timedelta(minutes=end)), **more,
+        "important": False, "lens": "", "started_at": stamp(NOW + timedelta(minutes=start)),
+        "ended_at": stamp(NOW + timedelta(minutes=end)), **more,
     }  # fmt: skip
     return Draft("asset.timed", asset, detail)
 
@@ -163,8 +164,8 @@ def test_a_recording_is_the_sum_of_its_segments_and_old_ids_stay_valid(docked: L
         whole = found[born[a]]
         assert whole["assets"] == [a, b, c]
         assert (whole["started_at"], whole["ended_at"]) == (
-            record.stamp(NOW),
-            record.stamp(NOW + timedelta(minutes=15)),
+            stamp(NOW),
+            stamp(NOW + timedelta(minutes=15)),
         )
         assert (whole["officer"], bool(whole["important"]), bool(whole["provisional"])) == ("000123", True, False)
         assert {recordings.recording_of(conn, born[x]) for x in (a, b, c)} == {born[a]}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 import pytest
@@ -63,11 +63,12 @@ def test_the_profile_says_how_long_a_gap_may_be_and_whether_to_join_at_all() -> 
 
 
 @pytest.mark.parametrize("other", [
-    {"source": "serial:B"}, {"device": "7777777"}, {"officer": "000002"}, {"lens": "B"}, {"signature": "hevc"},
+    {"source": "serial:B"}, {"device": "7777777"}, {"officer": "000002"}, {"officer": ""}, {"lens": "B"}, {"signature": "hevc"},
     {"kind": Kind.AUDIO}])  # fmt: skip
 def test_what_differs_is_never_one_take(other: dict[str, Any]) -> None:
-    """Two recorders of one officer, two officers, front and rear, another coding, sound without a picture."""
-    assert parts(takes([seg("a", 0, 600), seg("b", 600, 900, **other)], RULE)) == ["a", "b"]
+    """Two recorders of one officer, two officers, an officer and nobody, front and rear, another coding, sound alone."""
+    one = {"officer": "000001"}
+    assert parts(takes([seg("a", 0, 600, **one), seg("b", 600, 900, **{**one, **other})], RULE)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("kind", [Kind.PHOTO, Kind.DATA])
@@ -115,10 +116,66 @@ def test_what_is_one_recording_stays_one() -> None:
     assert parts(takes([seg("a", 0, 600, recording="r"), seg("b", 9000, 9900, recording="r")], RULE)) == ["ab"]
 
 
-def test_members_that_lie_over_one_another_are_told() -> None:
-    """Two lenses without a mark in their names."""
-    (take,) = takes([seg("a", 0, 60), seg("b", 60, 120), seg("c", 60.5, 120.5)], RULE)
+def test_what_is_one_recording_and_lies_over_one_another_is_told() -> None:
+    (take,) = takes([seg("a", 0, 60, recording="r"), seg("b", 30, 120, recording="r")], RULE)
     assert [r.code for r in take.remarks] == ["members-overlap"]
+
+
+def test_two_that_could_follow_the_same_segment_do_not_and_say_so() -> None:
+    """Two lenses without a mark in their names, or two copies; what is clear before and behind them is joined."""
+    card = [seg("x", -60, 0), seg("a", 0, 60), seg("b", 60, 120), seg("c", 60.5, 120.5), seg("d", 120.2, 180)]
+    found = takes([*card, seg("e", 180, 200)], RULE)
+    assert parts(found) == ["xa", "b", "c", "de"]
+    assert [[r.code for r in take.remarks] for take in found] == [
+        [],
+        ["place-unclear"],
+        ["place-unclear"],
+        ["place-unclear"],
+    ]
+
+
+def test_what_an_earlier_docking_joined_stays_when_a_rival_comes() -> None:
+    first = [seg("a", 0, 600), seg("b", 600, 1200)]
+    late = seg("r", 600, 900, docking="dck-2", order=1000)
+    assert parts(takes([*first, late], RULE)) == ["ab", "r"]
+
+
+def test_a_segment_shorter_than_the_gap_stands_between_its_neighbours() -> None:
+    assert parts(takes([seg("a", 0, 600), seg("b", 600, 601), seg("c", 602, 900)], RULE)) == ["abc"]
+
+
+def test_clips_copied_with_one_file_time_are_no_take() -> None:
+    """A card copied without its times: every clip seems to end with the copy."""
+    clips = [seg(n, -length, 0, estimated=True) for n, length in [("a", 40), ("b", 60), ("c", 90), ("d", 2)]]
+    one_by_one = [replace(c, start=c.start + n * S, end=c.end + n * S) for n, c in enumerate(clips)]
+    assert sorted(parts(takes(clips, RULE))) == sorted(parts(takes(one_by_one, RULE))) == ["a", "b", "c", "d"]
+    numbered = [replace(clip, seq=n) for n, clip in enumerate(clips, 1)]
+    assert sorted(parts(takes(numbered, RULE))) == ["a", "b", "c", "d"], "nor do numbers make it one"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "one"), [(1, 2, True), (None, None, False), (1, None, False), (1, 3, False)]
+)
+def test_estimated_times_join_by_consecutive_numbers_alone(before: int | None, after: int | None, one: bool) -> None:
+    wanted = ["ab"] if one else ["a", "b"]
+    for sure in ("", "a", "b"):
+        two = [seg("a", 0, 600, before, estimated=sure != "a"), seg("b", 600, 900, after, estimated=sure != "b")]
+        assert parts(takes(two, RULE)) == wanted
+
+
+@pytest.mark.parametrize(("seq", "one"), [(None, False), (1, True)])
+def test_what_has_no_known_end_is_followed_by_number_alone(seq: int | None, one: bool) -> None:
+    two = [seg("a", 0, 0, seq), seg("b", 2, 600, None if seq is None else seq + 1)]
+    assert parts(takes(two, RULE)) == (["ab"] if one else ["a", "b"])
+
+
+@pytest.mark.parametrize(("before", "start", "end", "one"), [
+    (40, 5, 600, False), (40, 19, 600, False), (40, 20, 600, True), (600, 580, 598, False), (600, 580, 600, False),
+    (600, 591, 609, True), (600, 539, 900, False), (600, 540, 900, True)])  # fmt: skip
+def test_the_buffer_holds_no_more_than_half_of_either(before: float, start: float, end: float, one: bool) -> None:
+    """With a buffer of a minute, short clips would else join anything."""
+    buffered = replace(RULE, overlap=60 * S)
+    assert parts(takes([seg("a", 0, before), seg("b", start, end)], buffered)) == (["ab"] if one else ["a", "b"])
 
 
 # --- a clock that was reset in the middle -----------------------------------------------------------------------------
@@ -199,11 +256,11 @@ def test_what_is_one_recording_without_a_link_is_not_given_a_place() -> None:
 def cards(draw: st.DrawFn, *, trusted_only: bool = False) -> list[Segment]:
     one = st.tuples(
         st.integers(0, 40), st.integers(1, 8), st.one_of(st.none(), st.integers(0, 5)), st.sampled_from("AB"),
-        st.sampled_from(["dck-1", "dck-2"]), st.booleans(),
+        st.sampled_from(["dck-1", "dck-2"]), st.booleans(), st.booleans(),
     )  # fmt: skip
     found = []
-    for n, (start, length, seq, lens, docking, trusted) in enumerate(draw(st.lists(one, max_size=8))):
-        s = seg(chr(97 + n), start * 10, (start + length) * 10, seq, lens=lens, docking=docking)
+    for n, (start, length, seq, lens, docking, trusted, estimated) in enumerate(draw(st.lists(one, max_size=8))):
+        s = seg(chr(97 + n), start * 10, (start + length) * 10, seq, lens=lens, docking=docking, estimated=estimated)
         found.append(s if trusted or trusted_only else replace(s, trusted=False, claimed=s.start))
     return found
 
@@ -243,13 +300,33 @@ def test_a_segment_that_comes_later_splits_nothing(card: list[Segment], later: l
 @given(cards(trusted_only=True))
 def test_trusted_segments_are_joined_as_by_brute_force(card: list[Segment]) -> None:
     linked = {frozenset({a.asset}) for a in card}
-    for a, b in permutations(card, 2):
-        gap = (b.start - a.end).total_seconds()
-        follows = a.seq is None or b.seq is None or b.seq == a.seq + 1
-        if a.lens == b.lens and b.start > a.start and -3 <= gap <= 3 and follows:
-            one = frozenset[str]().union(*(g for g in linked if a.asset in g or b.asset in g))
-            linked = {g for g in linked if not g & one} | {one}
+    for lens in "AB":
+        own = [s for s in card if s.lens == lens]
+        came = {s.docking: min(o.order for o in own if o.docking == s.docking) for s in own}
+        able = {(a, b): max(came[a.docking], came[b.docking]) for a, b in permutations(own, 2) if follows(a, b)}
+        for (a, b), at in able.items():
+            rivals = [(x, y) for (x, y), its in able.items() if (x is a) != (y is b) and its <= at]
+            earlier = any(able[pair] < at for pair in rivals)
+            if not earlier and all(apart(x, a) if y is b else apart(b, y) for x, y in rivals):
+                one = frozenset[str]().union(*(g for g in linked if a.asset in g or b.asset in g))
+                linked = {g for g in linked if not g & one} | {one}
     assert grouped(takes(card, RULE)) == linked
+
+
+def apart(a: Segment, b: Segment) -> bool:
+    """Whether the second begins after the first, and not within it."""
+    return b.start > a.start and b.start >= a.end - min(3 * S, a.length / 2, b.length / 2)
+
+
+def follows(a: Segment, b: Segment) -> bool:
+    numbered = b.seq == a.seq + 1 if a.seq is not None and b.seq is not None else not (a.estimated or b.estimated)
+    return apart(a, b) and b.start <= a.end + 3 * S and numbered
+
+
+@given(cards(trusted_only=True))
+def test_no_two_members_are_of_the_same_time(card: list[Segment]) -> None:
+    for take in takes(card, RULE):
+        assert all(apart(a, b) for a, b in combinations(take.members, 2))
 
 
 wild = st.datetimes().map(lambda d: d.replace(tzinfo=UTC))

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediad.model.evidence import Kind
+from mediad.model.instants import instant
 from mediad.model.probe import Stamp
 from mediad.model.profile import NameFacts, Profile, TimeRule
-from mediad.model.timing import LEEWAY, UNKNOWN, AssetFacts, Clock, Timed, heard, instant, time_asset
+from mediad.model.timing import LEEWAY, UNKNOWN, AssetFacts, Clock, Timed, heard, time_asset
 
 CHINA = ZoneInfo("Asia/Shanghai")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -231,6 +232,60 @@ def test_nothing_tells_a_time() -> None:
     assert (found.source, found.ended_at, found.claimed_start, found.earliest) == ("docking", DOCKED, None, None)
 
 
+# --- a length that cannot be true -------------------------------------------------------------------------------------
+
+
+def test_a_nonsense_length_takes_nothing_from_a_good_name() -> None:
+    """A leap in the time stamps of a transport stream: 11 s claim to be 25 hours, or some."""
+    for nonsense in (90_005.0, 4 * 3600.0):
+        found = timed(name=named(START), mtime=START + timedelta(seconds=11), duration=nonsense)
+        assert (found.source, found.started_at, found.confidence) == ("name", START, "claimed")
+        assert (found.ended_by, found.ended_at, found.end_confidence) == (
+            "mtime",
+            START + timedelta(seconds=11),
+            "estimated",
+        )
+        assert codes(found) == {"length-impossible"}
+
+
+def test_where_nothing_else_tells_an_end_it_is_not_known() -> None:
+    found = timed(name=named(START), duration=4 * 3600.0)
+    assert (found.started_at, found.ended_at, found.ended_by, codes(found)) == (
+        START,
+        START,
+        "start",
+        {"length-impossible"},
+    )
+
+
+@pytest.mark.parametrize("days", [1.1, 346, 1e9, 1e300, float("inf")])
+def test_no_start_is_reckoned_from_an_end_and_a_length_of_more_than_a_day(days: float) -> None:
+    found = timed(mtime=START, duration=days * 86_400)
+    assert (found.started_at, found.ended_at, codes(found)) == (START, START, {"length-impossible"})
+    untold = timed(duration=days * 86_400)
+    assert (untold.started_at, untold.confidence) == (DOCKED, "untrusted")
+    assert codes(untold) == {"length-impossible", "no-true-time"}
+
+
+def test_a_photo_has_no_length_to_doubt() -> None:
+    assert not timed(kind=Kind.PHOTO, duration=1e7, name=named(START)).remarks
+
+
+def test_where_the_last_write_lies_after_the_docking_too_it_is_the_clock_that_is_ahead() -> None:
+    """Two hours of recording on a clock that is an hour ahead: the length is right."""
+    begun = DOCKED - timedelta(hours=1)
+    found = timed(name=named(begun), mtime=begun + timedelta(hours=2), duration=7200.0)
+    assert (found.source, found.started_at, codes(found)) == ("docking", DOCKED - timedelta(hours=2), {"no-true-time"})
+
+
+def test_a_source_that_would_have_counted_first_is_told_with_the_reason() -> None:
+    found = timed(name=named(datetime(2000, 1, 1, tzinfo=UTC)), mtime=START)
+    assert (found.source, [r.code for r in found.remarks]) == ("mtime", ["time-rejected"])
+    assert "name says 2000-01-01" in found.remarks[0].detail
+    assert "reset" in found.remarks[0].detail
+    assert not timed(name=named(START), mtime=datetime(2000, 1, 1, tzinfo=UTC)).remarks, "it would not have counted"
+
+
 # --- the buffer before the button -------------------------------------------------------------------------------------
 
 
@@ -334,7 +389,27 @@ def test_what_claims_to_be_later_is_not_earlier(at: datetime, by: timedelta, dur
     one, other = timed(name=named(at), duration=duration), timed(name=named(at + by), duration=duration)
     if one.trusted and other.trusted:
         assert one.started_at <= other.started_at
-        assert one.ended_at <= other.ended_at
+        assert one.ended_at <= other.ended_at or other.ended_by == "start", "an end that is not known is not later"
+
+
+@given(likely, st.one_of(st.none(), likely), durations)
+def test_no_length_takes_a_possible_start_away_unless_the_last_write_agrees_with_it(
+    name: datetime, mtime: datetime | None, duration: float | None
+) -> None:
+    found = timed(name=named(name), mtime=mtime, duration=duration)
+    if name <= DOCKED and (mtime is None or mtime <= DOCKED + LEEWAY):
+        assert (found.source, found.started_at) == ("name", name)
+
+
+@given(assets, rules, clocks)
+def test_what_counted_for_nothing_before_the_winner_is_told(asset: AssetFacts, rule: TimeRule, clock: Clock) -> None:
+    found = time_asset(asset, Profile("x", time=rule), BERLIN, clock)
+    if found.trusted:
+        order = [*rule.order]
+        ranks = [order.index(c.source) for c in found.candidates if c.why and c.source != found.source]
+        assert sum(r.code == "time-rejected" for r in found.remarks) >= len(
+            {r for r in ranks if r < order.index(found.source)}
+        )  # type: ignore[arg-type]
 
 
 @given(st.text(max_size=40))

@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, false, func, or_, select, update
 
 from mediad.catalog import tables as t
-from mediad.catalog.record import becomes_due, stamp
+from mediad.catalog.record import becomes_due
 from mediad.model.backoff import MOST
+from mediad.model.instants import stamp
 
 PROBE, ASSEMBLE, PHOTO, PREVIEW = STAGES = ("probe", "assemble", "photo", "preview")
 """``photo`` is the preview of photos, many at a time."""

@@ -5,7 +5,7 @@
 
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -17,13 +17,9 @@ from mediad.catalog.chunks import chunks
 from mediad.model import custody
 from mediad.model.custody import GENESIS, Draft, Event, canonical
 from mediad.model.evidence import Outcome
+from mediad.model.instants import stamp
 
 Row = dict[str, Any]
-
-
-def stamp(at: datetime) -> str:
-    """RFC 3339 in UTC with microseconds: sorts as text."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def head(conn: Connection) -> tuple[int, str]:

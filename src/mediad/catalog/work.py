@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from mediad.catalog import tables as t
 from mediad.catalog.evidence import held
-from mediad.catalog.record import stamp, upsert
+from mediad.catalog.record import upsert
 from mediad.model.custody import GENESIS, Event
+from mediad.model.instants import stamp
 
 
 def reserve(conn: Connection, rows: Sequence[dict[str, Any]], at: datetime) -> set[str]:

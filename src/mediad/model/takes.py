@@ -1,8 +1,9 @@
 """Which files are segments of one take, and so one recording.
 
-Two segments are linked by what the two alone say (source, lens, signature, times, sequence numbers), and a take is whatever is
-linked together: a segment that comes later can join takes, never split one. What follows a clock that was reset in the middle is
-placed by its sequence number, decided within its docking, so that later dockings change nothing of it.
+One segment may follow another by what the two alone say (source, lens, officer, signature, times, sequence numbers). It does, if
+neither has another to choose: joining cannot be undone, so what is not clear stays apart, and a take is a chain in which nothing is
+of the same time as anything else. What an earlier docking decided stands: a segment that comes later can join takes, never split
+one. What follows a clock that was reset in the middle is placed by its sequence number, decided within its docking.
 """
 
 from bisect import bisect_left, bisect_right
@@ -31,8 +32,9 @@ class Segment:
     """One asset as far as joining goes.
 
     ``trusted``: its times can be true; then ``start`` and ``end`` count. Else they are bounds of the docking, and ``claimed`` is
-    when it began by the recorder's wrong clock. ``signature`` says how it is coded: what differs cannot be one take. ``order`` is
-    that of ingest.
+    when it began by the recorder's wrong clock. ``estimated``: they rest on the last write alone, which copying changes; without
+    sequence numbers nothing follows from them. ``signature`` says how it is coded: what differs cannot be one take. ``officer`` is
+    by name, sidecar or docking; having none is not having the same. ``order`` is that of ingest.
     """
 
     asset: str
@@ -51,6 +53,7 @@ class Segment:
     docking: str = ""
     officer: str = ""
     claimed: datetime | None = None
+    estimated: bool = False
 
     @property
     def length(self) -> timedelta:
@@ -59,7 +62,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When segments follow one another; the profile's."""
+    """When segments follow one another; the profile's. ``overlap`` is for segments that are at least twice as long."""
 
     gap: timedelta = timedelta(seconds=3)
     overlap: timedelta = timedelta(seconds=3)
@@ -120,6 +123,7 @@ def takes(segments: Iterable[Segment], rule: Rule) -> list[Take]:
             and s.kind in (Kind.VIDEO, Kind.AUDIO)
             and _sane(s.start)
             and s.start <= s.end <= s.start + _LONGEST
+            and not (s.estimated and s.seq is None)
         ):
             groups[s.source, s.kind, s.lens, s.signature, s.device, s.officer].append(n)
     links: list[_Link] = []
@@ -159,11 +163,14 @@ class _Link:
 
 def _linked(listed: Sequence[Segment], group: Sequence[int], rule: Rule, remarks: dict[int, Remark]) -> Iterator[_Link]:
     """All links within what could be one take at all."""
-    trusted = [n for n in group if listed[n].trusted]
-    yield from _by_time(listed, trusted, [listed[n].start for n in trusted], rule)
     dockings: dict[str, list[int]] = defaultdict(list)
     for n in group:
         dockings[listed[n].docking].append(n)
+    came = sorted(dockings, key=lambda docking: (min(listed[n].order for n in dockings[docking]), docking))
+    rank = {n: at for at, docking in enumerate(came) for n in dockings[docking]}
+    trusted = [n for n in group if listed[n].trusted]
+    times = {n: listed[n].start for n in trusted}
+    yield from _clear(listed, list(_by_time(listed, times, rule)), times, rank, rule, remarks)
     for docking in dockings.values():
         astray = [n for n in docking if not listed[n].trusted]
         if astray:
@@ -176,10 +183,10 @@ def _astray(
     """Links of segments with a wrong clock, by what their own docking brought: among themselves by that clock, and to what stands
     before the reset by sequence number, where a full segment shows that the recorder went on."""
     dated = [n for n in astray if (claimed := listed[n].claimed) is not None and _sane(claimed)]
-    own = list(_by_time(listed, dated, [listed[n].claimed or listed[n].start for n in dated], rule))
-    yield from own
-    trusted = [n for n in docking if listed[n].trusted]
-    followed = {k.before for k in _by_time(listed, trusted, [listed[n].start for n in trusted], rule)}
+    times = {n: listed[n].claimed or listed[n].start for n in dated}
+    own = list(_by_time(listed, times, rule))
+    yield from _clear(listed, own, times, dict.fromkeys(dated, 0), rule, remarks)
+    followed = {k.before for k in _by_time(listed, {n: listed[n].start for n in docking if listed[n].trusted}, rule)}
     followed |= {k.before for k in own}
     preceded = {k.after for k in own}
     by_number: dict[int, list[int]] = defaultdict(list)
@@ -208,9 +215,9 @@ def _astray(
                 )
 
 
-def _by_time(listed: Sequence[Segment], some: Sequence[int], starts: Sequence[datetime], rule: Rule) -> Iterator[_Link]:
-    """Links by times of one clock."""
-    ordered = sorted(zip(starts, some, strict=True))
+def _by_time(listed: Sequence[Segment], times: Mapping[int, datetime], rule: Rule) -> Iterator[_Link]:
+    """What may follow what, by ``times`` of one clock."""
+    ordered = sorted((start, n) for n, start in times.items())
     begins = [start for start, _ in ordered]
     for start, n in ordered:
         end = start + listed[n].length
@@ -218,9 +225,56 @@ def _by_time(listed: Sequence[Segment], some: Sequence[int], starts: Sequence[da
             later, m = ordered[at]
             if later > end + rule.gap:
                 break
-            before, after = listed[n].seq, listed[m].seq
-            if before is None or after is None or after in _next(before):
+            if later >= end - _shared(listed[n], listed[m], rule) and _counted(listed[n], listed[m]):
                 yield _Link(n, m, later - start)
+
+
+def _shared(before: Segment, after: Segment, rule: Rule) -> timedelta:
+    """How much of the same time two segments of one take may have: what the buffer holds, but no more than half of either."""
+    return min(rule.overlap, before.length / 2, after.length / 2)
+
+
+def _counted(before: Segment, after: Segment) -> bool:
+    """Whether sequence numbers let them follow one another. They must say so where times are estimated, or an end is not known."""
+    if before.seq is None or after.seq is None:
+        return not before.estimated and not after.estimated and before.length > timedelta()
+    return after.seq in _next(before.seq)
+
+
+def _clear(
+    listed: Sequence[Segment],
+    links: Sequence[_Link],
+    times: Mapping[int, datetime],
+    rank: Mapping[int, int],
+    rule: Rule,
+    remarks: dict[int, Remark],
+) -> Iterator[_Link]:
+    """Links of which neither end has another to choose. What came first (``rank``, by dockings) has chosen first."""
+    following: dict[int, list[_Link]] = defaultdict(list)
+    leading: dict[int, list[_Link]] = defaultdict(list)
+    for k in links:
+        following[k.before].append(k)
+        leading[k.after].append(k)
+
+    def parted(n: int, m: int) -> bool:
+        return times[n] < times[m] >= times[n] + listed[n].length - _shared(listed[n], listed[m], rule)
+
+    def first(of: Sequence[_Link]) -> list[_Link]:
+        came = min(max(rank[k.before], rank[k.after]) for k in of)
+        return [k for k in of if max(rank[k.before], rank[k.after]) == came]
+
+    chosen: set[_Link] = set()  # by what goes before; what lies behind its nearest follower is that one's to choose
+    for of in map(first, following.values()):
+        next_ = min(of, key=lambda k: times[k.after])
+        chosen |= {next_} if all(parted(next_.after, k.after) for k in of if k is not next_) else set()
+    unclear = set(leading)
+    for of in map(first, leading.values()):
+        last = max(of, key=lambda k: times[k.before])
+        if last in chosen and all(parted(k.before, last.before) for k in of if k is not last):
+            unclear -= {last.after}
+            yield last
+    for n in unclear:
+        remarks[n] = Remark("place-unclear", "more than one segment could stand at its place, or before it")
 
 
 def _set_back(before: Segment, after: Segment) -> bool:
@@ -257,12 +311,18 @@ def _take(
     sure = any(listed[n].trusted for n in members)
     ordered = sorted(members, key=lambda n: (starts[n], _key(listed[n])))
     ends = {n: starts[n] + listed[n].length for n in members}
-    gaps, told = [], [remarks[n] for n in ordered if n in remarks]
+    gaps, overlap, told = [], False, [remarks[n] for n in ordered if n in remarks]
     for n, m in pairwise(ordered):
         seconds = (starts[m] - ends[n]).total_seconds()
         gaps.append(Gap(listed[n].asset, listed[m].asset, seconds))
-    if any(g.seconds < -rule.overlap.total_seconds() for g in gaps):
-        told.append(Remark("members-overlap", "segments of this take are of the same time: two lenses, or two copies"))
+        if timedelta(seconds=-seconds) > _shared(listed[n], listed[m], rule):
+            overlap = True
+    if overlap:
+        told.append(
+            Remark(
+                "members-overlap", "it was joined before, and by what is known now its segments are of the same time"
+            )
+        )
     why = "placed by the segment that it follows" if sure else "no segment of the take has a time that can be true"
     first = min((listed[n] for n in members), key=lambda s: (s.order, s.asset))
     return Take(

@@ -2,18 +2,20 @@
 
 A recorder's clock is a claim too. What was measured of it is applied to what it stamped, never to GPS; what it said before that is
 kept. Unknown is never zero: without a measured offset a time is ``claimed``. A time that cannot be true is not mended but bounded:
-not before the recorder's last complete docking, not after this one. Nothing here raises, whatever a file says.
+not before the recorder's last complete docking, not after this one. The length is a claim as well: it is the first to be doubted,
+so that a nonsense length moves no good start. Nothing here raises, whatever a file says.
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from mediad.model.evidence import CLOCK_FLOOR, Kind
+from mediad.model.instants import apart, instant, moved, stamp, twice, zone_of
 from mediad.model.probe import Remark, Stamp
 from mediad.model.profile import Moment, NameFacts, Profile, TimeRule, TimeSource
 
@@ -29,6 +31,10 @@ before the one that took everything, is a clock that is off, not a wrong day."""
 
 AGREE: Final = timedelta(seconds=60)
 """Files are closed some seconds after they end, FAT counts in steps of 2 s: times that differ by less say the same."""
+
+LONGEST: Final = timedelta(hours=24)
+"""No recorder writes a single file for longer: a length above is a leap in the file's own count of time, and a write so much later
+than the start came from somewhere else."""
 
 TRACK: Final = "track"
 """Field of stamps that are the first and last place of a track."""
@@ -56,7 +62,7 @@ def heard(said: Mapping[str, str] | None, profile: Profile, unit_zone: ZoneInfo)
     told = (said or {}).get(profile.clock_said, "") if profile.clock_said else ""
     if not told:
         return replace(UNKNOWN, why="the recorder did not tell its clock")
-    own = instant(told, _zone(profile.clock_zone, unit_zone))
+    own = instant(told, zone_of(profile.clock_zone, unit_zone))
     station = instant((said or {}).get("heard_at", ""), ZoneInfo("UTC"))
     if own is None or station is None:
         return replace(UNKNOWN, why=f"the recorder's clock cannot be read: {told[:40]}")
@@ -83,15 +89,12 @@ class AssetFacts:
 
     @property
     def length(self) -> timedelta | None:
-        """How long it is; photos and data take no time."""
+        """How long it is; photos and data take no time. None if that is not known or cannot be."""
         if self.kind not in (Kind.VIDEO, Kind.AUDIO):
             return timedelta()
-        if self.duration is None or not math.isfinite(self.duration) or not 0 <= self.duration < _LONGEST:
+        if self.duration is None or not 0 <= self.duration <= LONGEST.total_seconds():
             return None
         return timedelta(seconds=self.duration)
-
-
-_LONGEST: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +142,14 @@ class Timed:
     def as_json(self) -> dict[str, Any]:
         """Plain values, times in RFC 3339."""
         return {
-            "started_at": _text(self.started_at), "ended_at": _text(self.ended_at), "source": self.source,
+            "started_at": _said(self.started_at), "ended_at": _said(self.ended_at), "source": self.source,
             "confidence": self.confidence, "ended_by": self.ended_by, "end_confidence": self.end_confidence,
-            "claimed_start": _text(self.claimed_start), "offset_seconds": self.offset_seconds,
-            "offset_source": self.offset_source, "earliest": _text(self.earliest), "latest": _text(self.latest),
+            "claimed_start": _said(self.claimed_start), "offset_seconds": self.offset_seconds,
+            "offset_source": self.offset_source, "earliest": _said(self.earliest), "latest": _said(self.latest),
             "candidates": [
                 {
-                    "source": c.source, "means": c.means, "value": _text(c.value), "field": c.field,
-                    "started_at": _text(c.started_at), "ended_at": _text(c.ended_at), "confidence": c.confidence,
+                    "source": c.source, "means": c.means, "value": _said(c.value), "field": c.field,
+                    "started_at": _said(c.started_at), "ended_at": _said(c.ended_at), "confidence": c.confidence,
                     "why": c.why,
                 }
                 for c in self.candidates
@@ -158,19 +161,47 @@ class Timed:
 def time_asset(facts: AssetFacts, profile: Profile, unit_zone: ZoneInfo, clock: Clock = UNKNOWN) -> Timed:
     """When the asset was recorded."""
     rule = profile.time
-    candidates = [
-        _judged(facts, clock, *claim)
-        for source in rule.order
-        for claim in _claims(facts, profile, unit_zone, source)
-    ]  # fmt: skip
+    claims = [c for source in rule.order for c in _claims(facts, profile, unit_zone, source)]
+    candidates = [_judged(facts, clock, *claim) for claim in claims]
+    doubts = []
+    if why := _doubt(facts, clock, candidates):
+        doubts = [Remark("length-impossible", why)]
+        facts = replace(facts, duration=None)
+        candidates = [_judged(facts, clock, *claim) for claim in claims]
     usable = [c for c in candidates if not c.why and c.started_at is not None]
+    # If only the end is known, and no length: what cannot be played counts by its last write.
+    usable = usable or [replace(c, started_at=c.ended_at) for c in candidates if not c.why and c.ended_at is not None]
     if usable:
-        return _won(facts, rule, unit_zone, clock, usable[0], candidates)
-    if (by_end := next((c for c in candidates if not c.why and c.ended_at is not None), None)) is not None:
-        # Only the end is known, and no length: what cannot be played counts by its last write.
-        alone = replace(by_end, started_at=by_end.ended_at)
-        return _won(facts, rule, unit_zone, clock, alone, candidates)
-    return _bounded(facts, clock, candidates)
+        return _won(facts, rule, unit_zone, clock, usable[0], candidates, doubts)
+    return _bounded(facts, clock, candidates, doubts)
+
+
+def _doubt(facts: AssetFacts, clock: Clock, candidates: Sequence[Candidate]) -> str:
+    """Why the length cannot be true; empty if it can. It is the length that is wrong, and not the clock, where only by the length
+    the first start would end after the docking, while no end that was written lies there."""
+    if facts.kind in (Kind.VIDEO, Kind.AUDIO) and facts.duration is not None and facts.length is None:
+        return f"a length of {facts.duration:.12g} s is not that of one file"
+    if facts.length is None or any(
+        c.means == "end" and _late(facts, _true(c.source, c.value, clock)) for c in candidates
+    ):
+        return ""
+    for c in candidates:
+        if not c.why:
+            return ""
+        start = c.started_at
+        if (
+            c.means == "start"
+            and start is not None
+            and start <= facts.docked_at
+            and not _impossible(facts, start, start)
+        ):
+            return f"by {c.source} and a length of {apart(facts.length)} it would have ended after it was docked"
+    return ""
+
+
+def _late(facts: AssetFacts, end: datetime | None) -> bool:
+    """Whether it would have ended after it was docked, by more than a clock is off."""
+    return end is not None and end > (moved(facts.docked_at, LEEWAY) or end)
 
 
 def _claims(
@@ -189,7 +220,7 @@ def _claims(
         own = {"container": profile.name_zone, "exif": rule.exif_zone, "sidecar": rule.sidecar_zone, "gps": "UTC"}[
             source
         ]
-        wall, utc = _zone(own, unit_zone), _zone(rule.container_zone, unit_zone)
+        wall, utc = zone_of(own, unit_zone), zone_of(rule.container_zone, unit_zone)
         default: Moment = rule.container_means if source == "container" else "start"
         read = [
             (source, default if s.means == "unsaid" else s.means, value, s.field)
@@ -199,54 +230,65 @@ def _claims(
         yield from sorted(read, key=lambda claim: claim[1] != "start")
 
 
-def _stamped(stamp: Stamp, wall: ZoneInfo, utc: ZoneInfo) -> datetime | None:
+def _stamped(written: Stamp, wall: ZoneInfo, utc: ZoneInfo) -> datetime | None:
     """A stamp as an instant. The ``Z`` of a container is the format's, not the recorder's: where the profile says that the
     recorder writes its wall clock there, it is that of ``utc``. What has no offset is of ``wall``."""
-    bare = re.sub(r"(?:Z|[+-]00:?00)$", "", stamp.value) if stamp.source == "container" else stamp.value
-    return instant(bare, wall if bare == stamp.value else utc)
+    bare = re.sub(r"(?:Z|[+-]00:?00)$", "", written.value) if written.source == "container" else written.value
+    return instant(bare, wall if bare == written.value else utc)
 
 
 def _judged(facts: AssetFacts, clock: Clock, source: Source, means: Moment, value: datetime, field: str) -> Candidate:
     """A claim with the offset taken off, and whether it can be true."""
-    offset = clock.offset if source != "gps" else None
-    confidence: Confidence = "estimated" if source == "mtime" else "corrected" if offset is not None else "claimed"
-    true = _moved(value, -offset) if offset is not None else value
+    true = _true(source, value, clock)
+    known = clock.offset is not None and source != "gps"
+    confidence: Confidence = "estimated" if source == "mtime" else "corrected" if known else "claimed"
     if true is None:
         return Candidate(source, means, value, field, None, None, "untrusted", "with the clock's offset it is no date")
     length = facts.length
     back = -length if length is not None else None
-    start, end = (true, _moved(true, length)) if means == "start" else (_moved(true, back), true)
+    start, end = (true, moved(true, length)) if means == "start" else (moved(true, back), true)
     why = _impossible(facts, start or true, end or true)
     return Candidate(source, means, value, field, start, end, "untrusted" if why else confidence, why)
+
+
+def _true(source: Source, value: datetime, clock: Clock) -> datetime | None:
+    """What was claimed, by a right clock; None if that is no date. GPS is right."""
+    return value if clock.offset is None or source == "gps" else moved(value, -clock.offset)
 
 
 def _impossible(facts: AssetFacts, start: datetime, end: datetime) -> str:
     """Why a recording cannot have been made then; empty if it can."""
     if start < CLOCK_FLOOR:
         return f"before {CLOCK_FLOOR.year}: a clock that was reset"
-    if end > (_moved(facts.docked_at, LEEWAY) or end):
+    if _late(facts, end):
         return "it would have ended after it was docked"
-    if facts.last_complete is not None and end < (_moved(facts.last_complete, -LEEWAY) or end):
+    if facts.last_complete is not None and end < (moved(facts.last_complete, -LEEWAY) or end):
         return "the docking before, which took everything, did not find it"
     return ""
 
 
 def _won(
-    facts: AssetFacts, rule: TimeRule, unit_zone: ZoneInfo, clock: Clock, won: Candidate, candidates: list[Candidate]
+    facts: AssetFacts,
+    rule: TimeRule,
+    unit_zone: ZoneInfo,
+    clock: Clock,
+    won: Candidate,
+    candidates: list[Candidate],
+    doubts: list[Remark],
 ) -> Timed:
     started = won.started_at or facts.docked_at
-    remarks = []
+    remarks = [*doubts, *_rejected(won, candidates)]
     if won.source == "name" and won.means == "start" and (earlier := _before_press(rule, started, candidates)):
         remarks.append(
             Remark("pre-record", f"it begins {(started - earlier).total_seconds():.0f} s before its name says")
         )
-        won = replace(won, started_at=earlier, ended_at=_moved(earlier, facts.length))
+        won = replace(won, started_at=earlier, ended_at=moved(earlier, facts.length))
         started = earlier
     ended, by, sure = _end(facts, rule, won, started, candidates)
     remarks += _disagreements(rule, started, ended, won, candidates)
     if ended > facts.docked_at:
         remarks.append(Remark("clock-ahead", "it ends after it was docked: the recorder's clock is ahead"))
-    if _twice(won.value, unit_zone):
+    if twice(won.value, unit_zone):
         remarks.append(Remark("hour-twice", "the clocks were set back then: this hour was there twice"))
     return Timed(
         asset=facts.asset,
@@ -264,6 +306,15 @@ def _won(
         candidates=tuple(candidates),
         remarks=tuple(remarks),
     )
+
+
+def _rejected(won: Candidate, candidates: Sequence[Candidate]) -> Iterator[Remark]:
+    """What would have counted before the winner, if it could be true; each source once."""
+    told = set[Source]()
+    for c in takewhile(lambda c: (c.source, c.means, c.value) != (won.source, won.means, won.value), candidates):
+        if c.why and c.source not in told:
+            told.add(c.source)
+            yield Remark("time-rejected", f"{c.source} says {_said(c.value)}: {c.why}")
 
 
 def _before_press(rule: TimeRule, pressed: datetime, candidates: list[Candidate]) -> datetime | None:
@@ -292,13 +343,9 @@ def _end(
         return won.ended_at or started, won.source, won.confidence
     ends = [c for c in candidates if not c.why and c.means == "end" and c.ended_at is not None]
     for c in sorted(ends, key=lambda c: (c.source != won.source, rule.order.index(c.source))):
-        if c.ended_at is not None and started <= c.ended_at <= started + _UNPLAYED:
+        if c.ended_at is not None and timedelta() <= c.ended_at - started <= LONGEST:
             return c.ended_at, c.source, c.confidence
     return started, "start", won.confidence
-
-
-_UNPLAYED: Final = timedelta(hours=24)
-"""A file without a known length is hardly longer; a later write came from somewhere else."""
 
 
 def _disagreements(
@@ -313,21 +360,21 @@ def _disagreements(
         told.add(c.source)
         if c.field == TRACK and started - AGREE <= theirs <= ended + AGREE:
             continue  # it begins with the first fix, and ends with the last
-        apart = abs(theirs - ours)
-        if apart <= AGREE + timedelta(seconds=rule.prerecord_seconds):
+        by = abs(theirs - ours)
+        if by <= AGREE + timedelta(seconds=rule.prerecord_seconds):
             continue
-        rest = abs(apart - round(apart / _QUARTER) * _QUARTER)
-        zone = apart <= _ZONES and rest <= AGREE
+        rest = abs(by - round(by / _QUARTER) * _QUARTER)
+        zone = by <= _ZONES and rest <= AGREE
         hint = ": perhaps the profile's zone for one of them is wrong" if zone else ""
         later = "later" if theirs > ours else "earlier"
-        yield Remark("times-disagree", f"{c.source} says {_apart(apart)} {later} than {won.source}{hint}")
+        yield Remark("times-disagree", f"{c.source} says {apart(by)} {later} than {won.source}{hint}")
 
 
-def _bounded(facts: AssetFacts, clock: Clock, candidates: list[Candidate]) -> Timed:
+def _bounded(facts: AssetFacts, clock: Clock, candidates: list[Candidate], doubts: list[Remark]) -> Timed:
     """No source can be true: it is of some time between the docking before and this one."""
     latest = min(facts.docked_at, facts.stored_at)
     earliest = facts.last_complete if facts.last_complete is not None and facts.last_complete <= latest else None
-    start = _moved(latest, -(facts.length or timedelta())) or latest
+    start = moved(latest, -(facts.length or timedelta())) or latest
     first = next(iter(candidates), None)
     return Timed(
         asset=facts.asset,
@@ -343,61 +390,14 @@ def _bounded(facts: AssetFacts, clock: Clock, candidates: list[Candidate]) -> Ti
         earliest=earliest,
         latest=latest,
         candidates=tuple(candidates),
-        remarks=(Remark("no-true-time", first.why if first is not None else "nothing tells a time"),),
+        remarks=(*doubts, Remark("no-true-time", first.why if first is not None else "nothing tells a time")),
     )
 
 
 def _claimed_start(facts: AssetFacts, c: Candidate) -> datetime:
     """The start by the recorder's own clock."""
-    return c.value if c.means == "start" else _moved(c.value, -(facts.length or timedelta())) or c.value
+    return c.value if c.means == "start" else moved(c.value, -(facts.length or timedelta())) or c.value
 
 
-# --- instants ---------------------------------------------------------------------------------------------------------
-
-
-def instant(text: str, zone: ZoneInfo) -> datetime | None:
-    """A written time (ISO 8601, or 14 digits) as an instant in UTC; one without offset is wall clock of the zone."""
-    plain = text.strip()
-    try:
-        if not re.search(r"^[0-9]{14}$|[T ][0-9]{2}", plain):  # a day alone is no time
-            return None
-        if re.fullmatch(r"[0-9]{14}", plain):
-            read = datetime.strptime(plain, "%Y%m%d%H%M%S")
-        else:
-            read = datetime.fromisoformat(plain.replace("/", "-"))
-        return (read if read.tzinfo is not None else read.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _zone(name: str, unit: ZoneInfo) -> ZoneInfo:
-    return ZoneInfo(name) if name else unit
-
-
-def _moved(at: datetime, by: timedelta | None) -> datetime | None:
-    try:
-        return None if by is None else at + by
-    except OverflowError:
-        return None
-
-
-def _twice(at: datetime, zone: ZoneInfo) -> bool:
-    """Whether the wall clock of the zone showed this time twice."""
-    try:
-        local = at.astimezone(zone)
-        offsets = {local.replace(fold=fold).utcoffset() for fold in (0, 1)}
-        return len(offsets) == 2 and local.replace(fold=0).utcoffset() > local.replace(fold=1).utcoffset()  # type: ignore[operator]
-    except (ValueError, OverflowError):
-        return False
-
-
-def _apart(by: timedelta) -> str:
-    seconds = round(by.total_seconds())
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
-
-
-def _text(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _said(at: datetime | None) -> str | None:
+    return None if at is None else stamp(at)

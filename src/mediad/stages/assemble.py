@@ -16,11 +16,11 @@ from sqlalchemy import Connection
 
 from mediad.catalog import due, evidence, recordings
 from mediad.catalog.ledger import Ledger
-from mediad.catalog.record import stamp
 from mediad.errors import NotFound
 from mediad.model import takes, timing
 from mediad.model.custody import Draft, canonical
 from mediad.model.evidence import Kind, from_ns
+from mediad.model.instants import stamp
 from mediad.model.probe import Probe, Remark
 from mediad.model.profile import Profile, pair_sidecars
 
@@ -205,6 +205,7 @@ class _Look:
                 docking=self._docking,
                 officer=name.officer or (claims.officer if claims else "") or self._row.officer,
                 claimed=timed.claimed_start,
+                estimated=timed.source == "mtime",
             )
             before = json.loads(row.timing)["important"] if row.timing is not None else bool(row.important)
             important = (
@@ -370,4 +371,5 @@ def _segment(row: Any, order: int) -> takes.Segment:
         docking=detail["docking"],
         officer=told["officer"],
         claimed=datetime.fromisoformat(claimed) if claimed else None,
+        estimated=detail["time"]["source"] == "mtime",
     )

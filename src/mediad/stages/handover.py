@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row
 
-from mediad.catalog import evidence, record, work
+from mediad.catalog import evidence, work
 from mediad.catalog.ledger import Ledger
 from mediad.errors import IntegrityError, KeyConflict
 from mediad.model.custody import GENESIS, Draft, canonical
 from mediad.model.evidence import Counts, DockingState, Finding, Outcome, from_ns
 from mediad.model.ids import Digest
+from mediad.model.instants import stamp
 from mediad.model.layout import handover_key, printable
 
 FORMAT = "mediad-handover/1"
@@ -74,7 +75,7 @@ def close_docking(
         "officer": row.officer,
         "actor": row.actor,
         "began_at": row.opened_at,
-        "ended_at": record.stamp(ended),
+        "ended_at": stamp(ended),
         "continues": row.continues,
         "counts": vars_of(counts),
         "findings": [{"code": f.code, "subject": f.subject, "detail": f.detail} for f in findings],
@@ -154,7 +155,7 @@ def _is_ours(found: Any, body: Mapping[str, Any]) -> bool:
         return (
             canonical(ours) == canonical(theirs)
             and found["state"] in [state.value for state in states]
-            and record.stamp(datetime.fromisoformat(found["ended_at"])) == found["ended_at"]
+            and stamp(datetime.fromisoformat(found["ended_at"])) == found["ended_at"]
             and isinstance(found["findings"], list)
             and all(f.keys() == {"code", "subject", "detail"} for f in found["findings"])
             and all(isinstance(text, str) for f in found["findings"] for text in f.values())
@@ -182,7 +183,7 @@ def _line(claim: Mapping[str, Any], row: Any) -> dict[str, Any]:
         outcome, why = Outcome.FAILED.value, "not reached: the docking broke off"
     return {
         "volume": claim["volume"], "path": claim["path"], "path_b64": claim["path_b64"], "size": row.size,
-        "modified": record.stamp(from_ns(row.mtime_ns)), "outcome": outcome, "asset": row.asset,
+        "modified": stamp(from_ns(row.mtime_ns)), "outcome": outcome, "asset": row.asset,
         "sha256": row.sha256, **({"sm3": row.sm3} if row.sm3 else {}), "key": row.key, "why": why,
     }  # fmt: skip
 
@@ -193,6 +194,6 @@ def _known(conn: Any, known: Iterable[Sequence[Any]], vault: str) -> Iterator[di
     for volume, path_b64, size, mtime_ns, asset in entries:
         yield {
             "volume": volume, "path": printable(base64.b64decode(path_b64)), "path_b64": path_b64, "size": size,
-            "modified": record.stamp(from_ns(mtime_ns)), "outcome": Outcome.KNOWN.value, "asset": asset,
+            "modified": stamp(from_ns(mtime_ns)), "outcome": Outcome.KNOWN.value, "asset": asset,
             "sha256": found[asset].sha256, "key": found[asset].key, "why": "",
         }  # fmt: skip

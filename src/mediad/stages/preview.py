@@ -16,11 +16,11 @@ from sqlalchemy import Connection
 
 from mediad.catalog import evidence, recordings
 from mediad.catalog.ledger import Ledger
-from mediad.catalog.record import stamp
 from mediad.errors import StorageError
 from mediad.model import preview
 from mediad.model.derived import About, PreviewFailed
 from mediad.model.ids import Digest
+from mediad.model.instants import stamp
 from mediad.model.layout import suffix_of
 from mediad.model.preview import Member, Overlay, Plan, Settings, Unplayable
 from mediad.model.probe import Probe

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from mediad.catalog import evidence, work
 from mediad.catalog.ledger import Ledger
-from mediad.catalog.record import stamp
 from mediad.errors import NotFound, StorageError, VaultFull
 from mediad.model import facts
 from mediad.model.custody import canonical
 from mediad.model.evidence import BatchPlan, Copied, Docking, Planned, ReadBack, kind_of
 from mediad.model.ids import asset_id, recording_id
+from mediad.model.instants import stamp
 from mediad.model.layout import SIDECAR, batch_key
 
 

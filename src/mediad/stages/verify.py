@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 
 from mediad.catalog import evidence, work
 from mediad.catalog.ledger import Ledger
-from mediad.catalog.record import stamp
 from mediad.errors import NotFound, StorageError
 from mediad.model import facts
 from mediad.model.custody import Draft
 from mediad.model.evidence import Outcome, ReadBack
+from mediad.model.instants import stamp
 
 _SIDE_BY_SIDE = 4
 _SMALL = 4 * 1024 * 1024

@@ -151,5 +151,5 @@ def _segments(files: Sequence[FileLook]) -> Iterator[Segment]:
                 asset=path, recording=path, source="", volume="", kind=file.kind, start=file.timed.started_at,
                 end=file.timed.ended_at, trusted=file.timed.trusted,
                 seq=file.name.seq, lens=file.name.lens, device=file.name.device, order=n, officer=file.name.officer,
-                claimed=file.timed.claimed_start,
+                claimed=file.timed.claimed_start, estimated=file.timed.source == "mtime",
             )  # fmt: skip

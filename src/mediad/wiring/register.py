@@ -61,7 +61,7 @@ def measure_clock(config: Config, photo: str, shown: datetime | None) -> dict[st
     milliseconds). None withdraws what was measured at that docking. Raises NotFound, or Refused if nothing tells when the recorder
     believes to have taken it, or if ``shown`` cannot be true."""
     from mediad.catalog import evidence, recordings
-    from mediad.catalog.record import stamp
+    from mediad.model.instants import stamp
 
     told: dict[str, Any] = {}
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mediad.bay import BoardProgress
-from mediad.catalog.record import stamp
 from mediad.edges.mount import Udisks
 from mediad.edges.mtp import Mtp
 from mediad.edges.unlock import unlock
@@ -14,6 +13,7 @@ from mediad.edges.usb import UsbWatcher
 from mediad.errors import DeviceGone, MediadError
 from mediad.model.carried import SlotIdentity
 from mediad.model.evidence import SourceIdentity
+from mediad.model.instants import stamp
 from mediad.model.profile import Profile, choose, settle_seconds
 from mediad.model.slots import UsbDevice, UsbVolume, with_serial
 from mediad.session import Result

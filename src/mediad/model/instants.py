@@ -1,0 +1,57 @@
+"""Instants: read as they are written, moved, compared with a zone's wall clock, and written down again. Nothing here raises."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+def stamp(at: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: sorts as text."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def instant(text: str, zone: ZoneInfo) -> datetime | None:
+    """A written time (ISO 8601, or 14 digits) as an instant in UTC; one without offset is wall clock of the zone."""
+    plain = text.strip()
+    try:
+        if not re.search(r"^[0-9]{14}$|[T ][0-9]{2}", plain):  # a day alone is no time
+            return None
+        if re.fullmatch(r"[0-9]{14}", plain):
+            read = datetime.strptime(plain, "%Y%m%d%H%M%S")
+        else:
+            read = datetime.fromisoformat(plain.replace("/", "-"))
+        return (read if read.tzinfo is not None else read.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def zone_of(name: str, unit: ZoneInfo) -> ZoneInfo:
+    """The zone of that name, or else the unit's."""
+    return ZoneInfo(name) if name else unit
+
+
+def moved(at: datetime, by: timedelta | None) -> datetime | None:
+    """The instant so much later; None where there is no such."""
+    try:
+        return None if by is None else at + by
+    except OverflowError:
+        return None
+
+
+def twice(at: datetime, zone: ZoneInfo) -> bool:
+    """Whether the wall clock of the zone showed this time twice."""
+    try:
+        local = at.astimezone(zone)
+        offsets = {local.replace(fold=fold).utcoffset() for fold in (0, 1)}
+        return len(offsets) == 2 and local.replace(fold=0).utcoffset() > local.replace(fold=1).utcoffset()  # type: ignore[operator]
+    except (ValueError, OverflowError):
+        return False
+
+
+def apart(by: timedelta) -> str:
+    """A length of time in the two units that matter."""
+    seconds = round(by.total_seconds())
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
