@@ -466,8 +466,8 @@ def test_a_sidecar_that_came_alone_is_only_of_the_newest_file_of_its_name_and_da
         bureau.assemble(docking)
     by_asset = {a: r["officer"] for r in bureau.recordings() for a in r["assets"] if r["kind"] == "video"}
     with bureau.station.ledger.catalog.read() as conn:
-        newest = recordings.namesakes(conn, "serial:8888888", "", NAME.encode())
-    (film,) = [row.asset for row in newest if row.path.endswith(b".mp4")]
+        newest = recordings.namesakes(conn, "serial:8888888", "", [NAME.encode()])[NAME.encode()]
+    (film,) = [row.asset for path, row in newest.items() if path.endswith(b".mp4")]
     assert {asset for asset, officer in by_asset.items() if officer} == {film}
 
 

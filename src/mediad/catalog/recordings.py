@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
@@ -110,16 +110,31 @@ def listed(conn: Connection, docking: str, volume: str, paths: Sequence[bytes]) 
     return {path for chunk in chunks(paths) for path in conn.execute(query.where(f.path.in_(chunk))).scalars()}
 
 
-def namesakes(conn: Connection, source: str, volume: str, stem: bytes) -> list[Row[Any]]:
-    """Assets that a source showed last in one folder under one name, whatever the suffix: with path, time, docking and probe."""
+def namesakes(
+    conn: Connection, source: str, volume: str, stems: Collection[bytes]
+) -> dict[bytes, dict[bytes, Row[Any]]]:
+    """By stem and path: assets that a source showed last in one folder under one name, whatever the suffix; with time, docking and
+    probe."""
     c = t.claim.c
     query = (
         select(c.asset, c.path, c.mtime_ns, t.probe.c.detail.label("probe"), t.asset.c.docking.label("first_docking"))
         .join(t.asset, t.asset.c.id == c.asset)
         .join(t.probe, t.probe.c.asset == c.asset, isouter=True)
-        .where(c.source == source, c.volume == volume, c.path >= stem + b".", c.path < stem + b"/")
+        .where(c.source == source, c.volume == volume)
     )
-    return list(conn.execute(query))
+    found: dict[bytes, dict[bytes, Row[Any]]] = {stem: {} for stem in stems}
+    for some in chunks(sorted(stems)):
+        ranges = (and_(c.path >= stem + b".", c.path < stem + b"/") for stem in some)
+        for row in conn.execute(query.where(or_(*ranges))):
+            for stem in _stems(row.path):
+                if stem in found:
+                    found[stem][row.path] = row
+    return found
+
+
+def _stems(path: bytes) -> list[bytes]:
+    """Whatever stands before a dot."""
+    return [path[:n] for n, byte in enumerate(path) if byte == ord(".")]
 
 
 def beside_in(conn: Connection, docking: str, volume: str, stem: bytes) -> dict[bytes, str]:

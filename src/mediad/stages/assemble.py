@@ -79,8 +79,7 @@ def run(ledger: Ledger, rules: Rules, docking_id: str) -> Outcome:
         )
     timed = [*_timed(files, found), *marked]
     joined = list(_joined(found, before))
-    with ledger.catalog.read() as conn:
-        elsewhere = look.elsewhere(conn)
+    elsewhere = look.elsewhere()
     drafts = [*timed, *joined]
     for start in range(0, len(drafts), EVENTS):
         # Only with something new, or two dockings that have a sidecar for each other would wake one another for ever; and in one
@@ -143,6 +142,7 @@ class _Look:
             (f.volume, f.path): Probe.from_json(json.loads(f.probe)) for f in self._all if f.probe is not None
         }
         self._sidecars = self._paired()
+        self._near = self._namesakes()
 
     def _measured(self) -> timing.Clock:
         """By a photo of the station's clock, else by what the recorder said of its own."""
@@ -264,7 +264,7 @@ class _Look:
         if found := self._sidecars.get((row.volume, row.path)):
             return found
         if kind in (Kind.VIDEO, Kind.AUDIO):
-            near = self._namesakes(self._conn, row.volume, row.path)
+            near = self._beside(row)
             if row.path in near and near[row.path].asset == row.asset:  # else the name is another recording's by now
                 pairs = pair_sidecars(self.profile, near)
                 for path in (p for p, owner in pairs.items() if owner == row.path):
@@ -278,15 +278,24 @@ class _Look:
         written at about the same time, and in its own docking it was no other recording's."""
         if abs(sidecar.mtime_ns - row.mtime_ns) > WRITTEN_TOGETHER.total_seconds() * 1e9:
             return False
-        stem = row.path.rpartition(b".")[0] or row.path
-        there = recordings.beside_in(self._conn, sidecar.first_docking, row.volume, stem)
+        there = recordings.beside_in(self._conn, sidecar.first_docking, row.volume, _stem(row.path))
         owner = pair_sidecars(self.profile, there).get(sidecar.path)
         return owner is None or there[owner] == row.asset
 
-    def _namesakes(self, conn: Connection, volume: str, path: bytes) -> dict[bytes, Any]:
-        stem = path.rpartition(b".")[0] or path
-        rows = recordings.namesakes(conn, self._row.recorder, volume, stem)
-        return {row.path: row for row in rows}
+    def _namesakes(self) -> dict[tuple[str, bytes], dict[bytes, Any]]:
+        """By volume and stem: what this recorder showed beside the docking's own files, then or before. A photo has no sidecar."""
+        stems: dict[str, set[bytes]] = {}
+        for row in self._own.values():
+            if row.kind != Kind.PHOTO.value:
+                stems.setdefault(row.volume, set()).add(_stem(row.path))
+        return {
+            (volume, stem): near
+            for volume, names in stems.items()
+            for stem, near in recordings.namesakes(self._conn, self._row.recorder, volume, names).items()
+        }
+
+    def _beside(self, row: Any) -> dict[bytes, Any]:
+        return self._near.get((row.volume, _stem(row.path)), {})
 
     def _important(self, asset: str) -> bool:
         """Whether any name under which it was ever seen says so: recorders rename what is marked."""
@@ -319,18 +328,22 @@ class _Look:
             if not detail["important"] and self._important(row.asset):
                 yield Draft("asset.timed", row.asset, {**detail, "important": True})
 
-    def elsewhere(self, conn: Connection) -> list[str]:
+    def elsewhere(self) -> list[str]:
         """Dockings that stored a recording whose sidecar came with this one."""
         found: set[str] = set()
         for row in self._own.values():
             told = self._told.get((row.volume, row.path))
             if told is None or told.sidecar is None:
                 continue
-            near = self._namesakes(conn, row.volume, row.path)
+            near = self._beside(row)
             owner = pair_sidecars(self.profile, [row.path, *near]).get(row.path)
             if owner is not None and owner in near and near[owner].first_docking != self._docking:
                 found.add(near[owner].first_docking)
         return sorted(found)
+
+
+def _stem(path: bytes) -> bytes:
+    return path.rpartition(b".")[0] or path
 
 
 def _order(stored: Iterable[tuple[str, bytes, str]]) -> dict[str, int]:
