@@ -110,9 +110,7 @@ def listed(conn: Connection, docking: str, volume: str, paths: Sequence[bytes]) 
     return {path for chunk in chunks(paths) for path in conn.execute(query.where(f.path.in_(chunk))).scalars()}
 
 
-def namesakes(
-    conn: Connection, source: str, volume: str, stems: Collection[bytes]
-) -> dict[bytes, dict[bytes, Row[Any]]]:
+def namesakes(conn: Connection, source: str, volume: str, stems: Collection[bytes]) -> dict[bytes, dict[bytes, Any]]:
     """By stem and path: assets that a source showed last in one folder under one name, whatever the suffix; with time, docking and
     probe."""
     c = t.claim.c
@@ -122,7 +120,7 @@ def namesakes(
         .join(t.probe, t.probe.c.asset == c.asset, isouter=True)
         .where(c.source == source, c.volume == volume)
     )
-    found: dict[bytes, dict[bytes, Row[Any]]] = {stem: {} for stem in stems}
+    found: dict[bytes, dict[bytes, Any]] = {stem: {} for stem in stems}
     for some in chunks(sorted(stems)):
         ranges = (and_(c.path >= stem + b".", c.path < stem + b"/") for stem in some)
         for row in conn.execute(query.where(or_(*ranges))):
