@@ -253,6 +253,27 @@ def test_previews_that_are_removed_while_one_is_made_are_no_fault_of_the_film(tm
     assert raised.value.retry == "later"
 
 
+def test_time_stamps_that_lead_far_beyond_the_film_end_its_encoding(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A second of sound every day: the silence between would be filled for as long as there is room."""
+    film = tmp_path / "a.mkv"
+    media.ffmpeg("-f", "lavfi", "-i", "sine=1000:d=9:r=8000,asetnsamples=8000", "-c:a", "pcm_s16le",
+                 "-bsf:a", "setts=ts=N*86400000", film)  # fmt: skip
+    member = member_of(film)
+    member = replace(member, probe=replace(member.probe, duration=9.0))
+    made = make(sandbox, tmp_path, [member], [film])
+    assert isinstance(made, PreviewFailed) and made.code == "timeline", made
+
+
+def test_a_film_of_which_far_more_comes_than_it_is_itself_is_at_fault_and_not_the_disk(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much room there is; it is not tried again and again."""
+    monkeypatch.setattr("mediad.edges.encoder.OUTPUT_MORE", 0)
+    film = clip(tmp_path / "a.mp4", options="-profile:v main")
+    made = make(sandbox, tmp_path, [member_of(film)], [film])
+    assert isinstance(made, PreviewFailed) and made.code == "too-large", made
+
+
 def test_the_last_line_of_a_program_is_said_without_addresses_and_escapes() -> None:
     said = b"first\n[h264 @ 0x5581a8] \x1b[31mno frame!\n/in/000: Invalid data \xe2\x80\xae found\nConversion failed!\n"
     assert last_line(said) == "Invalid data \\xe2\\x80\\xae found"

@@ -14,7 +14,7 @@ from mediad.edges.glyphs import FONTS
 from mediad.edges.hardware import Choice, Chosen
 from mediad.edges.proof import Found, Ways, alike, is_whole, look
 from mediad.edges.sandbox import Limits
-from mediad.edges.step import MIB, SMALL, Runs, Spoilt, Steps
+from mediad.edges.step import LONGEST, MIB, SMALL, Runs, Spoilt, Steps
 from mediad.model import tiles
 from mediad.model.derived import Made, PreviewFailed
 from mediad.model.preview import AVI, MOV, POSTER, PROXY, SHEET, THUMBS_VTT, WAVE, Plan, Segment, Way
@@ -23,6 +23,10 @@ from mediad.model.tiles import THUMBS
 
 _FAR_KEYS: Final = 10.0
 """Seconds between key frames beyond which they do not show a film any more."""
+
+OUTPUT_SHARE, OUTPUT_RATE, OUTPUT_MORE = 4, 400_000, 1024 * MIB
+"""All that is written for a preview is at most so many times its originals, so many bytes a second (plain sound, twice), and so
+many bytes more."""
 
 _PARTS, _JOINED = 0.84, 0.92  # shares of the progress
 
@@ -87,8 +91,15 @@ class Encoder:
         reference if the plan names one; ``room``: bytes that may be written. ``told`` hears percent; what it raises ends the work.
 
         Raises MediadError for what is no fault of the file: no sandbox, no room, killed, too slow."""
+        most = int(OUTPUT_SHARE * plan.size + OUTPUT_RATE * min(plan.seconds or 7_200.0, LONGEST) + OUTPUT_MORE)
         steps = Steps(
-            self._sandbox, scratch, room=room, threads=self._threads, memory=self._memory, slowest=self._slowest
+            self._sandbox,
+            scratch,
+            room=min(room, most),
+            capped=most < room,
+            threads=self._threads,
+            memory=self._memory,
+            slowest=self._slowest,
         )
         hardware = self._choice.made() if any(video == "encode" for video, _ in plan.ladder) else SOFTWARE
         for encoder in dict.fromkeys((hardware, SOFTWARE)):

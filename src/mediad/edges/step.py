@@ -21,6 +21,12 @@ from mediad.model.derived import PreviewFailed
 from mediad.model.probe import clean
 
 MIB: Final = 1024 * 1024
+BEYOND: Final = 600.0
+"""Seconds beyond twice its length at which a film's time stamps are nonsense: the gaps would be filled until the disk is full."""
+
+LONGEST: Final = 24 * 3600.0 * 190
+"""Seconds: a day for each segment of the longest take; no limit grows with a claim beyond."""
+
 SMALL: Final = 64 * MIB
 """No picture and no list is larger."""
 
@@ -60,7 +66,8 @@ class Spoilt(Exception):
 
 
 class Steps:
-    """Steps in one scratch folder. ``kept`` holds what was taken over; ``room`` is how much all of it may be."""
+    """Steps in one scratch folder. ``kept`` holds what was taken over; ``room`` is how much all of it may be; ``capped``: because
+    of the film's own size, not because there is no more."""
 
     def __init__(
         self,
@@ -71,6 +78,7 @@ class Steps:
         threads: int = 1,
         memory: int = 2048 * MIB,
         slowest: float = 20.0,
+        capped: bool = False,
     ) -> None:
         self.sandbox = sandbox
         self.kept = scratch / "kept"
@@ -79,6 +87,7 @@ class Steps:
         self.threads = threads
         self.memory = memory
         self._slowest = slowest
+        self._capped = capped
 
     def begin(self) -> None:
         """Nothing is kept of what was tried before."""
@@ -95,6 +104,8 @@ class Steps:
         except OSError as e:
             raise storage_error(e, "making a preview") from e
         if (left := self._room - used) < SMALL // 8:
+            if self._capped:
+                raise too_large()
             raise VaultFull(
                 "no room is left for a preview", hint="make room in the first vault; it is tried again later"
             )
@@ -130,7 +141,7 @@ class Steps:
             if not outcome.too_much or len(outcome.err) < _ANSWER:
                 break
         self._still_there()
-        judge(outcome, room=most == 0)
+        judge(outcome, room=most == 0 and not self._capped)
         for name, new in wanted.items():
             self.take(out, name, new, most)
         for name in perhaps:
@@ -156,7 +167,7 @@ class Steps:
     def limits(self, most: int, length: float | None) -> Limits:
         """A film that takes ``slowest`` times its length of every thread's time is at fault itself; the clock on the wall runs
         on while others are served, so it may show twice as much."""
-        seconds = self._slowest * (7_200.0 if length is None else length)
+        seconds = self._slowest * (7_200.0 if length is None else min(length, LONGEST))
         return Limits(
             cpu_seconds=int(300 + seconds * self.threads),
             seconds=900 + 2 * seconds,
@@ -227,7 +238,7 @@ def judge_machine(outcome: Outcome) -> None:
 def judge_file(outcome: Outcome) -> None:
     """Raise Spoilt for what is one."""
     if outcome.too_much or outcome.code == _FILE_OVER:
-        raise Spoilt("too-large", "more comes out of it than a preview may take")
+        raise too_large()
     if outcome.code == _CPU_OVER:
         raise Spoilt("too-slow", "it takes far longer to decode than it plays")
     if crashed := _CRASHES.get(outcome.code):
@@ -236,6 +247,10 @@ def judge_file(outcome: Outcome) -> None:
         raise Spoilt("too-large", "decoding it takes more memory than derive.memory_mib allows")
     if outcome.code != 0:
         raise Spoilt("undecodable", last_line(outcome.err) or "it cannot be decoded")
+
+
+def too_large() -> Spoilt:
+    return Spoilt("too-large", "more comes out of it than a preview may take")
 
 
 def no_room() -> VaultFull:
@@ -269,4 +284,7 @@ class _Progress:
         for line in lines:
             key, _, value = line.partition(b"=")
             if key == b"out_time_us" and value.strip().lstrip(b"-").isdigit() and self._length:
-                self._told(min(1.0, max(0.0, int(value) / 1e6 / self._length)))
+                seconds = int(value) / 1e6
+                if seconds > 2 * self._length + BEYOND:
+                    raise Spoilt("timeline", "its time stamps lead far beyond what plays in it")
+                self._told(min(1.0, max(0.0, seconds / self._length)))
