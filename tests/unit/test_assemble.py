@@ -145,6 +145,14 @@ def test_clips_by_file_time_alone_that_would_fit_together_stay_apart_over_dockin
         assert bureau.assemble(docking).joined == 0
 
 
+def test_what_was_recorded_by_file_time_alone_is_followed_by_no_later_docking(bureau: Bureau) -> None:
+    """The later file has a time and a number in its name; the earlier one has none, and only seems to end where that begins."""
+    assert bureau.assemble(bureau.dock({"DCIM/clip.mp4": noise(900, 1)}, minutes=1, written=SHIFT)).joined == 0
+    later = f"DCIM/{SHIFT:%Y%m%d%H%M%S}_0001.mp4"
+    assert bureau.assemble(bureau.dock({later: noise(900, 2)}, minutes=1)).joined == 0
+    assert [r["confidence"] for r in bureau.recordings()] == ["estimated", "claimed"]
+
+
 def test_assembling_again_changes_nothing_and_says_nothing(bureau: Bureau) -> None:
     docking = bureau.dock({name(5 * n, n + 1): noise(900, n) for n in range(3)})
     bureau.assemble(docking)

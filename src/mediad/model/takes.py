@@ -123,7 +123,7 @@ def takes(segments: Iterable[Segment], rule: Rule) -> list[Take]:
             and s.kind in (Kind.VIDEO, Kind.AUDIO)
             and _sane(s.start)
             and s.start <= s.end <= s.start + _LONGEST
-            and not (s.estimated and s.seq is None)
+            and not (s.estimated and s.seq is None)  # never linked; a copied card has thousands of one time
         ):
             groups[s.source, s.kind, s.lens, s.signature, s.device, s.officer].append(n)
     links: list[_Link] = []
