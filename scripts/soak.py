@@ -1,9 +1,10 @@
 """`make soak`: dock, change, pull and kill at random for SOAK_SECONDS, then judge.
 
 A real daemon watches two drop folders while `mediad ingest` takes cards beside it. Files come, grow, are renamed, doubled,
-replaced and removed, also in the middle of a copy; daemon and ingests get SIGKILL or SIGTERM at random; the vault fills up
-and is emptied again (as root, on a file system of its own). At the end everything is taken once more in peace, and judged by
-`mediad fsck`, by `mediad custody verify`, and by digests that this script computed when it made the files.
+replaced and removed, also in the middle of a copy; some are real films, and `mediad run --only derive` or `mediad derive` works
+them off beside it all. Daemons, ingests and derivations get SIGKILL or SIGTERM at random; the vault fills up and is emptied again
+(as root, on a file system of its own). At the end everything is taken and derived once more in peace, and judged by `mediad fsck`,
+by `mediad custody verify`, by digests that this script computed when it made the files, and by a preview for every film.
 
 SOAK_SEED repeats the choices of an earlier run (not its timing). Exit code 1 on any finding; the folder is then kept.
 """
@@ -62,6 +63,10 @@ reserve_percent = 0.0
 [devices]
 usb = false
 profiles = ["{profiles}"]
+[derive]
+jobs = 1
+preset = "ultrafast"
+height = 144
 [http]
 listen = "127.0.0.1:{port}"
 """
@@ -86,14 +91,18 @@ class Truth:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.contents: set[str] = set()
+        self.films: set[str] = set()
         self.promised: set[str] = set()
         self.budget = BUDGET
         self.counts: Counter[str] = Counter()
         self.findings: list[str] = []
 
-    def made(self, data: bytes) -> None:
+    def made(self, data: bytes, *, film: bool = False) -> None:
+        digest = hashlib.sha256(data).hexdigest()
         with self._lock:
-            self.contents.add(hashlib.sha256(data).hexdigest())
+            self.contents.add(digest)
+            if film:
+                self.films.add(digest)
 
     def spend(self, size: int) -> bool:
         with self._lock:
@@ -126,8 +135,8 @@ def say(text: str) -> None:
 class Source:
     """A folder whose files change at random. Only its own thread changes it."""
 
-    def __init__(self, path: Path, truth: Truth, dice: random.Random) -> None:
-        self.path, self.truth, self.dice = path, truth, dice
+    def __init__(self, path: Path, truth: Truth, dice: random.Random, film: bytes) -> None:
+        self.path, self.truth, self.dice, self.film = path, truth, dice, film
         self.number = 0
         path.mkdir(parents=True)
 
@@ -143,6 +152,10 @@ class Source:
         self.dice.choices([k for _, k in kinds], weights)[0]()
 
     def data(self) -> bytes | None:
+        if self.dice.random() < 0.25:
+            data = self.film + box(b"free", self.dice.randbytes(200))  # one more film, of other bytes
+            self.truth.made(data, film=True)
+            return data if self.truth.spend(len(data)) else None
         size = self.dice.choice((0, 1, 300, 4096, 65_537, self.dice.randrange(MIB), self.dice.randrange(LARGEST)))
         return self.dice.randbytes(size) if self.truth.spend(size) else None
 
@@ -224,6 +237,19 @@ class Source:
             self.dice.choice(files).unlink()
 
 
+def box(kind: bytes, body: bytes) -> bytes:
+    return (len(body) + 8).to_bytes(4, "big") + kind + body
+
+
+def small_film(folder: Path) -> bytes:
+    """Half a second of test picture and tone that every browser plays."""
+    path = folder / "film.mp4"
+    source = "testsrc2=s=96x96:r=10:d=0.5"
+    words = ["-f", "lavfi", "-i", source, "-f", "lavfi", "-i", "sine=d=0.5", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", *words, "-c:a", "aac", path], check=True)
+    return path.read_bytes()
+
+
 def write_all(fd: int, data: bytes) -> None:
     """One write, so that no state in between can be seen; the kernel takes it whole on a local disk."""
     if data and os.write(fd, data) != len(data):
@@ -259,8 +285,9 @@ class Site:
         except ValueError:
             return done.returncode, None, done.stderr
 
-    def daemon(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command("run"), stdout=self.log, stderr=self.log, start_new_session=True)
+    def daemon(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = self.command(*(arguments or ("run",)))
+        return subprocess.Popen(command, stdout=self.log, stderr=self.log, start_new_session=True)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(f"file:{self.root / 'var/catalog.db'}?mode=ro", uri=True, timeout=30)) as db:
@@ -331,7 +358,27 @@ def keep_daemon(site: Site, truth: Truth, dice: random.Random, stop: threading.E
             end_in_order(child, truth)
 
 
-def end_in_order(child: subprocess.Popen[bytes], truth: Truth) -> None:
+def keep_deriving(site: Site, truth: Truth, dice: random.Random, stop: threading.Event) -> None:
+    """Work off what is due, by the daemon or once; end it by SIGKILL or SIGTERM, often when it has only just begun."""
+    while not stop.wait(dice.uniform(0, 2)):
+        once = dice.random() < 0.3
+        child = site.daemon("derive") if once else site.daemon("run", "--only", "derive")
+        truth.count("derivations")
+        end = time.monotonic() + dice.choice((dice.uniform(0.5, 4), dice.uniform(4, 30)))
+        while time.monotonic() < end and child.poll() is None and not stop.is_set():
+            stop.wait(0.1)
+        if child.poll() is not None:
+            if child.returncode not in ((0, 1, 5, 6) if once else (5, 6)):
+                truth.finding(f"the derivation ended by itself with {child.returncode}: see daemon.log")
+        elif dice.random() < 0.6:
+            child.kill()
+            child.wait()
+            truth.count("derivations killed")
+        else:
+            end_in_order(child, truth, (0, 1, 5, 6))
+
+
+def end_in_order(child: subprocess.Popen[bytes], truth: Truth, right: tuple[int, ...] = (0,)) -> None:
     child.terminate()
     try:
         code = child.wait(STOP_SECONDS)
@@ -341,7 +388,7 @@ def end_in_order(child: subprocess.Popen[bytes], truth: Truth) -> None:
         truth.finding(f"the daemon did not stop within {STOP_SECONDS:.0f} s of SIGTERM")
         return
     truth.count("daemon stopped in order")
-    if code not in (0, -signal.SIGTERM):  # before its handler is there, SIGTERM simply ends it
+    if code not in (*right, -signal.SIGTERM):  # before its handler is there, SIGTERM simply ends it
         truth.finding(f"the daemon ended with {code} after SIGTERM: see daemon.log")
 
 
@@ -451,6 +498,36 @@ def take_the_rest(site: Site, cards: list[Source], folders: list[Source], truth:
     judge.check("the docking after it finds nothing to do", again)
 
 
+def derive_the_rest(site: Site, truth: Truth, judge: Judge) -> None:
+    """One undisturbed `mediad derive` works off all that is due."""
+    code, answer, errors = site.ask("derive")
+    wrong = [] if code in (0, 1) and answer is not None else [f"it ended with {code}: {errors.strip()[-500:]}"]
+    wrong += [f"due: {row}" for row in site.rows("SELECT stage, subject, why FROM due")]
+    wrong += [f"{row[0]} is provisional" for row in site.rows("SELECT id FROM recording WHERE provisional")]
+    wrong += [f"left: {path}" for path in (site.vault / "derived").glob(".work-*/*")]
+    wrong += [f"left: {path}" for path in (site.root / "var").glob("locks-*/wrk-*")]
+    judge.check("a clean derivation works off all", wrong)
+    query = "SELECT a.sha256, m.recording FROM asset a JOIN recording_asset m ON m.asset = a.id"
+    films = {recording for sha, recording in site.rows(query) if sha in truth.films}
+    whole = {r for r in films if whole_preview(site.vault / "derived" / r)}
+    judge.check(f"all {len(films)} recordings of films have a whole preview", sorted(films - whole))
+    words = os.fsencode(site.root)
+    running = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"bwrap" in (line := (entry / "cmdline").read_bytes()) and words in line:
+                running.append(f"process {entry.name}")
+    judge.check("no sandbox is left", running)
+
+
+def whole_preview(folder: Path) -> bool:
+    try:
+        told = {f["name"]: f["sha256"] for f in json.loads((folder / "about.json").read_bytes())["files"]}
+        return "proxy.mp4" in told and all(digest(folder / name) == sha for name, sha in told.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def judge_all(site: Site, cards: list[Source], folders: list[Source], truth: Truth, judge: Judge) -> None:
     judge.check("nothing unexpected happened on the way", truth.findings)
     code, report, errors = site.ask("fsck")
@@ -489,11 +566,13 @@ def soak(root: Path) -> Judge:
     judge = Judge(truth)
     with own_disk(root / "vault", root / "vault.img") as small:
         site = Site(root)
-        cards = [Source(root / f"cards/REC-{n}", truth, dice_of(f"card {n}")) for n in range(CARDS)]
-        folders = [Source(root / f"drop{n}", truth, dice_of(f"folder {n}")) for n in range(FOLDERS)]
+        film = small_film(root)
+        cards = [Source(root / f"cards/REC-{n}", truth, dice_of(f"card {n}"), film) for n in range(CARDS)]
+        folders = [Source(root / f"drop{n}", truth, dice_of(f"folder {n}"), film) for n in range(FOLDERS)]
         stop = threading.Event()
         work: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
-            (keep_daemon, (site, truth, dice_of("daemon"), stop))
+            (keep_daemon, (site, truth, dice_of("daemon"), stop)),
+            (keep_deriving, (site, truth, dice_of("derive"), stop)),
         ]
         work += [(dock_cards, (site, c, truth, dice_of(f"dock {n}"), stop)) for n, c in enumerate(cards)]
         work += [(drop_files, (f, dice_of(f"drop {n}"), stop)) for n, f in enumerate(folders)]
@@ -525,6 +604,7 @@ def soak(root: Path) -> Judge:
             for thread in threads:
                 thread.join()
         take_the_rest(site, cards, folders, truth, judge)
+        derive_the_rest(site, truth, judge)
         judge_all(site, cards, folders, truth, judge)
         site.log.close()
     counts = ", ".join(f"{n} {what}" for what, n in sorted(truth.counts.items()))
