@@ -215,6 +215,18 @@ def test_a_wrong_suffix_misleads_nobody(clips: Clips, tmp_path: Path) -> None:
         assert (probe.kind, probe.container, probe.conditions) == (kind, container, ())
 
 
+def test_a_film_behind_the_first_bytes_of_a_photo_is_a_film(clips: Clips, tmp_path: Path) -> None:
+    """A mask must not take a recording's length, and with it its deadline, away. A broken photo stays one."""
+    film = clips.clip("ts").read_bytes()
+    path = tmp_path / "masked.ts"
+    path.write_bytes(b"\xff\xd8\xff\xe0" + film)
+    found = probed(path)
+    assert (found.kind, found.stream("video") is not None) == ("video", True)
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"\xff\xd8\xff\xe0" + bytes(500))
+    assert probed(path).kind == "photo"
+
+
 def test_encryption_is_said(clips: Clips, tmp_path: Path) -> None:
     """By the container (Common Encryption), or by noise after a known head."""
     # fmt: off

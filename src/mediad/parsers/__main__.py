@@ -66,7 +66,7 @@ def probe(path: Path, suffix: str) -> Probe:
         if not head:
             return Probe(kind.value, conditions=("unreadable",), remarks=(Remark("empty", "the file has no bytes"),))
         if kind is Kind.PHOTO:
-            return exif.probe(path)
+            return _photo(path, kind_of(b"", f"x.{suffix}".encode()))
         if kind is Kind.DATA:
             return sidecar.probe(path, suffix)
         return media.probe(path, kind.value)
@@ -77,6 +77,16 @@ def probe(path: Path, suffix: str) -> Probe:
         return Probe(
             kind.value, conditions=("unreadable",), remarks=(Remark(code, f"{type(error).__name__}: {error}"[:200]),)
         )
+
+
+def _photo(path: Path, named: Kind) -> Probe:
+    """A photo by its first bytes; but where the name says film or sound and no whole photo follows, that may be a mask."""
+    photo = exif.probe(path)
+    if photo.conditions and named in (Kind.VIDEO, Kind.AUDIO):
+        film = media.probe(path, named.value)
+        if film.streams:
+            return film
+    return photo
 
 
 if __name__ == "__main__":
