@@ -183,9 +183,9 @@ def test_previews_that_come_and_go_change_no_result(tmp_path: Path) -> None:
                     ("ingest", cards[0]),
                 ):
                     before = turns
-                    code, out, _ = called(site, *map(str, command), "--json")
+                    done = site.run(*command, "--json")
                     assert going is None or turns > before, "it went on beside it"
-                    seen.append((code, without_names(json.loads(out))))
+                    seen.append((done.returncode, without_names(json.loads(done.stdout))))
             finally:
                 over.set()
             if going is not None:

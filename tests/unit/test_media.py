@@ -183,7 +183,13 @@ KEYS = st.sampled_from(["geometry", "properties", "coordinates", "times"])
 LEAVES = st.none() | st.floats() | st.integers() | st.text(max_size=5)
 
 
-@given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner), max_leaves=12))
+@given(
+    st.recursive(
+        LEAVES | st.builds(list) | st.builds(dict),
+        lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(KEYS, inner, min_size=1, max_size=6),
+        max_leaves=12,
+    )
+)
 def test_a_track_may_be_anything(said: object) -> None:
     """What is no track is none."""
     made = media._geojson(media._in_order(list(media._points(said)), UTC))

@@ -391,7 +391,13 @@ LEAVES = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_s
 KEYS = st.sampled_from(sorted(Probe.__dataclass_fields__)) | st.text(max_size=8)
 
 
-@given(st.recursive(LEAVES, lambda i: st.lists(i, max_size=4) | st.dictionaries(KEYS, i, max_size=6), max_leaves=30))
+@given(
+    st.recursive(
+        LEAVES | st.builds(list) | st.builds(dict),
+        lambda i: st.lists(i, min_size=1, max_size=4) | st.dictionaries(KEYS, i, min_size=1, max_size=6),
+        max_leaves=30,
+    )
+)
 @FUZZ
 def test_an_answer_may_be_anything(answer: Any) -> None:
     """What comes out of the sandbox never raises, and reads the same again."""

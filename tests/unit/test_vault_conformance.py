@@ -141,7 +141,7 @@ def test_the_port_cannot_overwrite_or_delete(vault: LocalVault) -> None:
     assert public == {
         "name", "root", "read_marker", "register", "open", "check", "space", "begin", "admit", "confirm", "staged", "owners",
         "clear_staging", "set_aside", "put", "get", "exists", "size_of", "read_back", "list", "expect", "probe_medium",
-        "check_writable", "is_own",
+        "check_writable", "is_own", "path_of",
     }  # fmt: skip
 
 
