@@ -346,7 +346,7 @@ def test_a_killed_worker_leaves_its_work_to_the_next(
 ) -> None:
     """Killed in the middle of a film: no program goes on running, and the next worker takes what it had."""
     daemon.until('"running"')
-    long = clip(tmp_path / "long.mp4", video="libx265", audio="", seconds=12, size="1280x720", rate=30)
+    long = clip(tmp_path / "long.mp4", video="libx265", audio="", seconds=6, size="1280x720", rate=30)
     site.ingest(card(tmp_path / "card", {FILM: long.read_bytes()}))
     daemon.until('"stage": "assemble"')
     daemon.process.kill()
@@ -354,7 +354,7 @@ def test_a_killed_worker_leaves_its_work_to_the_next(
     assert site.rows("SELECT count(*) FROM recording WHERE provisional = 0") == [(1,)]
     derive(site)
     (film,) = recordings(site).values()
-    assert length(site.vault / "derived" / film["id"] / "proxy.mp4") == pytest.approx(12.0, abs=1 / 30)
+    assert length(site.vault / "derived" / film["id"] / "proxy.mp4") == pytest.approx(6.0, abs=1 / 30)
     leftovers = [p.name for p in (site.vault / "derived").iterdir() if not p.name.startswith("rec-")]
     assert [name for name in leftovers if list((site.vault / "derived" / name).iterdir())] == []
 
