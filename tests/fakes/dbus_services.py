@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ class Failure(Exception):
         self.name, self.text = name, text
 
 
-class Service:
+class Service(ABC):
     """A name on the bus whose ``answer(path, interface, member, body)`` returns (signature, body) or raises Failure."""
 
     def __init__(self, address: str, name: str) -> None:
@@ -67,8 +68,9 @@ class Service:
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
+    @abstractmethod
     def answer(self, path: str, interface: str, member: str, body: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
-        raise NotImplementedError
+        """What the service does: signature and body of its answer, or Failure raised."""
 
     def after(self, member: str) -> list[Message]:
         """Signals to send once the answer is out."""

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mediad.model.probe import Probe
-from mediad.parsers import boxes, media, recover, track, walls
+from mediad.parsers import boxes, length, recover, tags, track, walls
 from mediad.parsers.__main__ import answered, probe
 from tests.clips import CODECS, COMBINATIONS, PICTURE, Clips, cut, ffmpeg
 
@@ -116,9 +116,9 @@ def test_a_head_written_at_both_ends_names_both_moments() -> None:
     """Creation and modification are as far apart as the recording is long: then they are its start and its end."""
     began, ended = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2024, 1, 2, 3, 9, 5, tzinfo=UTC)
     found = boxes.Found(created=began, modified=ended)
-    stamps = media._stamps({"creation_time": "2024-01-02T03:04:05Z"}, found, 300.4, [])
+    stamps = tags.stamps({"creation_time": "2024-01-02T03:04:05Z"}, found, 300.4, [])
     assert [(s.value, s.means) for s in stamps] == [(began.isoformat(), "start"), (ended.isoformat(), "end")]
-    assert [s.means for s in media._stamps({}, found, 100.0, [])] == ["unsaid"]
+    assert [s.means for s in tags.stamps({}, found, 100.0, [])] == ["unsaid"]
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
@@ -472,7 +472,7 @@ def test_a_film_that_takes_too_long_to_measure_is_told_without_its_length(
     def spent(path: Path) -> None:
         raise walls.Spent("too long")
 
-    monkeypatch.setattr(media, "_played", spent)
+    monkeypatch.setattr(length, "_played", spent)
     found = probe(clips.clip("ts"), "ts")
     assert (found.duration, [s.codec for s in found.streams]) == (None, ["h264", "aac"])
     assert [r.code for r in found.remarks] == ["limit"]

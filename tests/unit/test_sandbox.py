@@ -19,6 +19,7 @@ import pytest
 from mediad.edges import program
 from mediad.edges.sandbox import MAX_INPUTS, Limits, Sandbox, end_left
 from mediad.errors import StorageError
+from tests.support import needs_root
 
 SH = "/usr/bin/sh"
 QUICK = Limits(cpu_seconds=5, seconds=20)
@@ -269,9 +270,9 @@ def test_a_missing_bubblewrap_is_said_with_what_to_install(monkeypatch: pytest.M
     assert (caught.value.code, caught.value.hint) == ("sandbox", "apt install bubblewrap")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can take the namespaces of others away")
 def test_forbidden_user_namespaces_are_said() -> None:
     """As on a hardened kernel or in a container: the message is bubblewrap's, the hint names the settings."""
+    needs_root("taking user namespaces away")
     code = (
         "from mediad.edges.sandbox import Sandbox\nfrom mediad.errors import StorageError\n"
         "try: Sandbox().run(['/usr/bin/true'])\nexcept StorageError as e: print(e.code, '|', e.message, '|', e.hint)"
@@ -282,9 +283,9 @@ def test_forbidden_user_namespaces_are_said() -> None:
     assert "user namespaces are not allowed" in got.stdout
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="is an ordinary user already")
 def test_an_ordinary_user_can_have_it(tmp_path: Path) -> None:
     """The service runs as one: nothing of this needs root."""
+    needs_root("becoming an ordinary user")
     code = (
         f"import sys; sys.path.insert(0, '/code/src'); from mediad.edges.sandbox import Sandbox; Sandbox().check();"
         f"from pathlib import Path; print(Sandbox().run(['{SH}', '-c', 'id -u; echo x > /out/x'], output=Path('/out')).out)"
@@ -392,9 +393,9 @@ def test_the_service_leaves_the_sandbox_what_it_needs(tmp_path: Path) -> None:
     assert used <= allowed, sorted(used - allowed)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can show a folder at another place")
 def test_the_layout_of_the_debian_package_works() -> None:
     """The system's Python, and package and libraries in one folder below /usr, as packaging/build-deb.sh lays them."""
+    needs_root("showing a folder at another place")
     own = Path(program.__file__).parents[1]
     site = Path(importlib.util.find_spec("exifread").origin).parents[1]  # type: ignore[union-attr,arg-type]
     code = (
