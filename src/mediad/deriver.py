@@ -217,12 +217,8 @@ class Deriver:
         return [docking]
 
     def _preview(self, stage: str, maker: preview.Maker, rows: Sequence[Any]) -> Sequence[str]:
-        def told(name: str, percent: int) -> None:
-            if self._stop.is_set():
-                raise Stopping("mediad is stopping", hint="it is made at the next start")
-            self._watch.percent(name, percent)
-
-        answers = preview.run(self._ledger, self._world.vault, maker, [row.subject for row in rows], told)
+        names = [row.subject for row in rows]
+        answers = preview.run(self._ledger, self._world.vault, maker, names, self._watch.percent)
         for answer in answers:
             self._answered(stage, answer.recording, answer.note)
             if answer.state == "failed":

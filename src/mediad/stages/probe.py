@@ -7,11 +7,11 @@ the world's fault, not the file's, and is tried again later.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mediad.catalog import recordings
 from mediad.catalog.ledger import Ledger
-from mediad.errors import MediadError, NotFound, VaultOffline
+from mediad.errors import MediadError, VaultOffline
 from mediad.model.custody import Draft
 from mediad.model.probe import Probe
 
@@ -57,10 +57,10 @@ def run(ledger: Ledger, vault: Vault, parsers: Parsers, assets: Sequence[str]) -
     originals = []
     for row in rows:
         try:
-            originals.append(_original(vault, row))
-        except (NotFound, MediadError) as e:
-            if isinstance(e, VaultOffline):
-                raise
+            originals.append(Original(row.id, vault.path_of(row.key), row.path, row.kind, row.docking))
+        except VaultOffline:
+            raise
+        except MediadError as e:
             outcome.later[row.id] = e.message
     for gone in set(assets) - {row.id for row in rows}:
         outcome.later[gone] = f"vault {vault.name} has no healthy copy of it"
@@ -78,7 +78,3 @@ def run(ledger: Ledger, vault: Vault, parsers: Parsers, assets: Sequence[str]) -
         ]
     )
     return outcome
-
-
-def _original(vault: Vault, row: Any) -> Original:
-    return Original(row.id, vault.path_of(row.key), row.path, row.kind, row.docking)

@@ -298,9 +298,8 @@ def _wanted(station: Station, names: Sequence[str], *, again: bool) -> dict[str,
             wanted[due.PREVIEW].add(recording)
             wanted[due.PHOTO].add(recording)
             wanted[due.ASSEMBLE] |= {row.docking for row in rows}
-            wanted[due.PROBE] |= {
-                asset for docking in wanted[due.ASSEMBLE] for asset in recordings.assets_of(conn, docking)
-            }
+        for docking in wanted[due.ASSEMBLE]:
+            wanted[due.PROBE].update(recordings.assets_of(conn, docking))
     at = station.ledger.clock()
 
     def make_due(conn: Connection) -> None:

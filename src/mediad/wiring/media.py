@@ -14,6 +14,7 @@ import structlog
 from mediad import __version__
 from mediad.edges.derived import Derived
 from mediad.edges.encoder import Encoder, font
+from mediad.edges.files import storage_error
 from mediad.edges.hardware import Choice
 from mediad.edges.media import Media, ProbeFile, Recovered
 from mediad.edges.photos import Photo, Photos
@@ -200,7 +201,10 @@ class Previews:
         files = [ProbeFile(path, Kind.VIDEO, suffix) for path, suffix in order.tracks]
         if (told := self._media.track(files, self.zone)) is None:
             return []
-        (folder / TRACK).write_bytes(told)
+        try:
+            (folder / TRACK).write_bytes(told)
+        except OSError as e:
+            raise storage_error(e, "writing a track") from e
         return [TRACK]
 
 
