@@ -146,8 +146,8 @@ def failing(conn: Connection, limit: int = 20) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
-def refill(conn: Connection) -> None:
-    """Whatever the facts say is due and is not among the rows: nothing, unless somebody deleted rows."""
+def missing(conn: Connection) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Per stage what the facts say is due and is not among the rows, with since when: nothing, unless somebody deleted rows."""
     a, p, s, k, d = t.asset.c, t.probe.c, t.timing.c, t.docking.c, t.due.c
     r, v = t.recording.c, t.preview.c
     unprobed = select(a.id, a.stored_at).where(~exists().where(p.asset == a.id))
@@ -157,6 +157,15 @@ def refill(conn: Connection) -> None:
     unseen = select(r.id, r.started_at).where(r.provisional.is_(False), ~exists().where(v.recording == r.id))
     photos, films = unseen.where(r.kind == "photo"), unseen.where(r.kind.in_(("video", "audio")))
     queries = ((PROBE, a.id, unprobed), (ASSEMBLE, k.id, untimed), (PHOTO, r.id, photos), (PREVIEW, r.id, films))
+    found = []
     for stage, subject, query in queries:
-        missing = query.where(~exists().where(d.stage == stage, d.subject == subject))
-        becomes_due(conn, stage, [(row[0], row[1]) for row in conn.execute(missing)])
+        absent = query.where(~exists().where(d.stage == stage, d.subject == subject))
+        if rows := [(row[0], row[1]) for row in conn.execute(absent)]:
+            found.append((stage, rows))
+    return found
+
+
+def refill(conn: Connection) -> None:
+    """Put back what is ``missing``."""
+    for stage, rows in missing(conn):
+        becomes_due(conn, stage, rows)

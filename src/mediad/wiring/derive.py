@@ -132,7 +132,10 @@ def deriver(
             if _only_one(station.locks, lock(owner)):
                 _clear(derived)
         box.check()
-        station.ledger.catalog.write(due.refill)
+        with station.ledger.catalog.read() as conn:
+            lacking = due.missing(conn)  # a walk over all tables: not with the lock for which an ingest waits
+        if lacking:
+            station.ledger.catalog.write(due.refill)
         worker = Deriver(station.ledger, world, owner, watch, station.stop, only=only, patient=patient)
         try:
             yield worker
