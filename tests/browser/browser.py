@@ -86,7 +86,7 @@ def _served(folder: Path) -> Iterator[_Server]:
         thread.join()
 
 
-def report(folder: Path, page: str, work: Path, *, seconds: float = 60) -> Mapping[str, Any]:
+def report(folder: Path, page: str, work: Path, *, seconds: float = 240) -> Mapping[str, Any]:
     """Open a page of a folder, and give back what it posts."""
     with _served(folder) as server, (work / "browser.log").open("wb") as log:
         address = f"http://127.0.0.1:{server.server_address[1]}/{page}"

@@ -71,7 +71,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Shown]:
         starts = tuple(sum(media.length(c) for c in clips[:i]) for i in range(len(clips)))
         flashes = [s + 1.0 for s in starts]
         sound = plan.audio != "none"
-        films[name] = {"src": f"{n}/proxy.mp4", "thumbs": f"{n}/thumbs.vtt", "flashes": flashes, "sound": sound}
+        frame = max(s.frame for s in plan.segments)
+        films[name] = {
+            "src": f"{n}/proxy.mp4", "thumbs": f"{n}/thumbs.vtt", "flashes": flashes, "frame": frame, "sound": sound,
+        }  # fmt: skip
         made[name] = plan, answer, starts
     (root / "www/films.json").write_text(json.dumps(films))
     shutil.copy(Path(__file__).parent / "watch.html", root / "www")
