@@ -1,7 +1,8 @@
 """`make bench-derive`, second half: what works behind an ingest, and whether it is felt in front.
 
 1. How many photos a second are probed, assembled and recorded.
-2. The same ingest with the second daemon encoding all it can, and without it, in turn: medians and their ratio.
+2. The same ingest with the second daemon encoding all it can, and without it, in turn: medians and their ratio. Each begins after
+   the same pause, since the second daemon needs time to start while the disk recovers from what the round before wrote.
 
 Working folder, cold caches and medians as in run.py.
 """
@@ -16,10 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from run import HERE, MEDIAD, MIB, Bench, cold, timed
+
+CALM = 15.0
+"""Seconds before each ingest that is timed."""
 
 
 def photos(bench: Bench, count: int) -> Path:
@@ -102,14 +106,13 @@ def felt_in_front(bench: Bench, gib: float, queue: int, seconds: int) -> None:
             command = bench.station()
             timed([*command, "ingest", str(waiting)])
             cold()
-            if name == "queue full":
-                with deriving(command):
-                    times[name].append(timed([*command, "ingest", str(card)]))
-                    left = subprocess.run(["pgrep", "-cx", "ffmpeg"], capture_output=True, check=False).stdout
-                    if left.strip() == b"0":
-                        print("  nothing was being encoded at the end: make the queue longer", file=sys.stderr)
-            else:
+            busy = name == "queue full"
+            with deriving(command) if busy else nullcontext():
+                time.sleep(CALM)
                 times[name].append(timed([*command, "ingest", str(card)]))
+                left = subprocess.run(["pgrep", "-cx", "ffmpeg"], capture_output=True, check=False).stdout
+                if busy and left.strip() == b"0":
+                    print("  nothing was being encoded at the end: make the queue longer", file=sys.stderr)
             print(f"  round {n + 1}: {name}: {times[name][-1]:.2f} s", file=sys.stderr)
     full, empty = (statistics.median(times[name]) for name in ("queue full", "no previews"))
     print(f"- Ingest of {gib:g} GiB while the second daemon encodes: {full:.2f} s ({min(times['queue full']):.2f} to"
@@ -120,7 +123,7 @@ def felt_in_front(bench: Bench, gib: float, queue: int, seconds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--photos", type=int, default=10_000)
+    parser.add_argument("--photos", type=int, default=10_000, help="none: the first part is left out")
     parser.add_argument("--gib", type=float, default=3.0)
     parser.add_argument("--queue", type=int, default=6, help="films that wait")
     parser.add_argument("--seconds", type=int, default=60, help="length of each")
@@ -129,7 +132,8 @@ def main() -> None:
         sys.exit("run as root, after `make setup`")
     bench = Bench(Path(os.environ.get("BENCH_DIR", HERE / "var/bench")), chosen.rounds)
     print(json.dumps({"cores": len(os.sched_getaffinity(0)), **vars(chosen)}), file=sys.stderr)
-    probe_rate(bench, chosen.photos)
+    if chosen.photos:
+        probe_rate(bench, chosen.photos)
     felt_in_front(bench, chosen.gib, chosen.queue, chosen.seconds)
 
 

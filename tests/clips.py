@@ -4,6 +4,8 @@ import subprocess
 from functools import cached_property
 from pathlib import Path
 
+from tests.media import ffmpeg
+
 PICTURE = ["-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=1.2"]
 SOUND = ["-f", "lavfi", "-i", "sine=duration=1.2:sample_rate=8000"]
 CODECS = {
@@ -30,10 +32,6 @@ SUBTITLES = (
     "2\n00:00:00,400 --> 00:00:00,800\n$G:2024-01-02 11:04:06-N39.905200-E116.408400\n\n"
     "3\n00:00:00,800 --> 00:00:01,200\n$G:2024-01-02 11:04:07-N39.906200-E116.409400\n\n"
 )
-
-
-def ffmpeg(*words: str | Path) -> None:
-    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, words)], check=True)
 
 
 class Clips:

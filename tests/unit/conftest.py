@@ -1,11 +1,21 @@
 """Fixtures of a whole station in a temporary folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.clips import Clips
 from tests.support import Site, make_site
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A test that sets up logging leaves no trace of it for the next one."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

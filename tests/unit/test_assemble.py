@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mediad.catalog import evidence, recordings
+from mediad.catalog import assembly, evidence, previews, recordings
 from mediad.catalog import tables as t
 from mediad.errors import NotFound
 from mediad.model.custody import Draft
@@ -70,7 +70,7 @@ class Bureau:
             "streams": [{"kind": "video", "codec": "h264", "width": 1280, "height": 720, "frame_rate": 25.0}],
         }  # fmt: skip
         with self.station.ledger.catalog.read() as conn:
-            rows = [r for r in recordings.files_of(conn, docking) if r.docking == docking]
+            rows = [r for r in assembly.files_of(conn, docking) if r.docking == docking]
         drafts = []
         for row in rows:
             own = (probes or {}).get(row.path.decode(), usual if row.path.endswith(b".mp4") else {"kind": "data"})
@@ -252,7 +252,7 @@ def test_two_lenses_are_two_recordings_beside_each_other(bureau: Bureau) -> None
     front, rear = bureau.recordings()
     assert {front["lens"], rear["lens"]} == {"A", "B"}
     with bureau.station.ledger.catalog.read() as conn:
-        assert [r.id for r in recordings.beside(conn, front["id"])] == [rear["id"]]
+        assert [r.id for r in previews.beside(conn, front["id"])] == [rear["id"]]
 
 
 def test_what_the_log_says_is_what_the_tables_say(bureau: Bureau) -> None:
@@ -474,7 +474,7 @@ def test_a_sidecar_that_came_alone_is_only_of_the_newest_file_of_its_name_and_da
         bureau.assemble(docking)
     by_asset = {a: r["officer"] for r in bureau.recordings() for a in r["assets"] if r["kind"] == "video"}
     with bureau.station.ledger.catalog.read() as conn:
-        newest = recordings.namesakes(conn, "serial:8888888", "", [NAME.encode()])[NAME.encode()]
+        newest = assembly.namesakes(conn, "serial:8888888", "", [NAME.encode()])[NAME.encode()]
     (film,) = [row.asset for path, row in newest.items() if path.endswith(b".mp4")]
     assert {asset for asset, officer in by_asset.items() if officer} == {film}
 

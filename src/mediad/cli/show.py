@@ -201,14 +201,14 @@ def _asset(conn: Any, subject: str) -> dict[str, Any] | None:
 
 def _recording(conn: Any, subject: str) -> dict[str, Any] | None:
     """A recording, also under an id that it had before it was joined: with what was found of its segments and its preview."""
-    from mediad.catalog import evidence, recordings
+    from mediad.catalog import evidence, previews, recordings
 
     found = recordings.recording_of(conn, subject) if subject.startswith("rec-") else None
     row = evidence.recording(conn, found) if found else None
     if row is None:
         return None
     joined = json.loads(row.pop("joined") or "{}")
-    preview = recordings.preview(conn, row["id"])
+    preview = previews.outcome(conn, row["id"])
     made = json.loads(preview.detail) if preview is not None else {}
     probes = recordings.probes_of(conn, row["assets"])
     timings = {asset: recordings.timing_of(conn, asset) or {} for asset in row["assets"]}
@@ -230,7 +230,7 @@ def _recording(conn: Any, subject: str) -> dict[str, Any] | None:
         "gaps": joined.get("gaps", []),
         "track": next((p["track"] for p in placed if "track" in p), None),
         "position": next((p["position"] for p in placed if "position" in p), None),
-        "beside": [{"recording": r.id, "lens": r.lens} for r in recordings.beside(conn, row["id"])],
+        "beside": [{"recording": r.id, "lens": r.lens} for r in previews.beside(conn, row["id"])],
         "preview": None
         if preview is None
         else {"state": preview.state, "at": preview.at, "files": made.get("files", [])},

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from mediad.catalog import due, evidence, recordings
+from mediad.catalog import assembly, due, evidence, recordings
 from mediad.catalog.ledger import Ledger
 from mediad.errors import NotFound
 from mediad.model import takes, timing
@@ -133,10 +133,10 @@ class _Look:
         self._zones = {volume: ZoneInfo(name) for volume, name in json.loads(row.zones).items()}
         self.profile = rules.profile(row.profile)
         self._source = row.recorder_id or row.recorder
-        self._sources = recordings.sources_of(conn, row.recorder, row.recorder_id)
+        self._sources = assembly.sources_of(conn, row.recorder, row.recorder_id)
         self._clock = self._measured()
-        self._all = recordings.files_of(conn, docking_id)
-        self._names = recordings.names_of(conn, sorted({f.asset for f in self._all}))
+        self._all = assembly.files_of(conn, docking_id)
+        self._names = assembly.names_of(conn, sorted({f.asset for f in self._all}))
         self._own = {f.asset: f for f in reversed(self._all) if f.docking == docking_id}  # the first of several names
         self._told = {
             (f.volume, f.path): Probe.from_json(json.loads(f.probe)) for f in self._all if f.probe is not None
@@ -146,7 +146,7 @@ class _Look:
 
     def _measured(self) -> timing.Clock:
         """By a photo of the station's clock, else by what the recorder said of its own."""
-        if measured := recordings.clock(self._conn, self._docking):
+        if measured := assembly.clock(self._conn, self._docking):
             return timing.Clock(timedelta(milliseconds=measured["offset_ms"]), "photo", measured.get("why", ""))
         said = json.loads(self._row.said) if self._row.said is not None else None
         return timing.heard(said, self.profile, self._rules.zone)
@@ -249,13 +249,13 @@ class _Look:
         """For each file, when its volume was docked before and everything on it was taken, unless the file was on it then already
         and left. A folder is no such witness (its volume has no name): it may be given old files."""
         found: dict[tuple[str, bytes], datetime] = {}
-        for volume, (docking, began) in recordings.last_complete(self._conn, self._sources, self._row.seq).items():
+        for volume, (docking, began) in assembly.last_complete(self._conn, self._sources, self._row.seq).items():
             if (
                 not volume or datetime.fromisoformat(began) > self._opened
             ):  # a clock that was ahead then witnesses nothing
                 continue
             paths = [row.path for row in self._own.values() if row.volume == volume]
-            left = recordings.listed(self._conn, docking, volume, paths)
+            left = assembly.listed(self._conn, docking, volume, paths)
             found |= {(volume, path): datetime.fromisoformat(began) for path in paths if path not in left}
         return found
 
@@ -278,7 +278,7 @@ class _Look:
         written at about the same time, and in its own docking it was no other recording's."""
         if abs(sidecar.mtime_ns - row.mtime_ns) > WRITTEN_TOGETHER.total_seconds() * 1e9:
             return False
-        there = recordings.beside_in(self._conn, sidecar.first_docking, row.volume, _stem(row.path))
+        there = assembly.beside_in(self._conn, sidecar.first_docking, row.volume, _stem(row.path))
         owner = pair_sidecars(self.profile, there).get(sidecar.path)
         return owner is None or there[owner] == row.asset
 
@@ -291,7 +291,7 @@ class _Look:
         return {
             (volume, stem): near
             for volume, names in stems.items()
-            for stem, near in recordings.namesakes(self._conn, self._row.recorder, volume, names).items()
+            for stem, near in assembly.namesakes(self._conn, self._row.recorder, volume, names).items()
         }
 
     def _beside(self, row: Any) -> dict[bytes, Any]:
@@ -314,7 +314,7 @@ class _Look:
             return
         first, last = min(s.start for s in sure) - REACH, max(s.end for s in sure) + REACH
         mine = {s.asset for s in segments}
-        rows = recordings.around(self._conn, self._sources, stamp(first), stamp(last), mine)
+        rows = assembly.around(self._conn, self._sources, stamp(first), stamp(last), mine)
         order = _order((row.stored_at, row.path, row.asset) for row in rows)
         for row in rows:
             yield File(replace(_segment(row, order[row.asset]), source=self._source), row.detail, {})

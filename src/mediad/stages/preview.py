@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from mediad.catalog import evidence, recordings
+from mediad.catalog import evidence, previews, recordings
 from mediad.catalog.ledger import Ledger
 from mediad.errors import StorageError
 from mediad.model import preview
@@ -85,9 +85,9 @@ class Answer:
     def note(self, conn: Connection) -> None:
         """Keep it in the catalogue."""
         if self.state == "gone":
-            recordings.forget_preview(conn, self.recording)
+            previews.forget(conn, self.recording)
         else:
-            recordings.note_preview(conn, self.recording, self.state, self.made_of, self.at, dict(self.detail))
+            previews.note(conn, self.recording, self.state, self.made_of, self.at, dict(self.detail))
 
 
 def run(
@@ -143,7 +143,7 @@ def _order(ledger: Ledger, vault: Vault, maker: Maker, name: str) -> Order | Unp
         row = evidence.recording(conn, name)
         if row is None:
             return None
-        rows = recordings.to_show(conn, name, vault.name)
+        rows = previews.to_show(conn, name, vault.name)
         others = _references(conn, vault, rows)
         beside = _sidecars(conn, vault, rows)
     for member in rows:
@@ -180,7 +180,7 @@ def _references(conn: Connection, vault: Vault, rows: Sequence[Any]) -> list[Any
     if not any("truncated" in probe.conditions and not probe.streams for probe in probes):
         return []
     source = next((json.loads(row.timing)["source"] for row in rows if row.timing is not None), "")
-    return recordings.siblings(conn, source, "video", vault.name, REFERENCES)
+    return previews.siblings(conn, source, "video", vault.name, REFERENCES)
 
 
 def _member(row: Any, zone: ZoneInfo) -> Member:

@@ -76,10 +76,10 @@ def vault_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], floa
 
 def due_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]]:
     """Metrics of what follows an ingest. Asked here, since the process that works it off can be reached over no network."""
-    from mediad.catalog import due, recordings
+    from mediad.catalog import due, previews
 
     with station.ledger.catalog.read() as conn:
-        backlog, failed = due.backlog(conn), recordings.failed_previews(conn)
+        backlog, failed = due.backlog(conn), previews.failed(conn)
     for stage in due.STAGES:
         waiting, tried, since = backlog.get(stage, (0, 0, ""))
         yield "mediad_due", (stage, "waiting"), waiting - tried

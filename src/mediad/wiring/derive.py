@@ -289,7 +289,7 @@ def processors() -> int:
 
 def _wanted(station: Station, names: Sequence[str], *, again: bool) -> dict[str, set[str]]:
     """What has to be done, per stage, for these recordings or assets; their previews are made due."""
-    from mediad.catalog import due, recordings
+    from mediad.catalog import due, previews, recordings
 
     wanted: dict[str, set[str]] = {stage: set() for stage in due.STAGES}
     with station.ledger.catalog.read() as conn:
@@ -297,7 +297,7 @@ def _wanted(station: Station, names: Sequence[str], *, again: bool) -> dict[str,
             recording = recordings.recording_of(conn, name)
             if recording is None:
                 raise NotFound(f"{name} is no recording", hint="`mediad recordings` lists what is there")
-            rows = recordings.to_show(conn, recording, station.vault.name)
+            rows = previews.to_show(conn, recording, station.vault.name)
             wanted[due.PREVIEW].add(recording)
             wanted[due.PHOTO].add(recording)
             wanted[due.ASSEMBLE] |= {row.docking for row in rows}
