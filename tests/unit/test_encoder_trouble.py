@@ -212,7 +212,9 @@ def test_what_is_the_machines_fault_is_tried_again_later(
     ("outcome", "code"),
     [
         (Outcome(139, b"", b""), "crashed"),
-        (Outcome(152, b"", b""), "too-slow"),
+        (Outcome(152, b"", b"", spent=True), "too-slow"),
+        (Outcome(255, b"", b"", spent=True), "too-slow"),
+        (Outcome(137, b"", b"", spent=True), "too-slow"),
         (Outcome(-9, b"", b"", too_much=True), "too-large"),
         (Outcome(1, b"", b"[mov @ 0x55d] moov atom not found\n/in/000: Invalid data found when processing input\n"),
          "undecodable"),

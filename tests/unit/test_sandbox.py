@@ -234,6 +234,35 @@ def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
     assert [p for p in processes() if str(out) in p] == []
 
 
+def test_an_input_that_is_refused_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    """A vault that is away is asked again and again, for as long as the service lives."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(StorageError):
+            sh("true", inputs={"a": tmp_path / "gone"})
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("script", "spent"),
+    [
+        (
+            "trap 'exit 255' XCPU; while :; do :; done",
+            True,
+        ),  # like ffmpeg, which hears the signal and ends in its own way
+        ("trap '' XCPU; while :; do :; done", True),  # killed by the hard limit
+        ("kill -9 $$", False),
+        ("exit 255", False),
+        ("exit 0", False),
+    ],
+)
+def test_a_program_that_has_taken_its_processor_time_is_known_however_it_ends(script: str, spent: bool) -> None:
+    """And one that somebody killed, or that gave up early, is not taken for one."""
+    got = sh(script, limits=Limits(cpu_seconds=2, seconds=60))
+    assert got.spent == spent and not got.late
+    assert got.code in (255, 137, 0)
+
+
 def test_what_a_dead_worker_left_is_ended_and_nobody_elses() -> None:
     """Found by the worker's name, which the program inside does not see. A bubblewrap that was killed while it built the sandbox
     goes on like this one."""
@@ -287,7 +316,7 @@ def test_an_ordinary_user_can_have_it(tmp_path: Path) -> None:
     """The service runs as one: nothing of this needs root."""
     needs_root("becoming an ordinary user")
     code = (
-        f"import sys; sys.path.insert(0, '/code/src'); from mediad.edges.sandbox import Sandbox; Sandbox().check();"
+        f"import sys; sys.path.insert(0, '/code/src'); from mediad.edges.sandbox import Sandbox;"
         f"from pathlib import Path; print(Sandbox().run(['{SH}', '-c', 'id -u; echo x > /out/x'], output=Path('/out')).out)"
     )
     out = tmp_path / "out"
@@ -332,7 +361,7 @@ def test_our_python_runs_inside_with_its_libraries() -> None:
     got = Sandbox().run(Sandbox().python("mediad.model.layout", "-x", "a'b"), limits=QUICK)
     assert (got.code, got.err) == (0, b"")
     words = Sandbox().python("x")
-    start = words[-1].split("runpy.run_module")[0]
+    start = words[-1].split("try:")[0]
     code = (
         start
         + "import mediad,exifread,ffmpeg,PIL.Image,os;print(os.listdir(os.path.dirname(os.path.dirname(mediad.__file__))))"
@@ -408,7 +437,7 @@ def test_the_layout_of_the_debian_package_works() -> None:
     # fmt: off
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
              f"mount -t tmpfs x /usr/local/lib; mkdir /usr/local/lib/mediad; ln -s {own} {site}/exifread {site}/ffmpeg {site}/PIL "
-             f"{site}/pillow.libs {site}/future {site}/past /usr/local/lib/mediad/; cd /usr/local/lib/mediad;"
+             f"{site}/pillow.libs {site}/pillow_heif {site}/future {site}/past /usr/local/lib/mediad/; cd /usr/local/lib/mediad;"
              "for f in *; do t=$(readlink $f); rm $f; mkdir $f; test -d $t && mount --bind $t $f; done;"
              'exec /usr/bin/python3 -I -c "$0"', code]
     # fmt: on

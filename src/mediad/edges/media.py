@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from mediad.edges import handed
 from mediad.edges.program import Outcome
 from mediad.edges.sandbox import MAX_INPUTS, Limits, Sandbox
+from mediad.edges.whole import unreadable_now
 from mediad.errors import StorageError
 from mediad.model.evidence import Kind
 from mediad.model.probe import Probe, Remark
@@ -88,7 +89,7 @@ class Media:
             return
         for n, said in zip(asked, told, strict=True):
             if said is not None:
-                answers[n] = _unreadable_now(files[n]) if said.get("later") else Probe.from_json(said.get("probe"))
+                answers[n] = unreadable_now(files[n].path) if said.get("later") else Probe.from_json(said.get("probe"))
         if alone is not None and alone not in answers:
             try:
                 _judge(outcome)
@@ -124,7 +125,7 @@ class Media:
         _judge(outcome)
         said = told[0] or {}
         if said.get("later"):
-            raise _unreadable_now(file)
+            raise unreadable_now(file.path)
         return said
 
     def _ask(
@@ -161,19 +162,12 @@ def _judge(outcome: Outcome) -> None:
             code="sandbox-late",
             hint="the machine is busy with more urgent work; it is tried again later",
         )
-    if outcome.code == 137:
+    if outcome.code == 137 and not (outcome.too_much or outcome.spent):
         raise StorageError(
             "a parser was killed from outside",
             code="sandbox-killed",
             hint="is memory short? it is tried again later",
         )
-
-
-def _unreadable_now(file: ProbeFile) -> StorageError:
-    """What the disk does is no fact about the file."""
-    return StorageError(
-        f"{file.path} cannot be read", hint="check the vault's disk (dmesg, `mediad fsck`); it is tried again later"
-    )
 
 
 def _groups(files: Sequence[ProbeFile]) -> Iterator[list[int]]:
@@ -201,6 +195,8 @@ def _culprit(file: ProbeFile, outcome: Outcome) -> Probe:
     """The file over which the parsers ended."""
     if outcome.too_much:
         remark = Remark("limit", "the parsers said more than they may")
+    elif outcome.spent:
+        remark = Remark("limit", "the parsers took more processor time than they may")
     elif outcome.code > 128:
         remark = Remark("limit", f"the parsers were ended by signal {outcome.code - 128}")
     else:

@@ -12,6 +12,7 @@ from mediad.edges.files import make_new_dir, storage_error
 from mediad.edges.program import Outcome
 from mediad.edges.sandbox import MAX_INPUTS
 from mediad.edges.step import MIB, Runs, Spoilt, Steps, judge_file, judge_machine
+from mediad.edges.whole import unreadable_now
 from mediad.model.derived import Made, PreviewFailed
 from mediad.model.preview import PHOTO_PROXY, POSTER
 from mediad.model.probe import clean
@@ -74,6 +75,8 @@ class Photos:
             said = told.get(name)
             if said is None:
                 left.append(photo)
+            elif said.get("later"):
+                raise unreadable_now(photo.source)
             elif said.get("ok") is not True:
                 made[photo.name] = PreviewFailed(clean(str(said.get("code", ""))), clean(str(said.get("detail", ""))))
             else:

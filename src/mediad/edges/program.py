@@ -29,7 +29,8 @@ LOOK_SECONDS = 0.5
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """``code`` is the exit status, negative for a signal.  ``late``: killed after the time limit.
-    ``too_much``: killed because it wrote more than the limit; ``out`` and ``err`` then hold the beginning.
+    ``too_much``: killed because it wrote more than the limit; ``out`` and ``err`` then hold the beginning.  ``spent``: it had taken
+    the processor time that it may (only a sandbox says so).
     """
 
     code: int
@@ -37,6 +38,7 @@ class Outcome:
     err: bytes
     late: bool = False
     too_much: bool = False
+    spent: bool = False
 
 
 def run(

@@ -12,23 +12,23 @@ The files in the output folder are whatever the program wanted them to be: open 
 """
 
 import importlib.util
-import json
 import os
 import re
-import select
 import shutil
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from mediad.edges.program import Outcome
+from mediad.edges.bubble import Bubble, wait_for
+from mediad.edges.program import LOOK_SECONDS, Outcome
 from mediad.edges.program import run as run_program
 from mediad.errors import StorageError
+from mediad.model.probe import clean
 
 MAX_INPUTS = 200
 """Binds of one sandbox: bubblewrap looks through the mount table for each, 1,000 cost more than a second."""
@@ -37,7 +37,6 @@ MAX_ENTRIES = 10_000
 """Files and folders below /out; more is a program that has gone wild."""
 
 TMP_BYTES = 64 * 1024**2
-GONE_SECONDS = 10.0
 
 WORKER = "MEDIAD_WORKER"
 """Names, in the environment of bubblewrap itself, the worker that a sandbox belongs to; inside there is no such variable."""
@@ -45,8 +44,23 @@ WORKER = "MEDIAD_WORKER"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TZ": "UTC"}  # noqa: S108
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _SYSTEM = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts")
-_PARSERS_NEED = ("exifread", "ffmpeg", "PIL")
-_START = "import runpy,sys;sys.path+={paths!r};sys.argv[1:]={args!r};runpy.run_module({module!r},None,'__main__',True)"
+_PARSERS_NEED = ("exifread", "ffmpeg", "PIL", "pillow_heif")
+_START = """import runpy, sys
+sys.path += {paths!r}
+sys.argv[1:] = {args!r}
+try:
+    runpy.run_module({module!r}, None, "__main__", True)
+except ImportError as e:
+    print(e, file=sys.stderr)
+    sys.exit({unfit})
+"""
+_UNFIT, _CANNOT_RUN, _NOT_THERE = 125, 126, 127
+"""Exit codes of a parser of ours that lacks something of its own, and of programs that cannot be run or are not there."""
+
+_CHECKED: tuple[tuple[str, bytes], ...] = (
+    ("mediad.parsers", b'{"files": []}'),
+    ("mediad.parsers.thumbs", b'{"photos": []}'),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +103,14 @@ class Sandbox:
         """Run ``argv`` to its end. ``inputs``: names below /in to the files bound there; ``output``: the folder bound at /out.
         ``told`` hears standard output as it comes (progress); then ``Outcome.out`` is empty. ``devices``: device nodes it
         may use (hardware encoders). The code of a program killed by a signal is 128 and the signal's number; 137 without
-        ``late`` or ``too_much`` is the machine's own doing (no memory left), not the file's.
+        ``late``, ``too_much`` or ``spent`` is the machine's own doing (no memory left), not the file's.
 
-        Raises StorageError if the sandbox itself cannot be had, or an input is not there."""
+        Raises StorageError if the sandbox itself cannot be had, an input is not there, or the program or what it needs is not."""
         limits = limits or Limits()
-        with _told_by_bubblewrap() as (reader, writer):
+        with Bubble() as bubble:
             command = [
                 *self._courtesy(),
-                *_walls(_checked(inputs or {}), output, devices, writer),
+                *_walls(_checked(inputs or {}), output, devices, bubble.writer),
                 "--",
                 *_rlimits(limits, threads),
                 *argv,
@@ -108,16 +122,14 @@ class Sandbox:
                     timeout=limits.seconds,
                     max_output=limits.output,
                     stdin=stdin,
-                    passed=(writer,),
+                    passed=(bubble.writer,),
                     told=told,
-                    fits=self._fits(output, limits),
+                    fits=self._fits(output, limits, bubble),
                 )
             except OSError as error:
                 raise _no_sandbox(str(error)) from error
             finally:
-                # closed here, so that what is read of the pipe ends
-                os.close(writer)
-                started = _wait_until_gone(reader)
+                started = bubble.wait_until_gone()
         if not started and not (outcome.late or outcome.too_much):
             if outcome.code < 0:
                 raise StorageError(
@@ -125,27 +137,37 @@ class Sandbox:
                     code="sandbox-killed",
                     hint="is memory short? the work is tried again later",
                 )
-            raise _no_sandbox(outcome.err.decode("utf-8", "replace").strip().rpartition("\n")[2][:300])
-        return outcome
+            raise _no_sandbox(_last_of(outcome))
+        if outcome.code in (_UNFIT, _CANNOT_RUN, _NOT_THERE) and not (outcome.late or outcome.too_much):
+            raise StorageError(
+                f"what reads or shows media files is not whole here: {_last_of(outcome) or argv[0]}",
+                code="sandbox-unfit",
+                hint="run mediad doctor; install ffmpeg and mediad's own package anew; it is tried again later",
+            )
+        return replace(outcome, spent=_spent(outcome.code, bubble.cpu, limits, threads))
 
     def python(self, module: str, *args: str) -> list[str]:
         """The argv that runs a module of this installation inside: the same Python, isolated from environment and user,
         without writing byte code."""
-        start = _START.format(paths=list(_paths()), args=list(args), module=module)
+        start = _START.format(paths=list(_paths()), args=list(args), module=module, unfit=_UNFIT)
         return [str(_interpreter()), "-I", "-S", "-B", "-X", "utf8", "-c", start]
 
     def check(self) -> str:
-        """What the sandbox is made of, after a program has run in it. Raises StorageError saying what is missing."""
-        outcome = self.run(["/usr/bin/true"], limits=Limits(cpu_seconds=5, seconds=20))
-        if outcome.code != 0:
-            raise _no_sandbox(outcome.err.decode("utf-8", "replace").strip()[:300] or f"exit status {outcome.code}")
+        """What the sandbox is made of, after all that will be run in it has run in it once, over nothing: a fault of the
+        installation must never look like one of a file. Raises StorageError saying what is missing."""
+        runs = [(self.python(module), asked) for module, asked in _CHECKED]
+        for argv, asked in [*runs, (["ffmpeg", "-version"], b""), (["ffprobe", "-version"], b"")]:
+            outcome = self.run(argv, stdin=asked, limits=Limits(cpu_seconds=30, seconds=60.0))
+            if outcome.code != 0:
+                raise _no_sandbox(_last_of(outcome) or f"exit status {outcome.code}")
         return str(_tool("bwrap", "bubblewrap"))
 
-    def _fits(self, output: Path | None, limits: Limits) -> Callable[[], bool]:
+    def _fits(self, output: Path | None, limits: Limits, bubble: Bubble) -> Callable[[], bool]:
         watch = _watch(output, limits) if output is not None else lambda: True
 
         def fits() -> bool:
             self.looked()
+            bubble.look()
             return watch()
 
         return fits
@@ -166,15 +188,20 @@ def end_left(worker: str) -> None:
             try:
                 if mark in Path("/proc", name, "environ").read_bytes().split(b"\0"):
                     signal.pidfd_send_signal(process, signal.SIGKILL)
-                    _wait_for(process)
+                    wait_for(process)
             finally:
                 os.close(process)
 
 
-def _wait_for(process: int) -> None:
-    poller = select.poll()
-    poller.register(process, select.POLLIN)
-    poller.poll(GONE_SECONDS * 1000)
+def _spent(code: int, cpu: float, limits: Limits, threads: int) -> bool:
+    """Whether a program ended since it had taken its processor time. Some, like ffmpeg, hear the signal and end in their own way,
+    or are killed by the hard limit; so what was seen of them counts, and what they may have taken since."""
+    unseen = 2 * LOOK_SECONDS * max(1, threads) + limits.cpu_seconds / 20
+    return code == 128 + signal.SIGXCPU or (code != 0 and cpu >= max(0.5, limits.cpu_seconds - unseen))
+
+
+def _last_of(outcome: Outcome) -> str:
+    return clean(outcome.err.decode("utf-8", "replace").strip().rpartition("\n")[2][:300])
 
 
 def _no_sandbox(why: str) -> StorageError:
@@ -324,36 +351,3 @@ def _fits(folder: str, allowed: int) -> bool:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
     return size <= allowed
-
-
-@contextmanager
-def _told_by_bubblewrap() -> Iterator[tuple[int, int]]:
-    """A pipe for what bubblewrap says of itself. The writing end is closed by the user of it."""
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    try:
-        yield reader, writer
-    finally:
-        os.close(reader)
-
-
-def _wait_until_gone(reader: int) -> bool:
-    """Whether the program was started. Waits for the first process of the sandbox, which the kernel ends last of all in it:
-    bubblewrap's own end, or its being killed, may be a moment earlier."""
-    os.set_blocking(reader, False)
-    said = b""
-    with suppress(BlockingIOError):
-        while chunk := os.read(reader, 4096):
-            said += chunk
-    facts: dict[str, object] = {}
-    for line in said.splitlines():
-        with suppress(ValueError):
-            facts |= json.loads(line)
-    first = facts.get("child-pid")
-    if isinstance(first, int):
-        with suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(first)
-            try:
-                _wait_for(pidfd)
-            finally:
-                os.close(pidfd)
-    return "exit-code" in facts

@@ -32,7 +32,7 @@ SMALL: Final = 64 * MIB
 
 _ANSWER: Final = 8 * MIB
 _KILLED: Final = 137
-_CPU_OVER, _FILE_OVER = 152, 153
+_FILE_OVER = 153
 _CRASHES: Final = {132: "SIGILL", 133: "SIGTRAP", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV"}
 _NO_MEMORY: Final = re.compile(rb"Cannot allocate memory|malloc of size \d+ failed")
 _NO_ROOM: Final = re.compile(rb"No space left on device|Disk quota exceeded")
@@ -227,7 +227,7 @@ def judge_machine(outcome: Outcome) -> None:
         raise StorageError(
             "a preview took too long", code="preview-slow", hint="the machine is busy; it is tried again later"
         )
-    if outcome.code == _KILLED and not outcome.too_much:
+    if outcome.code == _KILLED and not (outcome.too_much or outcome.spent):
         raise StorageError(
             "a preview was killed", code="preview-killed", hint="is memory short? it is tried again later"
         )
@@ -239,10 +239,10 @@ def judge_file(outcome: Outcome) -> None:
     """Raise Spoilt for what is one."""
     if outcome.too_much or outcome.code == _FILE_OVER:
         raise too_large()
-    if outcome.code == _CPU_OVER:
-        raise Spoilt("too-slow", "it takes far longer to decode than it plays")
     if crashed := _CRASHES.get(outcome.code):
         raise Spoilt("crashed", f"the decoder crashed ({crashed})")
+    if outcome.code != 0 and outcome.spent:
+        raise Spoilt("too-slow", "it takes far longer to decode than it plays")
     if outcome.code != 0 and _NO_MEMORY.search(outcome.err):
         raise Spoilt("too-large", "decoding it takes more memory than derive.memory_mib allows")
     if outcome.code != 0:

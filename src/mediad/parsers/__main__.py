@@ -24,6 +24,7 @@ OUTPUT = Path("/out")
 
 def main() -> None:
     request = json.load(sys.stdin)
+    walls.whole()
     for asked in request["files"]:
         walls.begin()
         try:
@@ -70,6 +71,8 @@ def probe(path: Path, suffix: str) -> Probe:
         if kind is Kind.DATA:
             return sidecar.probe(path, suffix)
         return media.probe(path, kind.value)
+    except ImportError:  # a fault of the installation, and none of the file
+        raise
     except Exception as error:
         if walls.of_the_disk(error):
             raise walls.DiskError(str(error)) from error

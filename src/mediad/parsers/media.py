@@ -37,6 +37,7 @@ def probe(path: Path, kind: str) -> Probe:
         # fmt: on
     except ffmpeg.Error as error:
         why = _last_line(error.stderr)
+        walls.runs("ffprobe")
         walls.disk_said(why, path)
         return _unread(path, kind, structure, why)
     streams, conditions, remarks = _streams(said), list(structure.conditions), list(structure.remarks)

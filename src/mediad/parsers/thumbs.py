@@ -2,8 +2,8 @@
 
 The request on standard input: ``{"photos": ["0001", ...], "heights": {"poster": 360, "proxy": 720}}``, names below /in. For each
 photo it writes ``/out/<name>.<which>.jpg`` and says one JSON line, at once: ``{"name": ..., "ok": true}``, or with ``code`` and
-``detail`` instead. What goes wrong with one photo is an answer about that photo; only its being killed ends this program, and then
-edges/photos.py asks again for those that have no answer.
+``detail`` instead, or with ``later`` where the disk failed, which says nothing of the photo. What goes wrong with one photo is an
+answer about that photo; only its being killed ends this program, and then edges/photos.py asks again for those that have no answer.
 """
 
 import json
@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pillow_heif
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError, features
+
+from mediad.parsers import walls
 
 INPUTS = Path("/in")
 OUTPUT = Path("/out")
@@ -23,6 +25,7 @@ MAX_PIXELS: Final = 220_000_000
 """A camera of 200 megapixels; what claims more is a bomb."""
 
 FORMATS: Final = ("JPEG", "PNG", "TIFF", "HEIF", "GIF", "BMP", "WEBP")
+NEEDED: Final = ("jpg", "zlib", "libtiff", "webp")
 QUALITY: Final = 82
 
 
@@ -30,13 +33,18 @@ def main() -> None:
     prepare()
     request = json.load(sys.stdin)
     for name in request["photos"]:
-        said = {"name": name} | draw(INPUTS / name, OUTPUT, name, request["heights"])
+        try:
+            said = {"name": name} | draw(INPUTS / name, OUTPUT, name, request["heights"])
+        except walls.DiskError as error:
+            said = {"name": name, "later": str(error)[:200]}
         sys.stdout.write(json.dumps(said, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
 
 def prepare() -> None:
-    """Readers and limits of this process."""
+    """Readers and limits of this process. Raises ImportError for a reader that this Pillow was built without."""
+    if missing := [name for name in NEEDED if not features.check(name)]:
+        raise ImportError(f"Pillow here lacks {', '.join(missing)}")
     Image.init()
     pillow_heif.register_heif_opener(thumbnails=False)
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from there on, and refuses twice as many
@@ -54,7 +62,11 @@ def draw(path: Path, output: Path, name: str, heights: Mapping[str, int]) -> dic
         return {"code": "too-large", "detail": "the photo claims more pixels than any camera has"}
     except UnidentifiedImageError:
         return {"code": "undecodable", "detail": "it is no photo of a known kind"}
+    except ImportError:
+        raise
     except Exception as error:
+        if walls.of_the_disk(error):
+            raise walls.DiskError(str(error)) from error
         return {"code": "undecodable", "detail": f"{type(error).__name__}: {error}"[:200]}
     for which, height in sorted(heights.items(), key=lambda h: -h[1]):
         picture = _fitted(picture, height)

@@ -9,6 +9,7 @@ import math
 import re
 import resource
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,31 @@ def tool(name: str) -> list[str]:
         "quiet",
         *(word for key, value in SAFE.items() for word in (f"-{key}", value)),
     ]
+
+
+# --- the programs themselves ------------------------------------------------------------------------------------------
+
+PROGRAMS: Final = ("ffprobe", "ffmpeg")
+
+
+class Unfit(ImportError):
+    """A program that parsers need is not there, or cannot run. Like a module that is not there: no file is to blame."""
+
+
+def whole() -> None:
+    """Raise Unfit if a program is not there."""
+    if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
+        raise Unfit(f"{' and '.join(missing)} cannot be found")
+
+
+def runs(name: str) -> None:
+    """Raise Unfit if a program cannot even say its version: then what it did over a file says nothing of the file."""
+    try:
+        done = subprocess.run([name, "-version"], capture_output=True, check=False)
+    except OSError as error:
+        raise Unfit(f"{name} cannot be run: {error.strerror}") from error
+    if done.returncode != 0:
+        raise Unfit(f"{name} cannot be run: {done.stderr.decode('utf-8', 'replace').strip()[-200:]}")
 
 
 # --- one limit for all programs of a file -----------------------------------------------------------------------------
