@@ -89,6 +89,22 @@ def test_a_profile_can_be_tried_before_it_is_put_in_place(site: Site, card: Path
     assert "nmae" in wrong.stderr
 
 
+def test_rules_that_no_file_needed_are_named(site: Site, card: Path, tmp_path: Path) -> None:
+    """A mistyped glob or pattern, and a pattern behind another that fits everything that it would."""
+    mine = tmp_path / "acme.toml"
+    patterns = [r"(?P<seq>\d{4})(?:IMP)?\.mp4$", r"(?P<seq>\d{4})\.mp4$", r"^(?P<officer>\d{9})_"]
+    layout = "[layout]\ninclude = ['DCIM/**']\nexclude = ['DCIM/SEGTMP/**']"
+    quoted = ", ".join(f"'{p}'" for p in patterns)
+    mine.write_text(f"name = 'acme'\n{layout}\n[names]\npatterns = [{quoted}]\n", encoding="utf-8")
+    done = site.run("profile", "test", card, "--profile", mine)
+    assert done.stdout.splitlines()[-5:-1] == [
+        "未用到的规则 rules that no file here needed (mistyped, hidden by an earlier one, or not on this card):",
+        "  layout.exclude: DCIM/SEGTMP/**", f"  names.patterns: {patterns[1]}", f"  names.patterns: {patterns[2]}"]  # fmt: skip
+    look = json.loads(site.run("profile", "test", card, "--profile", mine, "--json").stdout)
+    assert [(r["key"], r["files"]) for r in look["rules"]] == [
+        ("layout.include", 5), ("layout.exclude", 0), *(("names.patterns", n) for n in (2, 0, 0))]  # fmt: skip
+
+
 @pytest.mark.parametrize(("arguments", "code", "word"), [
     (("test", "/nowhere/card"), 3, "does not exist"), (("test", ""), 2, "empty"), (("test", "/etc/hostname"), 5, "not a folder"),
     (("test", "/", "--profile", "none"), 2, "no profile is called none"), (("show", "none"), 2, "no profile is called none"),

@@ -21,6 +21,7 @@ from mediad.config import Config
 from mediad.edges import profiles
 from mediad.edges.encoder import JOINED_AT_ONCE
 from mediad.fsck import CODES
+from mediad.model import patterns
 from mediad.model.board import WORDS
 from mediad.model.preview import MAX_SEGMENTS
 from mediad.model.profile import Match, Profile, Unlock
@@ -340,6 +341,15 @@ def test_every_key_of_a_profile_is_documented_with_its_default_and_no_other_is()
             assert documented[key] == f"`{as_toml(defaults[key])}`", key
         else:
             assert documented[key].startswith("required"), key
+
+
+def test_what_a_pattern_may_be_is_documented() -> None:
+    table = text("docs/profiles.md").split("| Group | What it is |\n|---|---|\n")[1].split("\n\n")[0]
+    groups = [name for row in table.splitlines() for name in row.split("|")[1].strip().split(", ")]
+    assert groups == list(patterns.GROUPS)
+    page = " ".join(text("docs/profiles.md").split())
+    assert f"A path of more than {patterns.MAX_PATH} characters" in page
+    assert f"In a pattern of at most {patterns.MAX_PATTERN:,} characters" in page
 
 
 def test_shipped_profiles_are_named() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mediad.model.profile import DeviceFacts, Match, NameFacts, Profile, choose, fits, glob, key_fits
@@ -36,6 +36,10 @@ paths = st.binary(max_size=60)
         ("*.mp4", "x.mp4\n", False),
         ("*.mp4", "x\ny.mp4", True),
         ("**", "a\nb", True),
+        ("CARDV/**/RO/**/*.mp4", "cardv/ro/x/RO/a.mp4", True),
+        ("CARDV/**/RO/**/*.mp4", "cardv/x/EMR/a.mp4", False),
+        ("**/a*b*c/**/d", "a/abc/x/d", True),
+        ("DCIM/**.mp4", "DCIM/a/b.mp4", True),
     ],
 )
 def test_globs(pattern: str, path: str, fitting: bool) -> None:
@@ -45,6 +49,41 @@ def test_globs(pattern: str, path: str, fitting: bool) -> None:
 @given(st.text(max_size=20).filter(lambda t: "*" not in t and "?" not in t))
 def test_a_glob_without_signs_fits_itself(text: str) -> None:
     assert glob(text).match(text)
+
+
+def _fits(pattern: str, path: str, start: bool = True) -> bool:
+    """What docs/profiles.md says of globs, word by word, in whatever time it takes."""
+    if not pattern:
+        return not path
+    if start and pattern.startswith("**/"):
+        return any(
+            _fits(pattern[3:], rest) for rest in (path, *(path[n + 1 :] for n, c in enumerate(path) if c == "/"))
+        )
+    if pattern.startswith("**"):
+        return any(_fits(pattern[2:], path[n:], False) for n in range(len(path) + 1))
+    if pattern[0] == "*":
+        within = len(path.partition("/")[0])
+        return any(_fits(pattern[1:], path[n:], False) for n in range(within + 1))
+    one = path[:1] and (path[0] == pattern[0] or (pattern[0] == "?" and path[0] != "/"))
+    return bool(one) and _fits(pattern[1:], path[1:], pattern[0] == "/")
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.sampled_from(["**/", "**", "*", "?", "a", "b", "/", "a/", "b/"]), max_size=8).map("".join),
+    st.text("ab/", max_size=10),
+)
+@example("**/a/**/b", "a/x/a/b")
+@example("*ab*a", "aaba")
+def test_a_glob_means_what_is_written_of_it(pattern: str, path: str) -> None:
+    assert bool(glob(pattern).match(path)) is _fits(pattern, path)
+
+
+@pytest.mark.parametrize("pattern", ["**/a/**/a/**/a/**/b", "a*a*a*a*a*a*b", "**/*a*a*a*a*/**/b"])
+def test_no_path_of_a_card_makes_a_glob_take_long(pattern: str) -> None:
+    """Each of these would take hours if every way of fitting were tried."""
+    assert not glob(pattern).match("a/" * 2_000 + "a")
+    assert not glob(pattern).match("/".join(["a" * 255] * 16))
 
 
 @given(paths)
@@ -82,6 +121,13 @@ def test_the_first_pattern_that_fits_is_read() -> None:
     profile = Profile("x", names=(r"^(?P<device>A)", r"^(?P<device>.)"))
     assert profile.parse_name(b"AB", CHINA).device == "A"
     assert profile.parse_name(b"BA", CHINA).device == "B"
+
+
+def test_a_path_longer_than_recorders_have_says_nothing() -> None:
+    """What a pattern costs grows with the name: docs/profiles.md names the bound."""
+    profile = Profile("x", names=(r"(?P<device>\w{7})\.mp4$",), important=("IMP/**",))
+    assert profile.parse_name(b"IMP/" + b"a" * 240 + b"1234567.mp4", CHINA).device == "1234567"
+    assert profile.parse_name(b"IMP/" + b"a" * 241 + b"1234567.mp4", CHINA) == NameFacts(important=True)
 
 
 def test_a_time_is_in_the_zone_of_names_unless_it_ends_in_z() -> None:

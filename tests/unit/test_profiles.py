@@ -92,6 +92,24 @@ def test_a_folder_that_comes_first_wins_and_a_missing_one_is_skipped(tmp_path: P
         ('name = "x"\n[takes]\njoin = 1', ["takes.join = 1", "wrong type"]),
         ('name = "x"\n[marks]\nimportant = "x"', ["marks.important", "wrong type"]),
         ('name = "x"\n[sidecars]\nsuffixes = [1]', ["sidecars.suffixes", "wrong type"]),
+        ("rank = 1" + "0" * 5_000, ["cannot be read"]),
+        ("x = " + "[" * 5_000, ["cannot be read"]),
+        ('name = "generic"', ["name = 'generic'", "built-in"]),
+        ('name = "x"\nsettle_seconds = 1e9', ["settle_seconds = 1000000000.0", "out of bounds"]),
+        (
+            'name = "x"\nattach = "unlock"\n[unlock]\ncommand = ["/a"]\ntimeout_seconds = 0',
+            ["unlock.timeout_seconds = 0"],
+        ),
+        ('name = "x"\nattach = "unlock"\n[unlock]\ncommand = [""]', ["unlock.command"]),
+        ('name = "x"\n[names]\npatterns = [""]', ["names.patterns = ''", "empty"]),
+        ('name = "x"\n[match]\nserial = "x{99999999999}"', ["match.serial", "no regular expression", "too large"]),
+        (f'name = "x"\n[names]\npatterns = ["{"(" * 495}{")" * 495}"]', ["names.patterns", "recursion"]),
+        (f'name = "x"\n[names]\npatterns = ["{"x" * 1_001}"]', ["names.patterns", "1,001 characters", "xxx..."]),
+        ("name = 'x'\n[names]\npatterns = ['[[:digit:]]+']", ["names.patterns", "something else"]),
+        ('name = "x"\n[layout]\ninclude = []', ["layout.include = []", "takes nothing"]),
+        ('name = "x"\n[match]\nroot_files = ["DCIM/100/x"]', ["match.root_files", "root"]),
+        ('name = "x"\n[match]\nroot_files = ["DC*"]', ["match.root_files", "glob"]),
+        ('name = "x"\n[sidecars]\nsuffixes = [".xml"]', ["sidecars.suffixes = '.xml'", "no suffix"]),
     ],
 )
 def test_a_wrong_profile_is_refused_by_file_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -101,6 +119,69 @@ def test_a_wrong_profile_is_refused_by_file_key_and_value(tmp_path: Path, text: 
     for word in [str(file), *words]:
         assert word in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('nmae = "x"', "did you mean name?"),
+        ('name = "x"\n[macth]', "did you mean match?"),
+        ('name = "x"\n[layout]\nexlude = []', "did you mean layout.exclude?"),
+        ('name = "x"\ninclude = ["**"]', "it belongs into [layout]"),
+        ('name = "x"\nmatch = 1', "write [match] once"),
+        ('name = "x"\n[[match]]\nvendor = "a"', "write [match] once"),
+        ('name = "x"\nrank = "1"', "a whole number"),
+        ('name = "x"\n[time]\norder = ["exfi"]', "did you mean exif?"),
+        ('name = "x"\n[time]\norder = ["name", "name"]', "each once"),
+        ("name = 'x'\n[names]\npatterns = ['(?P<officier>.)']", "did you mean officer?"),
+        ("name = 'x'\n[names]\npatterns = ['(?P<sequence>.)']", "there are device, officer, time, time12"),
+        ("name = 'x'\n[names]\npatterns = ['(?P<time>\\d{12})']", "time12"),
+        ("name = 'x'\n[names]\npatterns = ['(?P<date>\\d{8})']", "both"),
+        ('name = "x"\n[names]\npatterns = ["\\d"]', "single quotes"),
+        ('name = "x"\n[layout]\ninclude = [".mp4"]', "**/*.mp4"),
+        ('name = "x"\n[layout]\ninclude = ["/DCIM/**"]', "DCIM/**"),
+        ('name = "x"\n[layout]\nexclude = ["DCIM/SEGTEMP/"]', "DCIM/SEGTEMP/**"),
+        ("name = 'x'\n[marks]\nimportant = ['DCIM\\IMP\\**']", "parted by /"),
+        ("name = 'x'\n[layout]\ninclude = ['./DCIM/**']", "without . and .."),
+        ("name = 'x'\n[sidecars]\nsuffixes = ['*.xml']", "without dot: xml"),
+    ],
+)
+def test_a_complaint_says_what_to_write_instead(tmp_path: Path, text: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_profile(_write(tmp_path, text))
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"(\w+)*x", r"(?:a|ab)*c", r"(\d+\s*)+x", r"(?:a?){30}a{30}", r"(?=(\w+)*x)y", r".*a.*b.*c.*", r"\w*\w*\w*x",
+     r"(?:^){1000000000}x", r"(?:(?P<id>.)(?P=id)?)*x", r"(第|\w\w?)*x", r"第*第*第*第*x",
+     r"(?P<device>.+)_(?P<officer>.+)_(?P<time>.+)_x"],
+)  # fmt: skip
+def test_a_pattern_that_a_hostile_name_could_hold_up_is_refused(tmp_path: Path, pattern: str) -> None:
+    """Nested repetitions, alternatives of one beginning in a repetition, and too many parts that may end anywhere."""
+    with pytest.raises(ConfigError, match="could take for ever") as caught:
+        load_profile(_write(tmp_path, f"name = 'x'\n[names]\npatterns = ['{pattern}']"))
+    assert r"[^_]+_ instead of .+_" in (caught.value.hint or "")
+    with pytest.raises(ConfigError, match="could take for ever"):
+        load_profile(_write(tmp_path, f"name = 'x'\n[match]\nserial = '{pattern}'"))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r".*(?P<time>\d{14}).*", r"(?:[^/]+/)*(?P<seq>\d+)", r"(?:ab|cd)+x", r"^(?P<device>.+)_(?P<officer>.+)_\d+$", r"\D*\.\w+$",
+     r"(?P<device>[^_]+)_(?P<officer>[^_]+)_(?P<time>[^_]+)_(?P<seq>\d+)", r"(?i:vid|img)?_?(?P<time>\d{14})", r"第(?P<seq>\d+)段",
+     r"(?>\w+)-(?P<id>.)(?P=id)", r"(?P<lens>A)?(?(lens)1|2)\b"],
+)  # fmt: skip
+def test_an_ordinary_pattern_is_taken(tmp_path: Path, pattern: str) -> None:
+    assert load_profile(_write(tmp_path, f"name = 'x'\n[names]\npatterns = ['{pattern}']")).names == (pattern,)
+
+
+def test_two_profiles_of_one_name_in_one_folder_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path, 'name = "x"', "a.toml")
+    _write(tmp_path, 'name = "x"', "b.toml")
+    with pytest.raises(ConfigError, match=r"b\.toml: name = 'x' is that of a\.toml too"):
+        load_profiles([tmp_path])
 
 
 def test_a_profile_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def _as_json(look: CardLook) -> dict[str, Any]:
             for v in look.verdicts
         ],
         "files": [_file_json(f, look.zone) for f in look.files],
+        "rules": [{"key": r.key, "rule": r.rule, "files": r.files} for r in look.rules],
         "takes": [
             {
                 "files": [_shown(s.asset) for s in t.members],
@@ -219,6 +220,12 @@ def _print(look: CardLook, limit: int) -> None:
                    f" {len(t.members)} 个文件 files: {', '.join(_shown(s.asset) for s in t.members)}")  # fmt: skip
         for r in t.remarks:
             common.say(f"  {_remark(r)}")
+    if look.files and (unused := [r for r in look.rules if not r.files]):
+        common.say(
+            "未用到的规则 rules that no file here needed (mistyped, hidden by an earlier one, or not on this card):"
+        )
+        for rule in unused:
+            common.say(f"  {rule.key}: {rule.rule}")
     common.say(_sum(look, len(joined)))
 
 

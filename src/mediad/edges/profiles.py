@@ -2,13 +2,16 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 from mediad.errors import ConfigError
-from mediad.model.profile import SOURCES, Match, Profile, TakeRule, TimeRule, Unlock
+from mediad.model import patterns
+from mediad.model.patterns import Fault
+from mediad.model.profile import SOURCES, Attach, Match, Moment, Profile, TakeRule, TimeRule, Unlock
 
 GENERIC = Profile(name="generic", title="any storage", rank=-100)
 """What is used where no profile fits: everything is taken, nothing is guessed."""
@@ -35,16 +38,28 @@ _FORM: dict[str, dict[str, type | tuple[type, ...]]] = {
     "marks": {"important": list},
     "sidecars": {"suffixes": list},
 }
+_KEYS = [f"{section}.{key}" if section else key for section, form in _FORM.items() for key in form]
+_MATCHED = ("serial", "vendor", "model", "usb_id", "volume_label")
+_TYPES = {str: "a text, in quotes", int: "a whole number", (int, float): "a number of seconds",
+          list: "a list of texts, in [ ]", bool: "true or false"}  # fmt: skip
+_SHOWN = 200
+"""Characters of a value that a complaint shows."""
 
 
 def load_profiles(folders: Iterable[Path]) -> list[Profile]:
-    """Every profile of the folders; where two share a name, the one of the earlier folder counts. Raises ConfigError."""
+    """Every profile of the folders; where two share a name, the one of the earlier folder counts. Raises ConfigError, also of
+    two of one name in one folder."""
     found: dict[str, Profile] = {}
     for folder in folders:
-        if folder.is_dir():
-            for file in sorted(folder.glob("*.toml")):
-                profile = load_profile(file)
-                found.setdefault(profile.name, profile)
+        here: dict[str, Path] = {}
+        for file in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
+            profile = load_profile(file)
+            if other := here.get(profile.name):
+                raise ConfigError(
+                    f"{file}: name = {profile.name!r} is that of {other.name} too", hint="give one of them another"
+                )
+            here[profile.name] = file
+            found.setdefault(profile.name, profile)
     return list(found.values())
 
 
@@ -52,8 +67,9 @@ def load_profile(file: Path) -> Profile:
     """One profile. Raises ConfigError."""
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise ConfigError(f"{file} cannot be read: {e}", hint="a profile is a TOML file in UTF-8") from e
+    except (OSError, ValueError, RecursionError) as e:
+        hint = "a profile is a TOML file in UTF-8; patterns stand in single quotes"
+        raise ConfigError(f"{file} cannot be read: {e}", hint=hint) from e
     top = {k: v for k, v in raw.items() if not isinstance(v, dict)}
     _check(file, "", top)
     for section, table in raw.items():
@@ -101,64 +117,104 @@ def _time_rule(table: dict[str, Any]) -> TimeRule:
     return TimeRule(**{**table, "order": tuple(table.get("order", TimeRule.order))})
 
 
+def _wrong(file: Path, key: str, value: object, what: str, hint: str) -> ConfigError:
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    return ConfigError(f"{file}: {key} = {shown} {what}", hint=hint)
+
+
 def _check(file: Path, section: str, table: dict[str, Any]) -> None:
+    """Names and types of the keys of one table."""
     form = _FORM.get(section)
     if form is None:
-        raise ConfigError(f"{file}: [{section}] is no section of a profile", hint="see docs/profiles.md")
+        raise ConfigError(f"{file}: [{section}] is no section of a profile", hint=_meant(section, filter(None, _FORM)))
     for key, value in table.items():
         full = f"{section}.{key}" if section else key
         if key not in form:
-            raise ConfigError(f"{file}: {full} is no setting of a profile", hint="see docs/profiles.md")
+            if full in _FORM:
+                raise ConfigError(f"{file}: {full} is a section", hint=f"write [{full}] once, and its keys below")
+            elsewhere = [name for name in _KEYS if name.rpartition(".")[2] == key]
+            hint = f"it belongs into [{elsewhere[0].partition('.')[0]}]" if elsewhere else _meant(full, _KEYS)
+            raise ConfigError(f"{file}: {full} is no setting of a profile", hint=hint)
         wrong_item = isinstance(value, list) and not all(isinstance(v, str) for v in value)
         if not isinstance(value, form[key]) or isinstance(value, bool) != (form[key] is bool) or wrong_item:
-            raise ConfigError(f"{file}: {full} = {value!r} has the wrong type", hint="see docs/profiles.md")
+            raise _wrong(file, full, value, "has the wrong type", f"it is {_TYPES[form[key]]}")
+
+
+def _meant(word: str, words: Iterable[str]) -> str:
+    close = get_close_matches(word, list(words), 1)
+    return f"did you mean {close[0]}?" if close else "see docs/profiles.md"
 
 
 def _check_values(file: Path, profile: Profile) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", profile.name):
-        raise ConfigError(
-            f"{file}: name = {profile.name!r}: lower-case letters, digits and dashes", hint="name the profile"
-        )
-    if profile.attach not in ("storage", "mtp", "folder", "unlock"):
-        raise ConfigError(f"{file}: attach = {profile.attach!r}", hint="storage, mtp, folder or unlock")
-    if (profile.attach == "unlock") != (profile.unlock is not None and bool(profile.unlock.command)):
-        raise ConfigError(f"{file}: attach = 'unlock' goes with unlock.command", hint="see docs/profiles.md")
-    m = profile.match
-    for key, pattern in [*((f"match.{k}", getattr(m, k)) for k in ("serial", "vendor", "model", "usb_id", "volume_label")),
-                         *(("names.patterns", p) for p in profile.names)]:  # fmt: skip
-        try:
-            re.compile(pattern)
-        except re.error as e:
-            raise ConfigError(f"{file}: {key} = {pattern!r} is no regular expression: {e}", hint="mend it") from e
+        what = "is no name: lower-case letters, digits and dashes, at most 40"
+        raise _wrong(file, "name", profile.name, what, "name the profile")
+    if profile.name == GENERIC.name:
+        raise _wrong(file, "name", profile.name, "is that of the built-in profile", "give it another name")
+    if profile.attach not in get_args(Attach):
+        raise _wrong(file, "attach", profile.attach, "is no way of attaching", ", ".join(get_args(Attach)))
+    if (profile.attach == "unlock") != (profile.unlock is not None and any(profile.unlock.command[:1])):
+        raise ConfigError(f"{file}: attach = 'unlock' goes with unlock.command", hint="see docs/unlock-helper.md")
+    _check_texts(file, profile)
+    _check_zones(file, profile)
     _check_time(file, profile)
-    zones = {k: getattr(profile.time, k) for k in ("container_zone", "exif_zone", "sidecar_zone", "file_zone")}
-    named = {f"time.{k}": zone for k, zone in zones.items()}
-    for key, zone in {"names.zone": profile.name_zone, "clock.zone": profile.clock_zone, **named}.items():
-        try:
-            _ = zone and ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            raise ConfigError(
-                f"{file}: {key} = {zone!r} is no time zone", hint="use a name like Asia/Shanghai"
-            ) from None
-    if m.usb_id and m.keys == 1:
+    if profile.match.usb_id and profile.match.keys == 1:
         raise ConfigError(
             f"{file}: match.usb_id alone matches unrelated products",
             hint="add serial, vendor, model, volume_label or root_files",
         )
 
 
+def _check_texts(file: Path, profile: Profile) -> None:
+    """Patterns, globs and names: what could never fit, say nothing or take for ever."""
+    m = profile.match
+    if not profile.include:
+        raise _wrong(file, "layout.include", [], "takes nothing", "leave it out, and everything is taken")
+    given: list[tuple[str, Iterable[str], Callable[[str], Fault | None]]] = [
+        *((f"match.{k}", (getattr(m, k),), patterns.fault_of_pattern) for k in _MATCHED),
+        ("match.root_files", m.root_files, patterns.fault_of_root_name),
+        ("layout.include", profile.include, patterns.fault_of_glob),
+        ("layout.exclude", profile.exclude, patterns.fault_of_glob),
+        ("names.patterns", profile.names, patterns.fault_of_name_pattern),
+        ("marks.important", profile.important, patterns.fault_of_glob),
+        ("sidecars.suffixes", profile.sidecars, patterns.fault_of_suffix),
+    ]
+    for key, texts, fault_of in given:
+        for text in texts:
+            if fault := fault_of(text):
+                raise _wrong(file, key, text, fault.what, fault.hint)
+
+
+def _check_zones(file: Path, profile: Profile) -> None:
+    zones = {
+        f"time.{k}": getattr(profile.time, k) for k in ("container_zone", "exif_zone", "sidecar_zone", "file_zone")
+    }
+    for key, zone in {"names.zone": profile.name_zone, "clock.zone": profile.clock_zone, **zones}.items():
+        try:
+            _ = zone and ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            raise _wrong(file, key, zone, "is no time zone", "use a name like Asia/Shanghai") from None
+
+
 def _check_time(file: Path, profile: Profile) -> None:
     rule, takes = profile.time, profile.takes
-    if not rule.order or len(set(rule.order)) != len(rule.order) or not set(rule.order) <= set(SOURCES):
-        raise ConfigError(f"{file}: time.order = {list(rule.order)!r}", hint="each once: " + ", ".join(SOURCES))
+    for word in rule.order:
+        if word not in SOURCES:
+            hint = f"{_meant(word, SOURCES)} each once: {', '.join(SOURCES)}"
+            raise _wrong(file, "time.order", word, "is no source of a time", hint)
+    if not rule.order or len(set(rule.order)) != len(rule.order):
+        raise _wrong(file, "time.order", list(rule.order), "is no order", "each once: " + ", ".join(SOURCES))
     for key in ("name_means", "container_means", "mtime_means"):
-        if getattr(rule, key) not in ("start", "end"):
-            raise ConfigError(f"{file}: time.{key} = {getattr(rule, key)!r}", hint="start or end")
+        if getattr(rule, key) not in get_args(Moment):
+            raise _wrong(file, f"time.{key}", getattr(rule, key), "is no moment", " or ".join(get_args(Moment)))
     seconds = {
-        "time.prerecord_seconds": (rule.prerecord_seconds, 3_600),
-        "takes.gap_seconds": (takes.gap_seconds, 3_600),
-        "takes.segment_seconds": (takes.segment_seconds, 86_400),
+        "settle_seconds": (profile.settle_seconds, 0, 60),
+        "unlock.timeout_seconds": (profile.unlock.timeout_seconds if profile.unlock else 1, 1, 600),
+        "time.prerecord_seconds": (rule.prerecord_seconds, 0, 3_600),
+        "takes.gap_seconds": (takes.gap_seconds, 0, 3_600),
+        "takes.segment_seconds": (takes.segment_seconds, 0, 86_400),
     }
-    for key, (value, most) in seconds.items():
-        if not 0 <= value <= most:
-            raise ConfigError(f"{file}: {key} = {value!r}", hint=f"seconds, 0 to {most}")
+    for key, (value, least, most) in seconds.items():
+        if not least <= value <= most:
+            raise _wrong(file, key, value, "is out of bounds", f"seconds, {least} to {most}")

@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
+from mediad.model.patterns import MAX_PATH
+
 Attach = Literal["storage", "mtp", "folder", "unlock"]
 TimeSource = Literal["name", "container", "exif", "sidecar", "gps", "mtime"]
 Moment = Literal["start", "end"]
@@ -166,12 +168,20 @@ class Profile:
 
     def parse_name(self, path: bytes, zone: ZoneInfo) -> NameFacts:
         """Read device, officer, time, sequence, lens and importance from a file's path, by the first pattern that fits."""
+        marked = any(p.match(path.decode("utf-8", "replace")) for p in self._important)
+        _, found = self.name_pattern(path)
+        if found is None:
+            return NameFacts(important=marked)
+        return _facts(found.groupdict(), ZoneInfo(self.name_zone) if self.name_zone else zone, marked=marked)
+
+    def name_pattern(self, path: bytes) -> tuple[str, re.Match[str] | None]:
+        """The first of ``names`` that fits a path, and how; empty and none if none does, or if the path is longer than recorders'
+        are (model/patterns.py says why there is a bound)."""
         text = path.decode("utf-8", "replace")
-        marked = any(p.match(text) for p in self._important)
-        for pattern in self._names:
+        for name, pattern in zip(self.names, self._names, strict=True) if len(text) <= MAX_PATH else ():
             if found := pattern.search(text):
-                return _facts(found.groupdict(), ZoneInfo(self.name_zone) if self.name_zone else zone, marked=marked)
-        return NameFacts(important=marked)
+                return name, found
+        return "", None
 
     def marks_important(self, paths: Iterable[bytes], zone: ZoneInfo) -> bool:
         """Whether any of the names under which a file was ever seen says that it is important: recorders rename what is marked."""
@@ -241,11 +251,30 @@ def _digits(text: str) -> str:
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """``**`` any number of folders, ``*`` and ``?`` within one name; case does not matter, as on FAT. The whole path must fit."""
-    out = []
-    for part in re.split(r"(\*\*/?|\*|\?)", pattern):
-        out.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part)))
-    return re.compile("".join(out) + r"\Z", re.IGNORECASE | re.DOTALL)
+    """``**`` any number of folders, ``*`` and ``?`` within one name; case does not matter, as on FAT. The whole path must fit.
+
+    What stands between two ``**/``, or between two ``*`` of a name, is not looked for again once it was found (``(?>...)``): a
+    later place could not do better, and no path that a hostile card holds makes the search long.
+    """
+    first, *rest = (_parts(part) for part in _FOLDERS.split(pattern))
+    found = "".join(f"(?>(?:.*?/)??{part})" for part in rest[:-1])
+    last = f"(?:.*/)?{rest[-1]}" if rest else ""
+    return re.compile(first + found + last + r"\Z", re.IGNORECASE | re.DOTALL)
+
+
+_FOLDERS: Final = re.compile(r"(?<![^/])\*\*/")
+
+
+def _parts(pattern: str) -> str:
+    return "/".join(_part(part) for part in pattern.split("/"))
+
+
+def _part(part: str) -> str:
+    """One name of a path; ``**`` within a name is whatever there is, folders too."""
+    if "**" in part:
+        return ".*?".join(_part(p) for p in part.split("**"))
+    first, *rest = (re.escape(p).replace(r"\?", "[^/]") for p in part.split("*"))
+    return first + "".join(f"(?>[^/]*?{p})" for p in rest[:-1]) + (f"[^/]*{rest[-1]}" if rest else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from mediad.edges.source import SourceTree
 from mediad.errors import NotFound, SourceError, UsageError
 from mediad.model.evidence import Kind, Rejected, SourceFile, from_ns, kind_of
 from mediad.model.layout import MAX_LISTED_FILES
-from mediad.model.profile import DeviceFacts, KeyFit, NameFacts, Profile, choose, key_fits, pair_sidecars
+from mediad.model.profile import DeviceFacts, KeyFit, NameFacts, Profile, choose, glob, key_fits, pair_sidecars
 from mediad.model.takes import Rule, Segment, Take, takes
 from mediad.model.timing import AssetFacts, Timed, time_asset
 
@@ -48,6 +49,15 @@ class FileLook:
 
 
 @dataclass(frozen=True)
+class RuleUse:
+    """How many files a glob of the profile fits, or a pattern was read by: the first that fits a name that is taken."""
+
+    key: str
+    rule: str
+    files: int
+
+
+@dataclass(frozen=True)
 class CardLook:
     """What a profile makes of a card. ``chosen`` says how it was found: ``named``, ``matched``, or ``built-in`` where none fits."""
 
@@ -60,6 +70,7 @@ class CardLook:
     file_zone: str
     """Zone of its wall clock file times; empty where its file system keeps instants."""
     files: Sequence[FileLook]
+    rules: Sequence[RuleUse]
     takes: Sequence[Take]
     more: bool
     """Whether there is more than was looked at."""
@@ -108,9 +119,21 @@ def look_at(profiles: Sequence[Profile], path: Path, zone: ZoneInfo, now: dateti
         zone=zone,
         file_zone=(profile.file_zone or zone.key) if found.wall_clock else "",
         files=files,
+        rules=list(_uses(profile, files)),
         takes=takes(_segments(files), Rule.of(profile)),
         more=more,
     )
+
+
+def _uses(profile: Profile, files: Sequence[FileLook]) -> Iterator[RuleUse]:
+    paths = [f.path.decode("utf-8", "surrogateescape") for f in files]
+    globs = {"layout.include": profile.include, "layout.exclude": profile.exclude, "marks.important": profile.important}
+    for key, rules in globs.items():
+        for rule in rules:
+            fitting = glob(rule)
+            yield RuleUse(key, rule, sum(1 for path in paths if fitting.match(path)))
+    read = Counter(profile.name_pattern(f.path)[0] for f in files if not f.why)
+    yield from (RuleUse("names.patterns", rule, read[rule]) for rule in profile.names)
 
 
 def _looks(
