@@ -37,7 +37,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Derived:
-    """``reserve``: bytes that must stay free in the vault. One process of a station writes at a time."""
+    """``reserve``: bytes that must stay free in the vault. Workers of a station may write side by side: each has scratch folders of
+    its own, and a preview is put in place in one step."""
 
     def __init__(self, vault: LocalVault, station: str, reserve: Callable[[], int]) -> None:
         self._vault = vault
@@ -47,7 +48,7 @@ class Derived:
     # --- making -----------------------------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Remove what a process left that ended in the middle. At start, by the one process of the station that derives."""
+        """Remove what workers left that ended in the middle. For one that begins and knows that no other of the station lives."""
         with suppress(FileNotFoundError), self._top() as top:
             _remove(top, self._work)
 

@@ -25,7 +25,7 @@ BEYOND: Final = 600.0
 """Seconds beyond twice its length at which a film's time stamps are nonsense: the gaps would be filled until the disk is full."""
 
 LONGEST: Final = 24 * 3600.0 * 190
-"""Seconds: a day for each segment of the longest take; no limit grows with a claim beyond."""
+"""Seconds: 190 days. No limit grows with a length beyond, which a film only claims; no take that a person wears comes near."""
 
 SMALL: Final = 64 * MIB
 """No picture and no list is larger."""
