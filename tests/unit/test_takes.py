@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations, permutations
+from itertools import combinations, count, permutations
 from typing import Any
 
 import pytest
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mediad.model.evidence import Kind
 from mediad.model.profile import Profile, TakeRule, TimeRule
-from mediad.model.takes import Rule, Segment, Take, takes
+from mediad.model.segments import Rule, Segment
+from mediad.model.takes import Take, takes
 
 ZERO = datetime(2026, 11, 23, 8, tzinfo=UTC)
 DOCKED = datetime(2026, 11, 23, 18, tzinfo=UTC)
@@ -243,10 +244,16 @@ def test_a_whole_take_by_a_wrong_clock_is_one_and_not_trusted() -> None:
     assert (take.trusted, take.started_at, take.ended_at) == (False, DOCKED - 1260 * S, DOCKED)
 
 
-def test_what_is_one_recording_without_a_link_is_not_given_a_place() -> None:
-    """It was joined once by what is not known any more."""
-    (take,) = takes([seg("a", 0, 600, 1, recording="r"), astray("c", 600, 9, 5, recording="r")], RULE)
-    assert (parts([take]), take.inferred, take.trusted) == (["ac"], (), True)
+def test_what_is_one_recording_without_a_link_does_not_stretch_it_to_the_docking() -> None:
+    """It was joined once by a clock that is not trusted any more: its place is by number, else behind the others."""
+    kept = [seg("a", 0, 600, 1, recording="r"), seg("d", 1300, 1900, 12, recording="r")]
+    lost = [astray("b", 300, 8, 5, recording="r"), astray("c", 400, 9, 305, recording="r")]
+    (take,) = takes([*kept, *lost], RULE)
+    assert (parts([take]), take.ended_at, take.trusted) == (["abcd"], ZERO + 1900 * S, True)
+    assert [(i.start, i.end) for i in take.inferred] == [
+        (ZERO + 600 * S, ZERO + 900 * S), (ZERO + 900 * S, ZERO + 1300 * S)]  # fmt: skip
+    (take,) = takes([*kept, *(replace(s, seq=None) for s in lost)], RULE)
+    assert (parts([take]), take.ended_at) == (["adbc"], ZERO + 2600 * S)
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
@@ -303,7 +310,7 @@ def test_trusted_segments_are_joined_as_by_brute_force(card: list[Segment]) -> N
     for lens in "AB":
         own = [s for s in card if s.lens == lens]
         came = {s.docking: min(o.order for o in own if o.docking == s.docking) for s in own}
-        able = {(a, b): max(came[a.docking], came[b.docking]) for a, b in permutations(own, 2) if follows(a, b)}
+        able = {(a, b): max(came[a.docking], came[b.docking]) for a, b in permutations(own, 2) if follows(a, b, card)}
         for (a, b), at in able.items():
             rivals = [(x, y) for (x, y), its in able.items() if (x is a) != (y is b) and its <= at]
             earlier = any(able[pair] < at for pair in rivals)
@@ -318,8 +325,16 @@ def apart(a: Segment, b: Segment) -> bool:
     return b.start > a.start and b.start >= a.end - min(3 * S, a.length / 2, b.length / 2)
 
 
-def follows(a: Segment, b: Segment) -> bool:
-    numbered = b.seq == a.seq + 1 if a.seq is not None and b.seq is not None else not (a.estimated or b.estimated)
+def follows(a: Segment, b: Segment, card: list[Segment]) -> bool:
+    numbered = not (a.estimated or b.estimated)
+    if a.seq is not None and b.seq is not None:
+        others = {
+            s.seq
+            for s in card
+            if (s.docking, s.lens != a.lens) == (a.docking, True) and a.start - 3 * S <= s.start <= a.end + 3 * S
+        }
+        free = next(number for number in count(a.seq + 1) if number not in others)
+        numbered = b.seq in (a.seq + 1, free)
     return apart(a, b) and b.start <= a.end + 3 * S and numbered
 
 

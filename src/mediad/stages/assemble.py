@@ -18,11 +18,13 @@ from mediad.catalog import assembly, due, evidence, recordings
 from mediad.catalog.ledger import Ledger
 from mediad.errors import NotFound
 from mediad.model import takes, timing
+from mediad.model.coding import signature
 from mediad.model.custody import Draft, canonical
 from mediad.model.evidence import Kind, from_ns
 from mediad.model.instants import stamp
 from mediad.model.probe import Probe, Remark
 from mediad.model.profile import Profile, pair_sidecars
+from mediad.model.segments import Rule, Segment
 
 EVENTS = 250
 """Events of one transaction: ingest writes to the same catalogue, and must not wait for long."""
@@ -52,7 +54,7 @@ class File:
     """An asset as it goes into the rules, with what is recorded of it (canonical JSON; empty for nothing yet) and what is to be;
     ``detail`` is empty for one that is another docking's."""
 
-    segment: takes.Segment
+    segment: Segment
     before: str
     detail: Mapping[str, Any]
 
@@ -72,7 +74,7 @@ def run(ledger: Ledger, rules: Rules, docking_id: str) -> Outcome:
         files = list(look.files())
         others = list(look.around([f.segment for f in files]))
         marked = list(look.marked())
-    found = takes.takes([f.segment for f in (*files, *others)], takes.Rule.of(look.profile))
+    found = takes.takes([f.segment for f in (*files, *others)], Rule.of(look.profile))
     with ledger.catalog.read() as conn:
         before = recordings.members(
             conn, {s.recording for take in found for s in take.members if len(take.members) > 1}
@@ -168,10 +170,10 @@ class _Look:
     def files(self) -> Iterator[File]:
         """Every asset that this docking stored, with its time."""
         complete = self._complete_before()
-        signatures = self._signatures()
         order = _order((row.stored_at, row.path, asset) for asset, row in self._own.items())
         for asset, row in self._own.items():
-            probe = self._told.get((row.volume, row.path)) or Probe("data")
+            looked = self._told.get((row.volume, row.path))
+            probe = looked or Probe("data")
             kind = Kind(row.kind) if probe.kind == "data" else Kind(probe.kind)
             name = self.profile.parse_name(row.path, self._rules.zone)
             sidecar, told = self._sidecar(row, kind)
@@ -188,7 +190,7 @@ class _Look:
             )
             timed = timing.time_asset(facts, self.profile, self._rules.zone, self._clock)
             claims = told.sidecar if told and told.sidecar else None
-            segment = takes.Segment(
+            segment = Segment(
                 asset=asset,
                 recording=row.recording,
                 source=self._source,
@@ -200,7 +202,7 @@ class _Look:
                 seq=name.seq,
                 lens=name.lens,
                 device=name.device or (claims.device if claims else ""),
-                signature=signatures[asset],
+                signature=signature(probe) if looked else f"not probed: {asset}",
                 order=order[asset],
                 docking=self._docking,
                 officer=name.officer or (claims.officer if claims else "") or self._row.officer,
@@ -213,9 +215,7 @@ class _Look:
             )  # no mark is ever taken back
             yield File(segment, row.timing or "", self._detail(segment, timed, important=important, sidecar=sidecar))
 
-    def _detail(
-        self, segment: takes.Segment, timed: timing.Timed, *, important: bool, sidecar: str | None
-    ) -> dict[str, Any]:
+    def _detail(self, segment: Segment, timed: timing.Timed, *, important: bool, sidecar: str | None) -> dict[str, Any]:
         time = timed.as_json()
         return {
             "docking": self._docking,
@@ -235,15 +235,6 @@ class _Look:
                 "signature": segment.signature, "officer": segment.officer,
             },
         }  # fmt: skip
-
-    def _signatures(self) -> dict[str, str]:
-        """How each asset is coded. Of a video that could not be read (its index is missing: the battery was pulled) it is that of
-        the docking's others, if they are all alike; what nobody has looked into is like nothing else."""
-        told = {a: self._told.get((row.volume, row.path)) for a, row in self._own.items()}
-        known = {a: _signature(probe) for a, probe in told.items() if probe is not None and probe.streams}
-        videos = {known[a] for a in known if (p := told[a]) is not None and p.stream("video")}
-        usual = next(iter(videos)) if len(videos) == 1 else "unknown"
-        return {a: known.get(a, usual if probe is not None else f"not probed: {a}") for a, probe in told.items()}
 
     def _complete_before(self) -> dict[tuple[str, bytes], datetime]:
         """For each file, when its volume was docked before and everything on it was taken, unless the file was on it then already
@@ -307,7 +298,7 @@ class _Look:
 
     # --- others ------------------------------------------------------------------------------------------------------
 
-    def around(self, segments: Sequence[takes.Segment]) -> Iterator[File]:
+    def around(self, segments: Sequence[Segment]) -> Iterator[File]:
         """Segments of other dockings that may be one take with these."""
         sure = [s for s in segments if s.trusted]
         if not sure:
@@ -352,22 +343,11 @@ def _order(stored: Iterable[tuple[str, bytes, str]]) -> dict[str, int]:
     return {asset: (int(datetime.fromisoformat(at).timestamp() * 1e6) << 24) + n for n, (at, _, asset) in ranked}
 
 
-def _signature(probe: Probe) -> str:
-    """How it is coded: what differs here was not cut from one take."""
-    video, audio = probe.stream("video"), probe.stream("audio")
-    parts = [probe.container]
-    if video is not None:
-        parts.append(f"{video.codec} {video.width}x{video.height} {round(video.frame_rate or 0)}")
-    if audio is not None:
-        parts.append(f"{audio.codec} {audio.sample_rate} {audio.channels}")
-    return ", ".join(parts)
-
-
-def _segment(row: Any, order: int) -> takes.Segment:
+def _segment(row: Any, order: int) -> Segment:
     """A segment as it was recorded."""
     detail = json.loads(row.detail)
     told, claimed = detail["segment"], detail["time"]["claimed_start"]
-    return takes.Segment(
+    return Segment(
         asset=row.asset,
         recording=row.recording,
         source=detail["source"],

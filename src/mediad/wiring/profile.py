@@ -18,7 +18,8 @@ from mediad.errors import NotFound, SourceError, UsageError
 from mediad.model.evidence import Kind, Rejected, SourceFile, from_ns, kind_of
 from mediad.model.layout import MAX_LISTED_FILES
 from mediad.model.profile import DeviceFacts, KeyFit, NameFacts, Profile, choose, glob, key_fits, pair_sidecars
-from mediad.model.takes import Rule, Segment, Take, takes
+from mediad.model.segments import Rule, Segment
+from mediad.model.takes import Take, takes
 from mediad.model.timing import AssetFacts, Timed, time_asset
 
 
