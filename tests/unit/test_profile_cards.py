@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -167,6 +168,138 @@ def test_sidecars_belong_to_the_recording_of_their_name(tmp_path: Path) -> None:
     assert paired == {
         f"{stem}.mp4": None, f"{stem}.XML": mp4, f"{stem}.mp4.gpx": mp4, f"{stem}.log": mp4, "DCIM/8888888.xml": None,
         "DCIM/LOGS/1.log": None}  # fmt: skip
+
+
+LONG = "8888888_123456_20260504083000_0001"
+SWAPPED = "123456_8888888_20260504083000_0002IMP"
+SHORT = "20260504083000_0003"
+WHOLE = "8888888 123456 08:30 #1"
+WHOLE_SWAPPED = "8888888 123456 08:30 #2 !"
+LEFT = dict.fromkeys(("lost+found", "lost+found/a.mp4", "System Volume Information/a"), "left")
+APPLE = dict.fromkeys((".Trashes/a.mp4", ".Spotlight-V100/a"), "left")
+CARDS: dict[str, dict[str, str]] = {
+    "ambarella": {
+        "DCIM/100/ABCD12345678_20260504_083000_0001A.MP4": "08:30 #1 A",
+        "DCIM/SEGTEMP/a.mp4": "left",
+        **LEFT,
+    },
+    "android-dcim": {
+        f"DCIM/100ANDRO/{LONG}.mp4": WHOLE,
+        f"DCIM/100ANDRO/{SHORT}.mp4": "08:30 #3",
+        f"DCIM/101ANDRO/{SHORT}IMP.mp4": "08:30 #3 !",
+        "DCIM/101ANDRO/a.mp4": "!",
+        "DCIM/100ANDRO/IMG_20260504_083000.jpg": "08:30",
+        "DCIM/100ANDRO/260504083000_0004.mp4": "08:30 #4",
+        "DCIM/SEGTEMP/a.mp4": "left",
+        "Android/data/a.db": "left",
+        "DCIM/.thumbnails/a.jpg": "left",
+        "lost+found": "left",
+        "lost+found/a.mp4": "left",
+    },
+    "dashcam": {
+        "CARDV/Movie/2026_0504_083000_001A.MP4": "08:30 #1 A",
+        "CARDV/Movie/RO/2026_0504_083000_002B.MP4": "08:30 #2 B !",
+        "CARDV/RO/2026_0504_083000_003.MP4": "08:30 #3 !",
+        "CARDV/EMR/2026_0504_083000_004.MP4": "08:30 #4 !",
+        **LEFT,
+    },
+    "drop-folder": {
+        "hall/zhang_B8A44F001122_20260504T003000Z.mkv": "B8A44F001122 zhang 08:30",
+        f"{LONG}.mp4": WHOLE,
+        f"{SWAPPED}.mp4": WHOLE_SWAPPED,
+        "CAM20260504-083000.mp4": "08:30",
+        "lost+found/a.mp4": "",
+    },
+    "files-data": {f"files/data/{LONG}.mp4": WHOLE, f"files/data/{SHORT}.mp4": "08:30 #3", "maps/a.bin": "left"},
+    "gat947": {
+        f"DCIM/{LONG}.mp4": WHOLE,
+        f"DCIM/{SWAPPED}.mp4": WHOLE_SWAPPED,
+        f"DCIM/8888888/123456/{SHORT}.mp4": "8888888 123456 08:30 #3",
+        f"DCIM/123456_8888888/VIDEO/{SHORT}.mp4": "8888888 123456 08:30 #3",
+        f"DCIM/{SHORT}.mp4": "08:30 #3",
+        f"DCIM/IMP/{SHORT}.mp4": "08:30 #3 !",
+        "DCIM/SEGTEMP/a.mp4": "left",
+        **LEFT,
+    },
+    "generic-dcim": {
+        f"DCIM/100/{LONG}.mp4": WHOLE,
+        f"DCIM/100/{SWAPPED}.mp4": WHOLE_SWAPPED,
+        "DCIM/100/2026_0504_083000_001A.MP4": "08:30 #1 A",
+        "DCIM/100/VID20260504083000.mp4": "08:30",
+        "DCIM/260504/VID_083000_0012.mp4": "08:30 #12",
+        "MISC/a.bin": "",
+        "DCIM/SEGTEMP/a.mp4": "left",
+        **LEFT,
+        **APPLE,
+    },
+    "generic-storage": {"any/CAM20260504-083000.mp4": "08:30", "DCIM/SEGTEMP/a.mp4": "", **LEFT, **APPLE},
+    "mtp": {
+        f"Internal storage/DCIM/{LONG}.mp4": WHOLE,
+        "Internal storage/DCIM/VID20260504083000.mp4": "08:30",
+        "Internal storage/DCIM/SEGTEMP/a.mp4": "left",
+        "Internal storage/Android/data/a.db": "left",
+        "Internal storage/DCIM/.thumbnails/a.jpg": "left",
+    },
+}
+
+
+@pytest.mark.parametrize("name", [p.name for p in SHIPPED if p is not GENERIC])
+def test_every_rule_of_a_shipped_profile_is_needed_by_a_file_that_says_what_for(tmp_path: Path, name: str) -> None:
+    """Each file on a card of its own; what is made of it in short: device, officer, time, number, lens, importance."""
+
+    def short(file: FileLook) -> str:
+        n = file.name
+        at = n.time.astimezone(CHINA).strftime("%H:%M") if n.time else ""
+        number = "" if n.seq is None else f"#{n.seq}"
+        return "left" if file.why else " ".join(
+            part for part in (n.device, n.officer, at, number, n.lens, "!" * n.important) if part)  # fmt: skip
+
+    made, used = {}, dict[tuple[str, str], int]()
+    for at, path in enumerate(CARDS[name]):
+        look, files = seen(card(tmp_path / str(at), path), name)
+        made[path] = short(files[path])
+        for rule in look.rules:
+            used[rule.key, rule.rule] = used.get((rule.key, rule.rule), 0) + rule.files
+    assert made == CARDS[name]
+    assert [rule for rule, files in used.items() if not files] == []
+
+
+def test_what_the_shipped_profiles_say_of_times_and_takes() -> None:
+    """Buffers of up to a minute are usual among recorders that are worn; the camera of a hall never stops."""
+    assert {p.name for p in SHIPPED if p.time.prerecord_seconds == 60} == {"gat947", "android-dcim"}
+    assert {p.name for p in SHIPPED if not p.takes.join} == {"drop-folder"}
+
+
+@pytest.mark.parametrize(
+    ("root", "label", "vendor", "wanted"),
+    [
+        (("DCIM/100",), "", "", "generic-dcim"),
+        (("DCIM/100",), "DSJ-7", "", "gat947"),
+        (("DCIM/100",), "", "Ambarella", "ambarella"),
+        (("DCIM/100",), "DSJ-7", "Ambarella", "gat947"),
+        (("DCIM/100ANDRO", "DCIM/LOGS"), "DSJ-7", "Ambarella", "android-dcim"),
+        (("DCIM/LOGS",), "", "", "generic-dcim"),
+        (("DCIM/100ANDRO",), "", "", "generic-dcim"),
+        (("CARDV/Movie", "DCIM/100"), "", "", "dashcam"),
+        (("files/data",), "BODYCAM", "", "files-data"),
+        (("files/data",), "", "", "generic-storage"),
+        (("any",), "DSJ-7", "Ambarella", "generic-storage"),
+    ],
+)
+def test_a_card_gets_the_profile_that_knows_it_best(
+    tmp_path: Path, root: tuple[str, ...], label: str, vendor: str, wanted: str
+) -> None:
+    for folder in root:
+        (tmp_path / folder).mkdir(parents=True)
+    assert chosen(tmp_path, label, vendor) == wanted
+
+
+@pytest.mark.parametrize("kind", ["storage", "mtp"])
+def test_a_profile_of_the_station_comes_before_the_shipped_ones_for_everything_else(
+    kind: Literal["storage", "mtp"],
+) -> None:
+    own = Profile("a", attach=kind)
+    assert choose([*SHIPPED, own], DeviceFacts(kind)) is own
 
 
 def test_a_card_without_anything_known_is_taken_whole(tmp_path: Path) -> None:
