@@ -84,6 +84,7 @@ MAY_TAKE_AWAY = {
     "edges/staged.py:StagedBatch.drop": "a file of a batch in staging",
     "edges/staged.py:StagedBatch.seal": "an earlier sidecar in staging",
     "edges/staged.py:StagedBatch.discard": "a batch in staging",
+    "edges/previews.py:Previews.remove": "the preview of a recording",
     "edges/step.py:_clear": "pieces of a preview in its scratch folder",
     "edges/vault.py:LocalVault.probe_medium": "its own probe in staging",
     "edges/vault.py:LocalVault.check_writable": "its own probe in staging",
@@ -92,7 +93,6 @@ MAY_TAKE_AWAY = {
     "stages/preview.py:run": "the preview of a recording that is part of another one now",
     "wiring/derive.py:_only_one": "lock files of workers that are dead",
     "wiring/derive.py:_named": "a lock file",
-    "wiring/media.py:Previews.remove": "the preview of a recording",
     "wiring/station.py:Station.finish_open_work": "a lock file",
     "wiring/station.py:Station._held": "a lock file",
 }
@@ -121,7 +121,7 @@ def functions(tree: ast.Module) -> list[tuple[str, ast.FunctionDef]]:
 
 
 MAY_KNOW_OF_PREVIEWS = {"edges/derived.py", "model/layout.py"}
-MAY_USE_PREVIEWS = {"wiring/derive.py", "wiring/media.py"}
+MAY_USE_PREVIEWS = {"edges/previews.py", "wiring/derive.py", "wiring/media.py"}
 
 
 def test_nothing_but_the_makers_of_previews_knows_where_they_lie() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from mediad.cli import derive as cli
 from mediad.errors import StorageError
+from mediad.model.preview import Settings
+from mediad.stages import preview as stage
 from mediad.wiring.derive import Logged
 from mediad.wiring.derive import derive as work_off
 from tests.media import clip, length
@@ -130,6 +133,33 @@ def test_a_card_becomes_recordings_that_can_be_watched(site: Site, clips: dict[s
     assert complaints(site, [clips[name] for name in clips]) == [], "no original was touched"
     assert derive(site)["probed"] == 0, "what was done is done"
     assert json.loads(site.run("fsck", "--json").stdout)["findings"] == []
+
+
+def test_a_film_without_its_index_is_helped_by_the_nearest_that_can_and_is_not_made_anew_for_a_nearer_one(
+    clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    """A recorder may be set otherwise in between. What is broken itself helps nobody."""
+    ahead, behind, broken = (f"{FOLDER}/8888888_000123_20260922{t}_0009.mp4" for t in ("033000", "133000", "123500"))
+    site = make_site(tmp_path / "station", more=MORE + "previews = false\n")
+    source = card(tmp_path / "card", {ahead: clips[TAKE[0]], FILM: clips[FILM], CUT: clips[CUT], broken: b"\0" * 9999})
+    site.ingest(source, recorder="8888888")
+    with closing(site.open()) as station:
+
+        class Maker:
+            settings, zone = Settings(), station.zone
+
+        def helper() -> tuple[str, str]:
+            work_off(site.config, Logged(), threading.Event(), [])
+            found = recordings(site)["12:30"]["id"]
+            order = stage._order(station.ledger, station.vault, Maker(), found)  # type: ignore[arg-type]
+            assert isinstance(order, stage.Order) and order.plan.reference == 1
+            return order.sources[-1].name.partition("-")[2].partition("_20260922")[2][:4], order.fingerprint
+
+        first = helper()
+        assert first[0] == "1030"
+        card(source, {behind: clips[TAKE[1]]})
+        site.ingest(source, recorder="8888888")
+        assert helper() == ("1330", first[1])
 
 
 def test_a_preview_that_was_deleted_is_made_again_when_it_is_asked_for(

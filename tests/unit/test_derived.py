@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,33 @@ def test_a_new_preview_takes_the_place_of_the_old_one_as_a_whole(vault: LocalVau
     assert sorted(os.listdir(vault.root / "derived" / RECORDING)) == ["about.json", "proxy.mp4"]
     assert proxy(vault).read_bytes() == b"new!"
     assert os.listdir(vault.root / "derived/.work-test-01") == []
+
+
+@pytest.mark.parametrize("when", ["before the work", "at the end of it", "in the middle of it"])
+def test_all_previews_removed_while_one_is_made_is_tried_again_later(
+    vault: LocalVault, previews: Derived, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """An administrator makes room, at the worst moment: that is said, and the next one finds its folder again."""
+    if when == "before the work":  # behind the back of whom has just opened the folder
+        real = os.mkdir
+
+        def mkdir(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+            if str(path).startswith("job-"):
+                shutil.rmtree(vault.root / "derived")
+            real(path, mode, dir_fd=dir_fd)
+
+        monkeypatch.setattr(module.os, "mkdir", mkdir)
+    with pytest.raises(StorageError) as caught, previews.scratch() as scratch:
+        (scratch / "made").write_bytes(b"proxy")
+        shutil.rmtree(vault.root / "derived")
+        if when == "in the middle of it":
+            (scratch / "more").write_bytes(b"proxy")
+        previews.install(RECORDING, scratch, {"proxy.mp4": "made"}, ABOUT, most=1000)
+    assert (caught.value.code, caught.value.retry) == ("storage", "later") and caught.value.hint
+    monkeypatch.undo()
+    assert install(previews).file("proxy.mp4")
+    with pytest.raises(FileNotFoundError), previews.scratch() as scratch:
+        (scratch / "no such folder" / "x").write_bytes(b"")  # a fault of ours is not hidden
 
 
 def test_a_crash_at_any_step_leaves_the_old_or_the_new_preview(

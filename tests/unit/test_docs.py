@@ -238,7 +238,15 @@ def test_every_remark_on_previews_and_every_reason_for_none_is_documented_and_no
         if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant)
     }
     why_none = codes({"Spoilt", "PreviewFailed", "Unplayable"}, "edges/", "model/preview.py", "stages/", "wiring/")
-    remarks = codes({"Remark"}, "edges/encoder.py", "edges/photos.py", "edges/step.py", "edges/proof.py", "wiring/")
+    remarks = codes(
+        {"Remark"},
+        "edges/encoder.py",
+        "edges/photos.py",
+        "edges/step.py",
+        "edges/proof.py",
+        "edges/previews.py",
+        "wiring/",
+    )
     assert said_by_thumbs
     assert documented == why_none | remarks | said_by_thumbs
 

@@ -195,7 +195,6 @@ class Ending:
     [
         (Outcome(-9, b"", b"", late=True), StorageError),
         (Outcome(137, b"", b""), StorageError),
-        (Outcome(1, b"", b"av_interleaved_write_frame(): No space left on device\nConversion failed!\n"), VaultFull),
         (Outcome(153, b"", b""), VaultFull),
     ],
 )

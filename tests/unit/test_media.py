@@ -214,12 +214,6 @@ def test_points_without_a_time_stay_behind_the_one_before() -> None:
     assert [place for _, place in ordered] == ["a", "b", "c", "d"]
 
 
-def test_a_track_of_too_many_points_keeps_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_POINTS", 10)
-    thinned = media._in_order([("", n) for n in range(101)], UTC)
-    assert len(thinned) <= 11 and (thinned[0][1], thinned[-1][1]) == (0, 100)
-
-
 def test_an_unfinished_recording_is_recovered_through_the_sandbox(clips: Clips, tmp_path: Path) -> None:
     """Into the folder given, from the original read-only."""
     whole = clips.clip("mp4")

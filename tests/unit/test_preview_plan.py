@@ -132,7 +132,14 @@ def test_a_film_without_its_index_is_to_be_salvaged_with_the_help_of_another() -
     assert planned(member(), lost()).reference == 0
     assert planned(lost(), reference=member(digest="r")).reference == 1
     assert planned(lost(), reference=member(replace(FILM, container="avi"))).reference is None
-    assert planned(lost(), reference=member(digest="r")).fingerprint != alone.fingerprint
+    assert planned(lost(), reference=film(conditions=("damaged",), duration=None)).reference is None
+
+
+def test_the_fingerprint_of_a_salvaged_film_does_not_tell_which_other_helped() -> None:
+    """Every docking of that recorder brings others: what was salvaged is not made anew for them."""
+    helped = [planned(lost(), reference=member(digest=d)).fingerprint for d in "rs"]
+    assert helped == [planned(lost()).fingerprint] * 2
+    assert planned(lost(), lost()).fingerprint != planned(lost()).fingerprint
 
 
 def test_a_truncated_film_whose_streams_are_known_needs_no_salvage() -> None:

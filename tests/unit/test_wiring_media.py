@@ -15,6 +15,7 @@ from mediad import deriver
 from mediad.config import Derive
 from mediad.edges.commands import Hardware
 from mediad.edges.derived import Derived
+from mediad.edges.previews import Previews
 from mediad.edges.program import Outcome
 from mediad.edges.sandbox import Sandbox
 from mediad.errors import StorageError
@@ -125,14 +126,14 @@ def recording(n: int) -> str:
     return "rec-" + "abcdefg"[n] * 26
 
 
-def order(n: int, docking: str, path: Path, maker: media.Previews, tracks: Sequence[tuple[Path, str]] = ()) -> Order:
+def order(n: int, docking: str, path: Path, maker: Previews, tracks: Sequence[tuple[Path, str]] = ()) -> Order:
     plan = preview.plan([member_of(path)], maker.settings)
     assert isinstance(plan, Plan), plan
     return Order(recording(n), plan, [path], docking, plan.fingerprint, tracks)
 
 
-def previews(site: Site, station: Any, box: Sandbox, **more: Any) -> media.Previews:
-    return media.Previews(station, box, Derived(station.vault, "test-01", lambda: 0), 1, **more)
+def previews(site: Site, station: Any, box: Sandbox, jobs: int = 1, **more: Any) -> Previews:
+    return media.previews(station, box, Derived(station.vault, "test-01", lambda: 0), jobs, 1, **more)
 
 
 def test_photos_of_different_dockings_are_not_drawn_in_one_sandbox(tmp_path: Path) -> None:
@@ -178,6 +179,41 @@ def test_the_track_of_a_take_is_that_of_all_its_members(tmp_path: Path) -> None:
     told = json.loads((site.vault / "derived" / recording(0) / "track.geojson").read_text())
     assert [place[0] for place in told["geometry"]["coordinates"]] == [121.1, 121.2, 121.3, 121.4, 121.5]
     assert len(told["properties"]["times"]) == 5
+
+
+def test_a_track_that_cannot_be_read_costs_neither_the_film_nor_an_hour_of_encoding(tmp_path: Path) -> None:
+    """It is read first; and without it the film is there, with a remark."""
+    site = make_site(tmp_path / "station", more='[derive]\nencoder = "software"\npreset = "ultrafast"\n')
+    film = clip(tmp_path / "a.mp4", options="-profile:v main", audio="", seconds=0.4)
+    good = gpx(tmp_path / "a.gpx", (121.1, "2026-09-22T02:30:01Z"), (121.2, "2026-09-22T02:30:02Z"))
+    box = Seeing(nice=0, idle=False)
+    with closing(site.open()) as station:
+        maker = previews(site, station, box)
+        about = maker.film(
+            order(0, "dck-a", film, maker, [(good, "gpx"), (tmp_path / "gone.gpx", "gpx")]), lambda _: None
+        )
+    assert isinstance(about, About) and [r.code for r in about.remarks] == ["no-track"]
+    assert "gone.gpx" in about.remarks[0].detail
+    assert about.file("proxy.mp4") and not about.file("track.geojson")
+    assert box.together[0] == {"a.gpx"}, "before anything was made"
+
+
+def test_jobs_share_the_room_of_the_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each of them might fill it."""
+    monkeypatch.setattr(Derived, "room", lambda self: 400 * MIB)
+    site = make_site(tmp_path / "station", more='[derive]\nencoder = "software"\npreset = "ultrafast"\n')
+    film = clip(tmp_path / "a.mp4", options="-profile:v main", audio="", seconds=0.4)
+    allowed: list[int] = []
+
+    class Measuring(Sandbox):
+        def run(self, argv: Sequence[str], *, limits: Any = None, **more: Any) -> Outcome:  # type: ignore[override]
+            allowed.append(limits.folder)
+            return Sandbox.run(self, argv, limits=limits, **more)
+
+    with closing(site.open()) as station:
+        maker = previews(site, station, Measuring(nice=0, idle=False), jobs=4)
+        assert isinstance(maker.film(order(0, "dck-a", film, maker), lambda _: None), About)
+    assert max(allowed) == 100 * MIB
 
 
 # --- what is asked for and cannot be ----------------------------------------------------------------------------------

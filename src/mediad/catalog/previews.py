@@ -14,7 +14,7 @@ def to_show(conn: Connection, recording_id: str, vault: str) -> list[Row[Any]]:
     m, a, r = t.recording_asset.c, t.asset.c, t.replica.c
     query = (
         select(
-            a.id.label("asset"), a.sha256, a.size, a.path, a.kind, r.key, t.probe.c.detail.label("probe"),
+            a.id.label("asset"), a.sha256, a.size, a.path, r.key, t.probe.c.detail.label("probe"),
             t.timing.c.detail.label("timing"), a.docking,
         )
         .join(t.asset, a.id == m.asset)
@@ -27,22 +27,24 @@ def to_show(conn: Connection, recording_id: str, vault: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
-def siblings(conn: Connection, source: str, kind: str, vault: str, limit: int) -> list[Row[Any]]:
-    """Assets of a source (as their timing names it) that are of one kind and probed, the newest first; rows as of ``to_show``."""
+def siblings(conn: Connection, source: str, kind: str, vault: str, at: str, limit: int) -> list[Row[Any]]:
+    """Assets of a source (as their timing names it) that are of one kind and probed: so many that began before a time, and so many
+    from then on, the nearest of each first; rows as of ``to_show``."""
     s, r, a = t.timing.c, t.replica.c, t.asset.c
     query = (
         select(
-            a.id.label("asset"), a.sha256, a.size, a.path, a.kind, r.key, t.probe.c.detail.label("probe"),
+            a.id.label("asset"), a.sha256, a.size, a.path, r.key, t.probe.c.detail.label("probe"),
             s.detail.label("timing"), a.docking,
         )
         .join(t.probe, t.probe.c.asset == s.asset)
         .join(t.asset, a.id == s.asset)
         .join(t.replica, and_(r.asset == s.asset, r.vault == vault, r.state == "healthy"))
         .where(s.source == source, s.kind == kind)
-        .order_by(s.started_at.desc())
         .limit(limit)
     )  # fmt: skip
-    return list(conn.execute(query))
+    before = query.where(s.started_at < at).order_by(s.started_at.desc())
+    after = query.where(s.started_at >= at).order_by(s.started_at)
+    return [*conn.execute(before), *conn.execute(after)]
 
 
 def beside(conn: Connection, recording_id: str) -> list[Row[Any]]:

@@ -63,7 +63,7 @@ def assets_of(conn: Connection, docking: str) -> list[str]:
 def to_probe(conn: Connection, vault: str, assets: Sequence[str]) -> list[Any]:
     """Id, kind, raw path, docking and key of those of which the vault has a healthy replica."""
     a, r = t.asset.c, t.replica.c
-    query = select(a.id, a.kind, a.path, a.size, a.docking, r.key).join(
+    query = select(a.id, a.kind, a.path, a.docking, r.key).join(
         t.replica, and_(r.asset == a.id, r.vault == vault, r.state == "healthy")
     )
     return [row for chunk in chunks(assets) for row in conn.execute(query.where(a.id.in_(chunk)))]

@@ -66,10 +66,13 @@ def listed(paths: Sequence[str]) -> bytes:
     return b"ffconcat version 1.0\n" + b"".join(f"file {p}\n".encode() for p in paths)
 
 
-def compiled(*outputs: Any, verbose: str = "error", before: Sequence[tuple[str, str]] = ()) -> list[str]:
-    """The whole command line."""
+def compiled(
+    *outputs: Any, verbose: str = "error", before: Sequence[tuple[str, str]] = (), threads: int = 1
+) -> list[str]:
+    """The whole command line. ``threads``: of each filter, which would else take all processors."""
     node = outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
-    words: list[str] = node.global_args(*_GLOBAL, "-v", verbose).compile(cmd="ffmpeg")
+    filters = ("-filter_threads", str(threads), "-filter_complex_threads", str(threads))
+    words: list[str] = node.global_args(*_GLOBAL, *filters, "-v", verbose).compile(cmd="ffmpeg")
     return [words[0], *(word for pair in before for word in pair), *words[1:]]
 
 
@@ -242,7 +245,7 @@ def _tiled(video: Any, grid: Grid, font: str = "") -> Any:
 
 def _jpeg(quality: int) -> dict[str, Any]:
     return {"frames:v": 1, "q:v": quality, "c:v": "mjpeg", "pix_fmt": "yuvj420p", "f": "image2", "update": 1,
-            "map_metadata": -1}  # fmt: skip
+            "map_metadata": -1, "threads:v": 1}  # fmt: skip
 
 
 def wave(source: Any, seconds: float) -> Any:
@@ -250,7 +253,9 @@ def wave(source: Any, seconds: float) -> Any:
     rate = int(min(8_000, max(500, 50_000_000 / max(seconds, 1.0))))
     sound = source["a:0"].filter("aresample", rate).filter("aformat", channel_layouts="mono")
     drawn = sound.filter("showwavespic", s="1200x120", colors="0x3b82f6")
-    return drawn.output(f"/out/{WAVE}", f="image2", update=1, map_metadata=-1, **{"frames:v": 1, "c:v": "png"})
+    return drawn.output(
+        f"/out/{WAVE}", f="image2", update=1, map_metadata=-1, **{"frames:v": 1, "c:v": "png", "threads:v": 1}
+    )
 
 
 def trial(hardware: Hardware) -> list[str]:

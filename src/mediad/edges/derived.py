@@ -65,16 +65,25 @@ class Derived:
 
     @contextmanager
     def scratch(self, name: str = "job") -> Iterator[Path]:
-        """A folder to work in, on the vault's disk, gone afterwards. Raises like ``room``."""
+        """A folder to work in, on the vault's disk, gone afterwards. Raises like ``room``, and StorageError if somebody removes it
+        meanwhile."""
         self.room()
+        there = False
         unique = f"{safe_name(name.encode())[:40]}-{secrets.token_hex(4)}"
-        with self._area() as area:
-            with _storage("beginning a preview"):
-                os.mkdir(unique, _OPEN_MODE, dir_fd=area)
-            try:
-                yield self._vault.root / DERIVED / self._work / unique
-            finally:
-                _remove(area, unique)
+        path = self._vault.root / DERIVED / self._work / unique
+        try:
+            with self._area() as area:
+                with _storage("beginning a preview"):
+                    os.mkdir(unique, _OPEN_MODE, dir_fd=area)
+                try:
+                    yield path
+                finally:
+                    there = path.is_dir()
+                    _remove(area, unique)
+        except FileNotFoundError as e:
+            if there:  # then it is something else that is missing
+                raise
+            raise self._removed() from e
 
     def install(
         self, recording: str, folder: Path, names: Mapping[str, str], about: About, *, most: int
@@ -85,6 +94,13 @@ class Derived:
         Raises StorageError if one is not there or no plain file; the preview before is then untouched."""
         _check(recording, names)
         self._vault.check()
+        try:
+            return self._install(recording, folder, names, about, most)
+        except FileNotFoundError as e:
+            raise self._removed() from e
+
+    def _install(self, recording: str, folder: Path, names: Mapping[str, str], about: About, most: int) -> About:
+        """Raises FileNotFoundError if one of the folders is not there any more."""
         new = f"new-{secrets.token_hex(4)}"
         with self._top(make=True) as top, self._area() as area, _storage(f"storing the preview of {recording}"):
             os.mkdir(new, _OPEN_MODE, dir_fd=area)
@@ -188,6 +204,12 @@ class Derived:
             os.close(fd)
             raise self._elsewhere(name, "lies on another disk")
         return fd
+
+    def _removed(self) -> StorageError:
+        return StorageError(
+            f"{self._vault.root / DERIVED} was removed while a preview was being made",
+            hint="nothing; it is made anew by itself, and the preview is tried again",
+        )
 
     def _elsewhere(self, name: str, what: str) -> VaultOffline:
         where = name if name == DERIVED else f"{DERIVED}/{name}"

@@ -15,6 +15,7 @@ from mediad.edges.hardware import Choice, Chosen
 from mediad.edges.proof import Found, Ways, alike, is_whole, look
 from mediad.edges.sandbox import Limits
 from mediad.edges.step import LONGEST, MIB, SMALL, Runs, Spoilt, Steps
+from mediad.edges.whole import read_through
 from mediad.model import tiles
 from mediad.model.derived import Made, PreviewFailed
 from mediad.model.preview import AVI, MOV, POSTER, PROXY, SHEET, THUMBS_VTT, WAVE, Plan, Segment, Way
@@ -32,6 +33,9 @@ _PARTS, _JOINED = 0.84, 0.92  # shares of the progress
 
 JOINED_AT_ONCE: Final = 190
 """So many inputs fit one sandbox (``MAX_INPUTS``), beside the list of them. A take of more is joined in rounds."""
+
+_SOUND_TO_BLAME: Final = ("undecodable", "nothing-decoded", "crashed", "timeline")
+"""Failures that may be of the sound alone, so that the picture is tried without."""
 
 _BARE: Final = {"h264": "h264", "h265": "hevc"}
 
@@ -58,13 +62,15 @@ Recover = Callable[[Path, Path, Path | None], Recovered | None]
 class Encoder:
     """``prefer``: ``auto``, ``software`` or the name of a hardware encoder; ``threads``: of one job; ``memory``: bytes that it may
     take; ``slowest``: how many times its own length of each thread; ``recover``: for films without an index; ``chosen`` hears once
-    which video encoder is used, and why no other."""
+    which video encoder is used, and why no other; ``looked`` is called while an original is read, and what it raises ends that."""
 
     def __init__(
         self, sandbox: Runs, *, prefer: str = "auto", threads: int = 1, memory: int = 2048 * MIB, slowest: float = 20.0,
         recover: Recover | None = None, choice: Choice | None = None, chosen: Chosen | None = None,
+        looked: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._sandbox = sandbox
+        self._looked = looked
         self._choice = choice or Choice(sandbox, prefer, chosen=chosen)
         self._threads = max(1, threads)
         self._memory = memory
@@ -90,7 +96,8 @@ class Encoder:
         """Make the files of a plan for film or sound, in ``scratch/kept``. ``sources``: the members' originals in order, then the
         reference if the plan names one; ``room``: bytes that may be written. ``told`` hears percent; what it raises ends the work.
 
-        Raises MediadError for what is no fault of the file: no sandbox, no room, killed, too slow."""
+        A film is blamed, or its length doubted, only when the disk gives all of it. Raises MediadError for what is no fault of the
+        file: no sandbox, no room, killed, too slow, an original that cannot be read."""
         most = int(OUTPUT_SHARE * plan.size + OUTPUT_RATE * min(plan.seconds or 7_200.0, LONGEST) + OUTPUT_MORE)
         steps = Steps(
             self._sandbox,
@@ -101,13 +108,18 @@ class Encoder:
             memory=self._memory,
             slowest=self._slowest,
         )
+        made: Made | PreviewFailed
         hardware = self._choice.made() if any(video == "encode" for video, _ in plan.ladder) else SOFTWARE
         for encoder in dict.fromkeys((hardware, SOFTWARE)):
             try:
-                return _Job(steps, plan, sources, _Percent(told), self._recover).make(encoder)
+                made = _Job(steps, plan, sources, _Percent(told), self._recover).make(encoder)
             except Spoilt as e:
-                failed = e.failed
-        return failed
+                made = e.failed
+            if isinstance(made, Made):
+                break
+        if isinstance(made, PreviewFailed) or {r.code for r in made.remarks} & {"differs", "no-sound"}:
+            read_through(sources, self._looked)
+        return made
 
 
 class _Percent:
@@ -136,6 +148,8 @@ class _Job:
         self._percent = percent
         self._recover = recover
         self._style = Style(font(), "/in/text" if plan.text else "")
+        self._unheard = ""
+        """Why the sound was left out."""
         self._found: dict[int, tuple[Path, str, float]] = {}
         """Members without an index: the bare stream that was found in them, its codec and rate."""
 
@@ -144,7 +158,10 @@ class _Job:
         if self._plan.text:
             self._steps.note("text", self._plan.text.encode())
         self._salvage()
-        found, ways = self._best(hardware)
+        try:
+            found, ways = self._best(hardware)
+        except Spoilt as e:
+            found, ways = self._muted(e, hardware)
         there = {PROXY, *self._pictures(found)}
         self._percent.span(0, 1)(1.0)
         return Made(
@@ -171,10 +188,23 @@ class _Job:
         self._proxy(ladder[-1], hardware, same)
         return look(self._steps, self._plan, ladder[-1]), ladder[-1]
 
+    def _muted(self, why: Spoilt, hardware: Hardware) -> tuple[Found, Ways]:
+        """The last way of all: the picture without its sound. Raises ``why`` if it was not the sound."""
+        mute = self._plan.mute
+        if mute is None or hardware != SOFTWARE or why.failed.code not in _SOUND_TO_BLAME:
+            raise why
+        self._plan, self._unheard = mute, why.failed.sentence
+        try:
+            return self._best(hardware)
+        except Spoilt:
+            raise why from None
+
     def _remarks(self, found: Found) -> list[Remark]:
         remarks = []
         if found.complaint:
             remarks.append(Remark("differs", found.complaint))
+        if self._unheard:
+            remarks.append(Remark("no-sound", f"its sound cannot be decoded: {self._unheard}"))
         if self._plan.skipped:
             remarks.append(Remark("skipped", f"{len(self._plan.skipped)} of its members cannot be shown"))
         if self._found:

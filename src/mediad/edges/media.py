@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from mediad.edges import handed
 from mediad.edges.program import Outcome
 from mediad.edges.sandbox import MAX_INPUTS, Limits, Sandbox
-from mediad.edges.whole import unreadable_now
+from mediad.edges.whole import read_through, unreadable_now
 from mediad.errors import StorageError
 from mediad.model.evidence import Kind
 from mediad.model.probe import Probe, Remark
@@ -31,7 +31,7 @@ CPU_SECONDS = 60
 SLOWEST: Final = 10 * 1024**2
 """Bytes a second: a large file gets so much more time."""
 MAX_POINTS: Final = 100_000
-"""Of the track of one file, and of that of a whole recording: beyond, only some of them are shown."""
+"""Of the track of a whole recording, each of its files its share: beyond, only some of them are shown."""
 RECOVERED: Final = {"h264": "recovered.h264", "h265": "recovered.h265"}
 
 _Point = tuple[str, Any]
@@ -93,6 +93,7 @@ class Media:
         if alone is not None and alone not in answers:
             try:
                 _judge(outcome)
+                read_through([files[alone].path], self._sandbox.looked)  # before it is blamed
                 answers[alone] = _culprit(files[alone], outcome)
             except StorageError as e:
                 answers[alone] = e
@@ -100,9 +101,10 @@ class Media:
     def track(self, files: Sequence[ProbeFile], zone: ZoneInfo) -> bytes | None:
         """The whole GPS track of a recording's originals and sidecars as GeoJSON, made anew of the numbers that the parsers name;
         None if there is none. ``zone`` is that of times without one. Raises StorageError."""
+        most = max(2, MAX_POINTS // max(1, len(files)))
         found: list[_Point] = []
         for file in files:
-            found += _points(self._ask_one(file, {"as": "track"}).get("track"))
+            found += _thinned(list(_points(self._ask_one(file, {"as": "track"}).get("track"))), most)
         return _geojson(_in_order(found, zone))
 
     def recover(self, file: ProbeFile, output: Path, reference: Path | None = None) -> Recovered | None:
@@ -234,10 +236,14 @@ def _in_order(points: Sequence[_Point], zone: ZoneInfo) -> list[_Point]:
             seen.add(at)
             last = at
         timed.append((last, point))
-    ordered = [point for _, point in sorted(timed, key=itemgetter(0))]
-    if len(ordered) > MAX_POINTS:
-        ordered = [*ordered[: -1 : -(-len(ordered) // MAX_POINTS)], ordered[-1]]
-    return ordered
+    return [point for _, point in sorted(timed, key=itemgetter(0))]
+
+
+def _thinned(points: list[_Point], most: int) -> list[_Point]:
+    """At most so many, evenly, with both ends."""
+    if len(points) <= most:
+        return points
+    return [*points[: -1 : -(-(len(points) - 1) // (most - 1))], points[-1]]
 
 
 def _moment(text: str, zone: ZoneInfo) -> datetime | None:

@@ -1,7 +1,7 @@
 """Previews of photos: many in one sandbox (``mediad.parsers.thumbs``), since building one takes longer than a photo."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ from mediad.edges.files import make_new_dir, storage_error
 from mediad.edges.program import Outcome
 from mediad.edges.sandbox import MAX_INPUTS
 from mediad.edges.step import MIB, Runs, Spoilt, Steps, judge_file, judge_machine
-from mediad.edges.whole import unreadable_now
+from mediad.edges.whole import read_through, unreadable_now
 from mediad.model.derived import Made, PreviewFailed
 from mediad.model.preview import PHOTO_PROXY, POSTER
 from mediad.model.probe import clean
@@ -32,8 +32,13 @@ class Photo:
 
 
 class Photos:
-    def __init__(self, sandbox: Runs, *, memory: int = 2048 * MIB) -> None:
+    """``looked`` is called while an original is read for its own sake, and what it raises ends that."""
+
+    def __init__(
+        self, sandbox: Runs, *, memory: int = 2048 * MIB, looked: Callable[[], None] = lambda: None
+    ) -> None:  # fmt: skip
         self._sandbox = sandbox
+        self._looked = looked
         self._memory = memory
 
     @staticmethod
@@ -45,7 +50,8 @@ class Photos:
         self, photos: Sequence[Photo], scratch: Path, *, height: int, room: int
     ) -> dict[str, Made | PreviewFailed]:  # fmt: skip
         """Pictures of each photo in ``scratch/kept/<name>/``, or why there are none. A photo that ends the parser is found by
-        asking again for each that has no answer. Raises MediadError for what is no fault of a photo."""
+        asking again for each that has no answer, and none is blamed before the disk has given all of it. Raises MediadError for
+        what is no fault of a photo."""
         steps = Steps(self._sandbox, scratch, room=room, memory=self._memory)
         steps.begin()
         made: dict[str, Made | PreviewFailed] = {}
@@ -56,6 +62,7 @@ class Photos:
                 outcome, gone = self._together(steps, [photo], height, made)
                 if gone:
                     made[photo.name] = _culprit(outcome)
+        read_through([p.source for p in photos if isinstance(made[p.name], PreviewFailed)], self._looked)
         return made
 
     def _together(
@@ -68,7 +75,7 @@ class Photos:
         seconds = 60.0 + _SECONDS_EACH * len(photos)
         outcome, out = steps.python("thumbs", inputs=inputs, stdin=json.dumps(request).encode(), seconds=seconds)
         if len(photos) == 1:
-            judge_machine(outcome)  # of many, each is asked for again
+            judge_machine(outcome, steps.full)  # of many, each is asked for again
         told = handed.answers(outcome.out)
         left = []
         for name, photo in zip(names, photos, strict=True):

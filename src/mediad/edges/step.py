@@ -4,9 +4,12 @@ What ended badly is told apart: what the file did (``Spoilt``: trying again give
 MediadError to try again later). What was written is taken over as if it were hostile.
 """
 
+import errno
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -111,6 +114,19 @@ class Steps:
             )
         return left
 
+    def full(self) -> bool:
+        """Whether the disk has no room, or a quota none, for what a preview takes: it is asked by taking some."""
+        trial = self.kept / "room"
+        try:
+            with trial.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, SMALL // 8)
+        except OSError as e:
+            return e.errno in (errno.ENOSPC, errno.EDQUOT)
+        finally:
+            with suppress(OSError):
+                _clear(trial)
+        return False
+
     def note(self, name: str, data: bytes) -> Path:
         """A file of our own, for a step to read."""
         path = self.kept / name
@@ -127,10 +143,11 @@ class Steps:
     ) -> None:  # fmt: skip
         """Run one command line; take over ``wanted`` (name that it writes, name that it gets) and what there is of ``perhaps``.
         ``length`` is how many seconds of film it should come to, for the progress and for the time it may take."""
-        for verbose in ("error", "quiet"):  # a broken film may complain more than anybody wants to hear
+        verbose, again = "error", True
+        while True:
             out = self.fresh()
             outcome = self.sandbox.run(
-                commands.compiled(*nodes, verbose=verbose, before=hardware.before),
+                commands.compiled(*nodes, verbose=verbose, before=hardware.before, threads=self.threads),
                 inputs=inputs,
                 output=out,
                 limits=without_limit(hardware, self.limits(most, length)),
@@ -138,10 +155,14 @@ class Steps:
                 devices=hardware.devices,
                 threads=self.threads,
             )
-            if not outcome.too_much or len(outcome.err) < _ANSWER:
+            if outcome.too_much and len(outcome.err) >= _ANSWER and verbose == "error":
+                verbose = "quiet"  # a broken film may complain more than anybody wants to hear
+            elif again and _says_no_room(outcome) and not self.full():
+                again = False  # there is room by now; or the film itself has these words
+            else:
                 break
         self._still_there()
-        judge(outcome, room=most == 0 and not self._capped)
+        judge(outcome, room=most == 0 and not self._capped, full=self.full)
         for name, new in wanted.items():
             self.take(out, name, new, most)
         for name in perhaps:
@@ -213,15 +234,20 @@ def _clear(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def judge(outcome: Outcome, *, room: bool = False) -> None:
-    """Raise for a step that did not end well. ``room``: it might write as much as there is room for."""
+def _never() -> bool:
+    return False
+
+
+def judge(outcome: Outcome, *, room: bool = False, full: Callable[[], bool] = _never) -> None:
+    """Raise for a step that did not end well. ``room``: it might write as much as there is room for; ``full`` says whether the disk
+    is."""
     if room and outcome.code == _FILE_OVER:
         raise no_room()
-    judge_machine(outcome)
+    judge_machine(outcome, full)
     judge_file(outcome)
 
 
-def judge_machine(outcome: Outcome) -> None:
+def judge_machine(outcome: Outcome, full: Callable[[], bool]) -> None:
     """Raise MediadError for what is no fault of a file."""
     if outcome.late:
         raise StorageError(
@@ -231,8 +257,13 @@ def judge_machine(outcome: Outcome) -> None:
         raise StorageError(
             "a preview was killed", code="preview-killed", hint="is memory short? it is tried again later"
         )
-    if _NO_ROOM.search(outcome.err):
+    if _says_no_room(outcome) and full():
         raise no_room()
+
+
+def _says_no_room(outcome: Outcome) -> bool:
+    """A program that failed speaks of it; but so may the words that a film brings along."""
+    return outcome.code != 0 and _NO_ROOM.search(outcome.err) is not None
 
 
 def judge_file(outcome: Outcome) -> None:

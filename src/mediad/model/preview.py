@@ -164,6 +164,11 @@ class Plan:
             cheap.append(("encode", "none" if self.audio == "none" else "encode"))
         return tuple(cheap)
 
+    @property
+    def mute(self) -> "Plan | None":
+        """The same film without its sound, for when nobody can decode that; None if it has none, or no picture."""
+        return None if "none" in (self.video, self.audio) else replace(self, audio="none")
+
 
 def plan(
     members: Sequence[Member],
@@ -183,9 +188,14 @@ def plan(
         return Unplayable("nothing-to-see", "neither picture nor sound is in it")
     text = overlay.text if overlay and settings.overlay else ""
     made = _photo(members, usable, settings) if kind == "photo" else _moving(kind, members, usable, settings, text)
-    if any(s.salvage for s in made.segments):
-        made = _helped(made, reference, len(members))
-    return replace(made, fingerprint=_fingerprint(made, members, reference))
+    # before the help: which other original that is may change with each docking, and what was salvaged is none the worse
+    made = replace(made, fingerprint=_fingerprint(made, members))
+    return _helped(made, reference, len(members)) if any(s.salvage for s in made.segments) else made
+
+
+def helps(probe: Probe) -> bool:
+    """Whether an original may tell how another of the same recorder was coded."""
+    return not probe.conditions and probe.stream("video") is not None and _demuxers(probe) == MOV
 
 
 def _spoilt(probe: Probe) -> bool:
@@ -361,19 +371,18 @@ def _helped(made: Plan, reference: Member | None, number: int) -> Plan:
     for s in made.segments:
         if not s.salvage and s.demuxers == MOV:
             return replace(made, reference=s.member)
-    if reference is None or _demuxers(reference.probe) != MOV:
+    if reference is None or not helps(reference.probe):
         return made
     known = made.width and any(not s.salvage for s in made.segments)
     width, height = (made.width, made.height) if known else _size([reference], made.settings.height)
     return replace(made, reference=number, width=width, height=height)
 
 
-def _fingerprint(made: Plan, members: Sequence[Member], reference: Member | None) -> str:
+def _fingerprint(made: Plan, members: Sequence[Member]) -> str:
     said = {
         "version": VERSION,
         "plan": asdict(made),
         "digests": [m.digest for m in members],
-        "reference": reference.digest if reference and made.reference == len(members) else "",
     }
     text = json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -24,7 +24,7 @@ OUTPUT = Path("/out")
 MAX_PIXELS: Final = 220_000_000
 """A camera of 200 megapixels; what claims more is a bomb."""
 
-FORMATS: Final = ("JPEG", "PNG", "TIFF", "HEIF", "GIF", "BMP", "WEBP")
+FORMATS: Final = ("JPEG", "PNG", "TIFF", "HEIF", "BMP", "WEBP")
 NEEDED: Final = ("jpg", "zlib", "libtiff", "webp")
 QUALITY: Final = 82
 

@@ -152,8 +152,8 @@ def _order(ledger: Ledger, vault: Vault, maker: Maker, name: str) -> Order | Unp
         if member.probe is None:
             raise StorageError(f"{member.asset} is not probed yet", hint="it is tried again by itself")
     members = [_member(r, maker.zone) for r in rows]
-    helper = next((o for o in others if _helps(o, {r.asset for r in rows})), None)
-    reference = _member(helper, maker.zone) if helper is not None else None
+    known = [(o, _member(o, maker.zone)) for o in others if o.asset not in {r.asset for r in rows}]
+    helper, reference = next((found for found in known if preview.helps(found[1].probe)), (None, None))
     plan = preview.plan(members, maker.settings, Overlay(row["label"], row["officer"]), reference)
     if isinstance(plan, Unplayable):
         return plan
@@ -175,21 +175,23 @@ def _sidecars(conn: Connection, vault: Vault, rows: Sequence[Any]) -> list[Any]:
 
 
 def _references(conn: Connection, vault: Vault, rows: Sequence[Any]) -> list[Any]:
-    """Others of the same recorder, if one of these has lost its index: only then are they asked for."""
+    """Others of the same recorder, the nearest in time first, if one of these has lost its index: only then are they asked for."""
     probes = [Probe.from_json(json.loads(row.probe)) for row in rows if row.probe is not None]
     if not any("truncated" in probe.conditions and not probe.streams for probe in probes):
         return []
-    source = next((json.loads(row.timing)["source"] for row in rows if row.timing is not None), "")
-    return previews.siblings(conn, source, "video", vault.name, REFERENCES)
+    timing = next((json.loads(row.timing) for row in rows if row.timing is not None), None)
+    if timing is None:
+        return []
+    at = timing["started_at"]
+    others = previews.siblings(conn, timing["source"], "video", vault.name, at, REFERENCES)
+    return sorted(others, key=lambda o: abs(_start(json.loads(o.timing)["started_at"]) - _start(at)))
+
+
+def _start(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _member(row: Any, zone: ZoneInfo) -> Member:
     started = json.loads(row.timing)["started_at"] if row.timing is not None else None
-    start = datetime.fromisoformat(started).astimezone(zone) if started else None
+    start = _start(started).astimezone(zone) if started else None
     return Member(Probe.from_json(json.loads(row.probe)), row.size, row.sha256, suffix_of(row.path), start)
-
-
-def _helps(row: Any, members: set[str]) -> bool:
-    """Whether a recording may tell how another of the same recorder was coded."""
-    probe = Probe.from_json(json.loads(row.probe))
-    return row.asset not in members and not probe.conditions and probe.stream("video") is not None

@@ -104,7 +104,7 @@ def deriver(
     from mediad.catalog import due
     from mediad.deriver import Deriver, World
     from mediad.edges.derived import Derived
-    from mediad.wiring.media import Parsers, Previews, StationRules, sandbox
+    from mediad.wiring.media import Parsers, StationRules, previews, sandbox
 
     owner = new_id("wrk")
     config = station.config
@@ -122,8 +122,8 @@ def deriver(
         busy = "another process is assembling recordings, and takes long"
         return files.locked(station.locks / ASSEMBLE_LOCK, busy=busy, wait_seconds=OPEN_SECONDS)
 
-    threads = config.derive.parallel(processors())[1]
-    maker = Previews(station, box, derived, threads, anew) if config.derive.previews else None
+    jobs, threads = config.derive.parallel(processors())
+    maker = previews(station, box, derived, jobs, threads, anew) if config.derive.previews else None
     world = World(station.vault, Parsers(config.derive, box), StationRules(station), maker, alone, live)
     with ExitStack() as held:
         beginning = "another worker is beginning, and takes long"
