@@ -212,6 +212,7 @@ def test_a_sidecar_tells_officer_and_begin_and_may_come_with_a_later_docking(bur
     (before,) = bureau.recordings()
     assert before["officer"] == ""
     second = bureau.dock({xml: b"<x/>"}, probes={xml: told})
+    bureau.station.ledger.catalog.write(lambda conn: conn.execute(t.due.delete()))
     bureau.assemble(second)
     assert bureau.site.rows("SELECT count(*) FROM due WHERE stage = 'assemble' AND subject = ?", first) == [(1,)]
     bureau.assemble(first)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.edges.source import MAX_NAMES, SourceTree
+from mediad.model.beside import pair_sidecars
+from mediad.model.evidence import kind_of
 from mediad.model.profile import DeviceFacts, Profile, choose
 from mediad.wiring.profile import CardLook, FileLook, look_at
 
@@ -55,14 +57,14 @@ def told(file: FileLook) -> tuple[str, str, str, int | None, str, bool]:
 
 
 @pytest.mark.parametrize(("path", "wanted"), [
-    ("DCIM/8888888_000000_20260129205547_0001.mp4", ("8888888", "000000", "2026-01-29 20:55:47", 1, "", False)),
+    ("DCIM/8888888_000000_20260129205547_0001.mp4", ("8888888", "", "2026-01-29 20:55:47", 1, "", False)),
     ("DCIM/123456_1234567_20260504083000_0001IMP.mp4", ("1234567", "123456", "2026-05-04 08:30:00", 1, "", True)),
     ("DCIM/20260504083000_0001.mp4", ("", "", "2026-05-04 08:30:00", 1, "", False)),
     ("DCIM/1234567/123456/20260504083000_0001.mp4", ("1234567", "123456", "2026-05-04 08:30:00", 1, "", False)),
     ("DCIM/123456_1234567/VIDEO/20260504083000_0001IMP.mp4", ("1234567", "123456", "2026-05-04 08:30:00", 1, "", True)),
     ("DCIM/1234567/260504/20260504083000_0001.mp4", ("", "", "2026-05-04 08:30:00", 1, "", False)),
     ("DCIM/IMP/20260504083000_0001.mp4", ("", "", "2026-05-04 08:30:00", 1, "", True)),
-    ("DCIM/8888888_000000_20260129205547_0001.mp4.xml", ("8888888", "000000", "2026-01-29 20:55:47", 1, "", False)),
+    ("DCIM/8888888_000000_20260129205547_0001.mp4.xml", ("8888888", "", "2026-01-29 20:55:47", 1, "", False)),
 ])  # fmt: skip
 def test_names_after_gat_947(tmp_path: Path, path: str, wanted: tuple[object, ...]) -> None:
     """Device first, officer first, short with both in the path (a day's folder is no officer), and the mark of importance."""
@@ -72,7 +74,7 @@ def test_names_after_gat_947(tmp_path: Path, path: str, wanted: tuple[object, ..
 
 
 @pytest.mark.parametrize(("path", "wanted"), [
-    ("DCIM/100/8888888_000000_20260129205547_0001.mp4", ("8888888", "000000", "2026-01-29 20:55:47", 1, "", False)),
+    ("DCIM/100/8888888_000000_20260129205547_0001.mp4", ("8888888", "", "2026-01-29 20:55:47", 1, "", False)),
     ("DCIM/100/123456_1234567_20260504083000_0001IMP.mp4", ("1234567", "123456", "2026-05-04 08:30:00", 1, "", True)),
     ("DCIM/100/2026_0101_060101_001A.MP4", ("", "", "2026-01-01 06:01:01", 1, "A", False)),
     ("DCIM/100/20260504083000_0004.mp4", ("", "", "2026-05-04 08:30:00", 4, "", False)),
@@ -341,8 +343,7 @@ def test_no_name_is_too_odd_for_a_shipped_profile(profile: Profile, path: bytes)
 
 @given(st.lists(st.binary(min_size=1, max_size=12), max_size=8))
 def test_a_sidecar_is_paired_with_another_file_that_is_there(paths: list[bytes]) -> None:
-    from mediad.model.profile import pair_sidecars
-
-    for sidecar, owner in pair_sidecars(Profile("x", sidecars=("a", "xml")), paths).items():
+    kinds = {path: kind_of(b"", path) for path in paths}
+    for sidecar, owner in pair_sidecars(Profile("x", sidecars=("a", "xml")), kinds).items():
         assert {sidecar, owner} <= set(paths)
         assert sidecar != owner

@@ -11,7 +11,7 @@ from mediad.model.coding import Coding, signature
 from mediad.model.evidence import Kind
 from mediad.model.probe import Probe, Stream
 from mediad.model.profile import Profile, TakeRule
-from mediad.model.segments import Rule, Segment
+from mediad.model.segments import Rule, Segment, reach
 from mediad.model.takes import takes
 from tests.unit.test_takes import RULE, ZERO, S, astray, parts, seg
 
@@ -144,6 +144,22 @@ def test_more_photos_than_anybody_takes_bridge_nothing() -> None:
     shot = [photo(f"p{n}", 5 * n, 5 + n) for n in range(1, links.PHOTOS + 2)]
     assert "ab" in parts(takes([seg("a", 0, 600, 5), *shot[:-1], seg("b", 600, 900, links.PHOTOS + 6)], RULE))
     assert "ab" not in parts(takes([seg("a", 0, 600, 5), *shot, seg("b", 600, 900, links.PHOTOS + 7)], RULE))
+
+
+# --- where others are looked for ---------------------------------------------------------------------------------------
+
+
+def test_others_are_looked_for_around_each_cluster_of_segments_and_nowhere_between() -> None:
+    day, margin = 86_400, 86_400 + 6
+    card = [seg("a", 0, 600), seg("b", day, day + 600), seg("c", 90 * day, 90 * day + 9), photo("p", 50 * day, 1)]
+    lost = astray("x", 600, 2, 5)
+    assert reach([*card, lost], RULE) == [
+        (ZERO - margin * S, ZERO + (day + 600 + margin) * S),
+        (ZERO + (90 * day - margin) * S, ZERO + (90 * day + 9 + margin) * S)]  # fmt: skip
+
+
+def test_where_nothing_is_joined_nothing_is_looked_for() -> None:
+    assert reach([seg("a", 0, 600)], replace(RULE, join=False)) == []
 
 
 # --- what proves nothing -----------------------------------------------------------------------------------------------

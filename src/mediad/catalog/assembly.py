@@ -1,14 +1,16 @@
 """What assembling asks: the files of a docking, what stands near them, and what was known before."""
 
 import json
-from collections.abc import Collection, Sequence
+from base64 import b64decode
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, or_, select
 
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
 from mediad.catalog.recordings import recordings_of
+from mediad.model.beside import spellings
 
 
 def files_of(conn: Connection, docking: str) -> list[Row[Any]]:
@@ -31,14 +33,14 @@ def files_of(conn: Connection, docking: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
-def names_of(conn: Connection, assets: Sequence[str]) -> dict[str, list[tuple[bytes, str]]]:
-    """Asset to every raw path that it was seen under, each with the profile of that docking, in order of dockings."""
+def names_of(conn: Connection, assets: Sequence[str]) -> dict[str, list[Any]]:
+    """Asset to every volume and raw path that it was seen under, each with the profile of that docking, in order of dockings."""
     f, d = t.source_file.c, t.docking.c
-    query = select(f.asset, f.path, d.profile).join(t.docking, d.id == f.docking)
-    found: dict[str, list[tuple[bytes, str]]] = {}
+    query = select(f.asset, f.volume, f.path, d.profile).join(t.docking, d.id == f.docking)
+    found: dict[str, list[Any]] = {}
     for chunk in chunks(assets):
         for row in conn.execute(query.where(f.asset.in_(chunk)).order_by(d.seq, f.path)):
-            found.setdefault(row.asset, []).append((row.path, row.profile))
+            found.setdefault(row.asset, []).append(row)
     return found
 
 
@@ -50,33 +52,37 @@ def sources_of(conn: Connection, recorder: str, recorder_id: str | None) -> set[
     return {recorder, *keys} | ({recorder_id} if recorder_id else set())
 
 
-def around(conn: Connection, sources: Collection[str], first: str, last: str, without: Collection[str]) -> list[Any]:
-    """Timed assets of a source that start between two stamps, and whatever is in one recording with any of them or of
-    ``without`` (assets that are known to the caller already and are left out)."""
+def around(
+    conn: Connection, sources: Collection[str], windows: Sequence[tuple[str, str]], without: Collection[str]
+) -> list[Any]:
+    """Timed assets of a source that start within any of these windows (first and last stamp), and whatever is in one recording with
+    any of them or of ``without`` (assets that are known to the caller already and are left out)."""
     s, m = t.timing.c, t.recording_asset.c
     columns = (s.asset, s.detail, m.recording, t.asset.c.stored_at, t.asset.c.path)
     query = select(*columns).join(t.recording_asset, m.asset == s.asset).join(t.asset, t.asset.c.id == s.asset)
-    near = query.where(s.source.in_(sources), s.started_at >= first, s.started_at <= last)
-    found = {row.asset: row for row in conn.execute(near)}
+    found: dict[str, Any] = {}
+    for some in chunks(windows):
+        near = (and_(s.source.in_(sources), s.started_at >= first, s.started_at <= last) for first, last in some)
+        found |= {row.asset: row for row in conn.execute(query.where(or_(*near)))}
     recordings = {row.recording for row in found.values()} | set(recordings_of(conn, without).values())
     for chunk in chunks(sorted(recordings)):
         found |= {row.asset: row for row in conn.execute(query.where(m.recording.in_(chunk)))}
     return [row for asset, row in found.items() if asset not in without]
 
 
-def last_complete(conn: Connection, sources: Collection[str], before: int) -> dict[str, tuple[str, str]]:
+def last_complete(
+    conn: Connection, sources: Collection[str], before: int, volumes: Collection[str]
+) -> dict[str, tuple[str, str]]:
     """Volume to the newest complete docking of this recorder before event ``before`` that listed a file of that volume, and when it
     began. The newest is the one that was opened last, whatever the clock said."""
     d, f = t.docking.c, t.source_file.c
-    newest = (
-        select(f.volume, func.max(d.seq).label("seq"))
-        .join(t.docking, d.id == f.docking)
-        .where(d.recorder.in_(sources), d.state == "complete", d.seq < before)
-        .group_by(f.volume)
-        .subquery()
-    )
-    query = select(newest.c.volume, d.id, d.opened_at).join(t.docking, d.seq == newest.c.seq)
-    return {row.volume: (row.id, row.opened_at) for row in conn.execute(query)}
+    found: dict[str, tuple[str, str]] = {}
+    for volume in volumes:
+        there = select(f.path).where(f.docking == d.id, f.volume == volume).exists()
+        query = select(d.id, d.opened_at).where(d.recorder.in_(sources), d.state == "complete", d.seq < before, there)
+        if row := conn.execute(query.order_by(d.seq.desc()).limit(1)).first():
+            found[volume] = (row.id, row.opened_at)
+    return found
 
 
 def listed(conn: Connection, docking: str, volume: str, paths: Sequence[bytes]) -> set[bytes]:
@@ -87,37 +93,55 @@ def listed(conn: Connection, docking: str, volume: str, paths: Sequence[bytes]) 
 
 
 def namesakes(conn: Connection, source: str, volume: str, stems: Collection[bytes]) -> dict[bytes, dict[bytes, Any]]:
-    """By stem and path: assets that a source showed last in one folder under one name, whatever the suffix; with time, docking and
-    probe."""
-    c = t.claim.c
+    """By stem (in capitals: case does not matter) and path: assets that a source showed last in one folder under one name, whatever
+    the suffix; with kind, time, probe, the docking that stored them, and its order."""
+    c, a = t.claim.c, t.asset.c
     query = (
-        select(c.asset, c.path, c.mtime_ns, t.probe.c.detail.label("probe"), t.asset.c.docking.label("first_docking"))
-        .join(t.asset, t.asset.c.id == c.asset)
+        select(
+            c.asset, c.path, c.mtime_ns, a.kind, t.probe.c.detail.label("probe"), a.docking.label("first_docking"),
+            t.docking.c.seq,
+        )
+        .join(t.asset, a.id == c.asset)
+        .join(t.docking, t.docking.c.id == a.docking)
         .join(t.probe, t.probe.c.asset == c.asset, isouter=True)
-        .where(c.source == source, c.volume == volume)
-    )
-    found: dict[bytes, dict[bytes, Any]] = {stem: {} for stem in stems}
-    for some in chunks(sorted(stems)):
-        ranges = (and_(c.path >= stem + b".", c.path < stem + b"/") for stem in some)
-        for row in conn.execute(query.where(or_(*ranges))):
-            for stem in _stems(row.path):
+    )  # fmt: skip
+    there = (c.source == source, c.volume == volume)
+    found: dict[bytes, dict[bytes, Any]] = {stem.upper(): {} for stem in stems}
+    for some in chunks(sorted({spelling for stem in stems for spelling in spellings(stem)})):
+        for row in conn.execute(query.where(_named(c.path, some, *there))):
+            for stem in _stems(row.path.upper()):
                 if stem in found:
                     found[stem][row.path] = row
     return found
 
 
+def _named(path: Any, stems: Sequence[bytes], *where: Any) -> Any:
+    """Whether a path is one of these, with or without a suffix. ``where`` is what else must hold, said of each: so each is looked
+    up by itself in the index."""
+    ranges = (and_(*where, path >= stem + b".", path < stem + b"/") for stem in stems)
+    return or_(and_(*where, path.in_(stems)), *ranges)
+
+
 def _stems(path: bytes) -> list[bytes]:
-    """Whatever stands before a dot."""
-    return [path[:n] for n, byte in enumerate(path) if byte == ord(".")]
+    """Whatever stands before a dot, and the whole."""
+    return [path[:n] for n, byte in enumerate(path) if byte == ord(".")] + [path]
 
 
-def beside_in(conn: Connection, docking: str, volume: str, stem: bytes) -> dict[bytes, str]:
-    """The same of one docking: path to asset."""
+def beside_in(conn: Connection, docking: str, volume: str, stem: bytes) -> list[Row[Any]]:
+    """The same of one docking: path, asset and kind."""
     f = t.source_file.c
-    query = select(f.path, f.asset).where(
-        f.docking == docking, f.volume == volume, f.path >= stem + b".", f.path < stem + b"/", f.asset.is_not(None)
-    )
-    return {row.path: row.asset for row in conn.execute(query)}
+    query = select(f.path, f.asset, t.asset.c.kind).join(t.asset, t.asset.c.id == f.asset)
+    named = _named(f.path, sorted(spellings(stem)), f.docking == docking, f.volume == volume)
+    return list(conn.execute(query.where(named)))
+
+
+def known_in(conn: Connection, docking: str) -> Iterator[tuple[str, bytes, str]]:
+    """What a docking knew without reading it, and so has no row of: volume, raw path and asset."""
+    c = t.custody.c
+    query = select(c.detail).where(c.subject == docking, c.kind == "docking.listed").order_by(c.seq)
+    for detail in conn.execute(query).scalars():
+        for volume, path, _size, _mtime, asset in json.loads(detail)["known"]:
+            yield volume, b64decode(path), asset
 
 
 def clock(conn: Connection, docking: str) -> dict[str, Any] | None:

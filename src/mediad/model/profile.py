@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from mediad.model.patterns import MAX_PATH
+from mediad.model.serials import given
 
 Attach = Literal["storage", "mtp", "folder", "unlock"]
 TimeSource = Literal["name", "container", "exif", "sidecar", "gps", "mtime"]
@@ -197,30 +198,11 @@ class Profile:
         return frozenset(s.lower().encode() for s in self.sidecars)
 
 
-def pair_sidecars(profile: Profile, paths: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Which file of a volume each sidecar tells of, if any: ``a.mp4.xml`` of ``a.mp4``, ``a.xml`` of the ``a.*`` in its folder
-    (the first by name) that is no sidecar itself. Case does not matter, as on FAT."""
-    listed = sorted(set(paths))
-    recordings = [p for p in listed if not profile.is_sidecar(p)]
-    owners: dict[bytes, bytes] = {}
-    for p in recordings:
-        owners.setdefault(p.upper(), p)
-    for p in recordings:
-        owners.setdefault(_stem(p).upper(), p)
-    return {p: owner for p in listed if profile.is_sidecar(p) and (owner := owners.get(_stem(p).upper()))}
-
-
-def _stem(path: bytes) -> bytes:
-    folder, slash, name = path.rpartition(b"/")
-    stem, dot, _ = name.rpartition(b".")
-    return folder + slash + (stem if dot and stem else name)
-
-
 def _facts(groups: Mapping[str, str | None], zone: ZoneInfo, *, marked: bool) -> NameFacts:
     seq = groups.get("seq") or ""
     return NameFacts(
-        device=groups.get("device") or "",
-        officer=groups.get("officer") or "",
+        device=given(groups.get("device") or ""),
+        officer=given(groups.get("officer") or ""),
         time=_time(groups, zone),
         seq=int(seq) if seq.isascii() and seq.isdigit() and len(seq) <= 9 else None,
         important=marked or bool(groups.get("important")),

@@ -71,6 +71,19 @@ class Rule:
         return cls(gap, gap + buffer, timedelta(seconds=profile.takes.segment_seconds), profile.takes.join)
 
 
+def reach(segments: Iterable[Segment], rule: Rule) -> list[tuple[datetime, datetime]]:
+    """Between which times others may begin that are one take with any of these; what is near is put together."""
+    found: list[tuple[datetime, datetime]] = []
+    margin = LONGEST + rule.gap + rule.overlap
+    for s in sorted((s for s in segments if rule.join and s.trusted and s.joins), key=lambda s: s.start):
+        first, last = s.start - margin, s.end + margin
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(last, found[-1][1])
+        else:
+            found.append((first, last))
+    return found
+
+
 def sane(at: datetime) -> bool:
     """Whether one can reckon with it; broken clocks give other years too."""
     return 1970 <= at.year < 2200

@@ -22,6 +22,11 @@ _DEFAULTS = (
 )  # fmt: skip
 
 
+def given(number: str) -> str:
+    """The number of a device or a person as it was set on a recorder; nothing where it never was, and is all zeros."""
+    return number if number.strip("0 ._-") else ""
+
+
 def plausible_serial(serial: str) -> bool:
     """Whether a serial number, or the UUID of a file system, may name one thing alone.  Case and separators do not count."""
     text = "".join(char for char in serial.lower() if char.isalnum())

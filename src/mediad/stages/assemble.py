@@ -18,23 +18,18 @@ from mediad.catalog import assembly, due, evidence, recordings
 from mediad.catalog.ledger import Ledger
 from mediad.errors import NotFound
 from mediad.model import takes, timing
+from mediad.model.beside import is_of, pair_sidecars, stem
 from mediad.model.coding import signature
 from mediad.model.custody import Draft, canonical
-from mediad.model.evidence import Kind, from_ns
+from mediad.model.evidence import Kind, from_ns, kind_of
 from mediad.model.instants import stamp
 from mediad.model.probe import Probe, Remark
-from mediad.model.profile import Profile, pair_sidecars
-from mediad.model.segments import Rule, Segment
+from mediad.model.profile import Profile
+from mediad.model.segments import Rule, Segment, reach
+from mediad.model.serials import given
 
 EVENTS = 250
 """Events of one transaction: ingest writes to the same catalogue, and must not wait for long."""
-
-REACH = timedelta(hours=12)
-"""How far around a docking's files others of the same source may be one take with them: no segment is longer."""
-
-
-WRITTEN_TOGETHER = timedelta(hours=24)
-"""A recorder closes a sidecar with its recording; one that was written a day apart is of another."""
 
 
 class Rules(Protocol):
@@ -71,10 +66,13 @@ def run(ledger: Ledger, rules: Rules, docking_id: str) -> Outcome:
     """Assemble one docking. Nobody else may do so at the same time."""
     with ledger.catalog.read() as conn:
         look = _Look(conn, rules, docking_id)
+        rule = Rule.of(look.profile)
         files = list(look.files())
-        others = list(look.around([f.segment for f in files]))
+        others = list(look.around([f.segment for f in files], rule))
         marked = list(look.marked())
-    found = takes.takes([f.segment for f in (*files, *others)], Rule.of(look.profile))
+    found = takes.takes([f.segment for f in (*files, *others)], rule)
+    own = {f.segment.asset for f in files}
+    found = [take for take in found if any(s.asset in own for s in take.members)]  # of the rest not all is seen
     with ledger.catalog.read() as conn:
         before = recordings.members(
             conn, {s.recording for take in found for s in take.members if len(take.members) > 1}
@@ -122,6 +120,21 @@ def _joined(found: Sequence[takes.Take], before: Mapping[str, Sequence[str]]) ->
             yield Draft("recording.joined", take.recording, detail)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sidecar:
+    """A sidecar of a recording: when it came (the event that opened its docking), and what it says."""
+
+    seq: int
+    path: bytes
+    asset: str
+    told: Probe
+
+    @property
+    def worth(self) -> tuple[object, ...]:
+        """What names officer and device rather than a track, and the newest of them."""
+        return self.told.sidecar is not None and self.told.sidecar.format == "xml", self.seq, self.path
+
+
 class _Look:
     """What the catalogue knows of a docking's files."""
 
@@ -145,6 +158,7 @@ class _Look:
         }
         self._sidecars = self._paired()
         self._near = self._namesakes()
+        self._known: dict[str, dict[tuple[str, bytes], dict[bytes, str]]] = {}
 
     def _measured(self) -> timing.Clock:
         """By a photo of the station's clock, else by what the recorder said of its own."""
@@ -153,17 +167,18 @@ class _Look:
         said = json.loads(self._row.said) if self._row.said is not None else None
         return timing.heard(said, self.profile, self._rules.zone)
 
-    def _paired(self) -> dict[tuple[str, bytes], tuple[str, Probe]]:
-        """Volume and path of a recording to its sidecar: asset, and what it says."""
-        by_volume: dict[str, dict[bytes, str]] = {}
+    def _paired(self) -> dict[tuple[str, bytes], list[_Sidecar]]:
+        """Volume and path of a recording to the sidecars that came with it."""
+        by_volume: dict[str, dict[bytes, Any]] = {}
         for f in self._all:
-            by_volume.setdefault(f.volume, {})[f.path] = f.asset
-        return {
-            (volume, owner): (paths[path], told)
-            for volume, paths in by_volume.items()
-            for path, owner in pair_sidecars(self.profile, paths).items()
-            if (told := self._told.get((volume, path))) is not None
-        }
+            by_volume.setdefault(f.volume, {})[f.path] = f
+        found: dict[tuple[str, bytes], list[_Sidecar]] = {}
+        for volume, files in by_volume.items():
+            for path, owner in pair_sidecars(self.profile, _kinds(files.values())).items():
+                if (told := self._told.get((volume, path))) is not None:
+                    sidecar = _Sidecar(self._row.seq, path, files[path].asset, told)
+                    found.setdefault((volume, owner), []).append(sidecar)
+        return found
 
     # --- the docking's own ------------------------------------------------------------------------------------------
 
@@ -176,20 +191,21 @@ class _Look:
             probe = looked or Probe("data")
             kind = Kind(row.kind) if probe.kind == "data" else Kind(probe.kind)
             name = self.profile.parse_name(row.path, self._rules.zone)
-            sidecar, told = self._sidecar(row, kind)
+            sidecars = self._beside(row, kind)
+            sidecar = sidecars[0] if sidecars else None
             facts = timing.AssetFacts(
                 asset=asset,
                 kind=kind,
                 name=name,
                 mtime=from_ns(row.mtime_ns, self._zones.get(row.volume)),
                 duration=probe.duration,
-                stamps=(*probe.stamps, *(told.stamps if told else ())),
+                stamps=(*probe.stamps, *(sidecar.told.stamps if sidecar else ())),
                 docked_at=self._opened,
                 stored_at=datetime.fromisoformat(row.stored_at),
                 last_complete=complete.get((row.volume, row.path)),
             )
             timed = timing.time_asset(facts, self.profile, self._rules.zone, self._clock)
-            claims = told.sidecar if told and told.sidecar else None
+            claims = sidecar.told.sidecar if sidecar else None
             segment = Segment(
                 asset=asset,
                 recording=row.recording,
@@ -201,21 +217,24 @@ class _Look:
                 trusted=timed.trusted,
                 seq=name.seq,
                 lens=name.lens,
-                device=name.device or (claims.device if claims else ""),
+                device=name.device or (given(claims.device) if claims else ""),
                 signature=signature(probe) if looked else f"not probed: {asset}",
                 order=order[asset],
                 docking=self._docking,
-                officer=name.officer or (claims.officer if claims else "") or self._row.officer,
+                officer=name.officer or (given(claims.officer) if claims else "") or given(self._row.officer),
                 claimed=timed.claimed_start,
                 estimated=timed.source == "mtime",
             )
             before = json.loads(row.timing)["important"] if row.timing is not None else bool(row.important)
-            important = (
-                before or self._important(asset) or bool(claims and claims.important)
-            )  # no mark is ever taken back
-            yield File(segment, row.timing or "", self._detail(segment, timed, important=important, sidecar=sidecar))
+            important = (  # no mark is ever taken back
+                before or self._important(asset) or any(s.told.sidecar and s.told.sidecar.important for s in sidecars)
+            )
+            detail = self._detail(segment, timed, important=important, sidecar=sidecar)
+            yield File(segment, row.timing or "", detail)
 
-    def _detail(self, segment: Segment, timed: timing.Timed, *, important: bool, sidecar: str | None) -> dict[str, Any]:
+    def _detail(
+        self, segment: Segment, timed: timing.Timed, *, important: bool, sidecar: _Sidecar | None
+    ) -> dict[str, Any]:
         time = timed.as_json()
         return {
             "docking": self._docking,
@@ -229,7 +248,7 @@ class _Look:
             "lens": segment.lens,
             "remarks": time.pop("remarks"),
             "time": time,
-            "sidecar": sidecar,
+            "sidecar": sidecar.asset if sidecar else None,
             "segment": {
                 "volume": segment.volume, "trusted": segment.trusted, "seq": segment.seq, "device": segment.device,
                 "signature": segment.signature, "officer": segment.officer,
@@ -240,72 +259,84 @@ class _Look:
         """For each file, when its volume was docked before and everything on it was taken, unless the file was on it then already
         and left. A folder is no such witness (its volume has no name): it may be given old files."""
         found: dict[tuple[str, bytes], datetime] = {}
-        for volume, (docking, began) in assembly.last_complete(self._conn, self._sources, self._row.seq).items():
-            if (
-                not volume or datetime.fromisoformat(began) > self._opened
-            ):  # a clock that was ahead then witnesses nothing
-                continue
+        volumes = {row.volume for row in self._own.values()} - {""}
+        before = assembly.last_complete(self._conn, self._sources, self._row.seq, volumes)
+        for volume, (docking, began) in before.items():
+            if datetime.fromisoformat(began) > self._opened:
+                continue  # a clock that was ahead then witnesses nothing
             paths = [row.path for row in self._own.values() if row.volume == volume]
             left = assembly.listed(self._conn, docking, volume, paths)
             found |= {(volume, path): datetime.fromisoformat(began) for path in paths if path not in left}
         return found
 
-    def _sidecar(self, row: Any, kind: Kind) -> tuple[str | None, Probe | None]:
-        """The sidecar of this docking; of a take also one that came with another."""
-        if found := self._sidecars.get((row.volume, row.path)):
-            return found
-        if kind in (Kind.VIDEO, Kind.AUDIO):
-            near = self._beside(row)
-            if row.path in near and near[row.path].asset == row.asset:  # else the name is another recording's by now
-                pairs = pair_sidecars(self.profile, near)
-                for path in (p for p, owner in pairs.items() if owner == row.path):
-                    other = near[path]
-                    if other.probe is not None and self._is_of(other, row):
-                        return other.asset, Probe.from_json(json.loads(other.probe))
-        return None, None
+    def _beside(self, row: Any, kind: Kind) -> list[_Sidecar]:
+        """The sidecars of a file, the one that counts first: those of this docking, and of a take also those that came with
+        another, beside whichever name it had then."""
+        found = list(self._sidecars.get((row.volume, row.path), ()))
+        own = {s.asset for s in found}
+        for volume, path in self._named(row.asset) if kind in (Kind.VIDEO, Kind.AUDIO) else ():
+            near = self._near.get((volume, stem(path).upper()), {})
+            if path not in near or near[path].asset != row.asset:
+                continue  # the name is another recording's by now
+            for beside, owner in pair_sidecars(self.profile, _kinds(near.values())).items():
+                other = near[beside]
+                if owner != path or other.probe is None or other.asset in own:
+                    continue
+                if self._is_of(other, volume, path, row):
+                    told = Probe.from_json(json.loads(other.probe))
+                    found.append(_Sidecar(other.seq, beside, other.asset, told))
+        return sorted(found, key=lambda s: s.worth, reverse=True)
 
-    def _is_of(self, sidecar: Any, row: Any) -> bool:
-        """Whether a sidecar of another docking is of this recording: names come again, above all behind a formatted card. It was
-        written at about the same time, and in its own docking it was no other recording's."""
-        if abs(sidecar.mtime_ns - row.mtime_ns) > WRITTEN_TOGETHER.total_seconds() * 1e9:
-            return False
-        there = assembly.beside_in(self._conn, sidecar.first_docking, row.volume, _stem(row.path))
-        owner = pair_sidecars(self.profile, there).get(sidecar.path)
-        return owner is None or there[owner] == row.asset
+    def _is_of(self, sidecar: Any, volume: str, path: bytes, row: Any) -> bool:
+        """Whether a sidecar of another docking is of this recording."""
+        rows = assembly.beside_in(self._conn, sidecar.first_docking, volume, stem(path))
+        known = self._known_in(sidecar.first_docking).get((volume, stem(path).upper()), {})
+        assets = {**known, **{r.path: r.asset for r in rows}}
+        kinds = {**{p: kind_of(b"", p) for p in known}, **_kinds(rows)}
+        owner = pair_sidecars(self.profile, kinds).get(sidecar.path)
+        apart = timedelta(microseconds=abs(sidecar.mtime_ns - row.mtime_ns) // 1000)
+        return is_of(row.asset, None if owner is None else assets[owner], apart)
+
+    def _known_in(self, docking: str) -> dict[tuple[str, bytes], dict[bytes, str]]:
+        """By volume and stem: what a docking had that it knew already."""
+        if docking not in self._known:
+            found = self._known.setdefault(docking, {})
+            for volume, path, asset in assembly.known_in(self._conn, docking):
+                found.setdefault((volume, stem(path).upper()), {})[path] = asset
+        return self._known[docking]
 
     def _namesakes(self) -> dict[tuple[str, bytes], dict[bytes, Any]]:
-        """By volume and stem: what this recorder showed beside the docking's own files, then or before. A photo has no sidecar."""
+        """By volume and stem: what this recorder showed beside the docking's own files, then or before, whatever they were
+        called; ``a.mp4.xml`` lies beside ``a.MP4``, too. A photo has no sidecar."""
         stems: dict[str, set[bytes]] = {}
         for row in self._own.values():
             if row.kind != Kind.PHOTO.value:
-                stems.setdefault(row.volume, set()).add(_stem(row.path))
+                for volume, path in self._named(row.asset):
+                    stems.setdefault(volume, set()).update((stem(path), stem(stem(path))))
         return {
-            (volume, stem): near
+            (volume, name): near
             for volume, names in stems.items()
-            for stem, near in assembly.namesakes(self._conn, self._row.recorder, volume, names).items()
+            for name, near in assembly.namesakes(self._conn, self._row.recorder, volume, names).items()
         }
 
-    def _beside(self, row: Any) -> dict[bytes, Any]:
-        return self._near.get((row.volume, _stem(row.path)), {})
+    def _named(self, asset: str) -> list[tuple[str, bytes]]:
+        """Every volume and path under which an asset was ever seen."""
+        return list(dict.fromkeys((name.volume, name.path) for name in self._names.get(asset, ())))
 
     def _important(self, asset: str) -> bool:
         """Whether any name under which it was ever seen says so: recorders rename what is marked."""
         return any(
-            profile.marks_important([path], self._rules.zone)
-            for path, name in self._names.get(asset, ())
-            if (profile := self._rules.known(name)) is not None
+            profile.marks_important([name.path], self._rules.zone)
+            for name in self._names.get(asset, ())
+            if (profile := self._rules.known(name.profile)) is not None
         )
 
     # --- others ------------------------------------------------------------------------------------------------------
 
-    def around(self, segments: Sequence[Segment]) -> Iterator[File]:
-        """Segments of other dockings that may be one take with these."""
-        sure = [s for s in segments if s.trusted]
-        if not sure:
-            return
-        first, last = min(s.start for s in sure) - REACH, max(s.end for s in sure) + REACH
-        mine = {s.asset for s in segments}
-        rows = assembly.around(self._conn, self._sources, stamp(first), stamp(last), mine)
+    def around(self, segments: Sequence[Segment], rule: Rule) -> Iterator[File]:
+        """Segments of other dockings that may be one take with these, or are."""
+        windows = [(stamp(first), stamp(last)) for first, last in reach(segments, rule)]
+        rows = assembly.around(self._conn, self._sources, windows, {s.asset for s in segments})
         order = _order((row.stored_at, row.path, row.asset) for row in rows)
         for row in rows:
             yield File(replace(_segment(row, order[row.asset]), source=self._source), row.detail, {})
@@ -326,15 +357,15 @@ class _Look:
             told = self._told.get((row.volume, row.path))
             if told is None or told.sidecar is None:
                 continue
-            near = self._beside(row)
-            owner = pair_sidecars(self.profile, [row.path, *near]).get(row.path)
+            near = self._near.get((row.volume, stem(row.path).upper()), {})
+            owner = pair_sidecars(self.profile, _kinds([row, *near.values()])).get(row.path)
             if owner is not None and owner in near and near[owner].first_docking != self._docking:
                 found.add(near[owner].first_docking)
         return sorted(found)
 
 
-def _stem(path: bytes) -> bytes:
-    return path.rpartition(b".")[0] or path
+def _kinds(rows: Iterable[Any]) -> dict[bytes, Kind]:
+    return {row.path: Kind(row.kind) for row in rows}
 
 
 def _order(stored: Iterable[tuple[str, bytes, str]]) -> dict[str, int]:
@@ -358,11 +389,11 @@ def _segment(row: Any, order: int) -> Segment:
         trusted=told["trusted"],
         seq=told["seq"],
         lens=detail["lens"],
-        device=told["device"],
+        device=given(told["device"]),
         signature=told["signature"],
         order=order,
         docking=detail["docking"],
-        officer=told["officer"],
+        officer=given(told["officer"]),
         claimed=datetime.fromisoformat(claimed) if claimed else None,
         estimated=detail["time"]["source"] == "mtime",
     )

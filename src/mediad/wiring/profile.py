@@ -15,9 +15,10 @@ from mediad.edges.origin import Origin, origin
 from mediad.edges.profiles import GENERIC, load_profile, load_profiles
 from mediad.edges.source import SourceTree
 from mediad.errors import NotFound, SourceError, UsageError
+from mediad.model.beside import pair_sidecars
 from mediad.model.evidence import Kind, Rejected, SourceFile, from_ns, kind_of
 from mediad.model.layout import MAX_LISTED_FILES
-from mediad.model.profile import DeviceFacts, KeyFit, NameFacts, Profile, choose, glob, key_fits, pair_sidecars
+from mediad.model.profile import DeviceFacts, KeyFit, NameFacts, Profile, choose, glob, key_fits
 from mediad.model.segments import Rule, Segment
 from mediad.model.takes import Take, takes
 from mediad.model.timing import AssetFacts, Timed, time_asset
@@ -141,7 +142,7 @@ def _looks(
     profile: Profile, listed: Sequence[SourceFile | Rejected], zone: ZoneInfo, file_zone: ZoneInfo | None, now: datetime
 ) -> Iterator[FileLook]:
     wanted = [e for e in listed if isinstance(e, SourceFile) and profile.wants(e.path)]
-    pairs = pair_sidecars(profile, (e.path for e in wanted))
+    pairs = pair_sidecars(profile, {e.path: kind_of(b"", e.path) for e in wanted})
     for entry in listed:
         if isinstance(entry, Rejected):
             yield FileLook(entry.path, entry.size, entry.why)
