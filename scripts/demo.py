@@ -341,7 +341,7 @@ def dock_all(console: Console, cards: Sequence[Card], dropped: Path) -> None:
                 left = f"{min(now.files, card.files if card else 1)}/{card.files if card else 1}"
                 word = ("可取走 safe to take" if card else "已采集 taken") if done else ""
                 bars.update(tasks[label], completed=total if done else now.size, count=left, word=word)
-                line = f"  {label:12} {left} 个文件 files {word}"
+                line = f"  {label:12} {left} 个文件 files {word}".rstrip()
                 if not console.is_terminal and said.get(label) != line:
                     said[label] = line
                     console.print(line)
@@ -409,7 +409,7 @@ def handovers(console: Console, since: str) -> None:
     right = {"justify": "right"}
     table = new_table(
         "交接记录", "hand-over records", ("来源 source", {}), ("状态 state", {}), ("新存 new", right), ("重复 seen", right),
-        ("跳过 skipped", right), ("失败 failed", right),
+        ("不收 left", right), ("失败 failed", right),
     )  # fmt: skip
     words = {"complete": "[green]完成 complete[/]", "incomplete": "[red]不完整 incomplete[/]"}
     listed = [d for d in reversed(ask("handover", "list")) if d["opened_at"] >= since]
@@ -421,7 +421,9 @@ def handovers(console: Console, since: str) -> None:
         record = json.loads((VAULT / d["handover_key"]).read_bytes())
         line(console, f"{VAULT.relative_to(ROOT) / d['handover_key']}")
         for f in [f for f in record["files"] if f.get("sha256")][:2]:
-            line(console, f"  {f['path']}  {f['size']} 字节 bytes  SHA-256 {f['sha256'][:16]}…  {f['outcome']}")
+            line(console, f"  {f['path']}  {f['size'] / 2**20:.1f} MiB  SHA-256 {f['sha256'][:16]}…")
+        for f in [f for f in record["files"] if f["outcome"] == "rejected"]:
+            line(console, f"  {f['path']}  不收 left on the recorder: 预录缓冲 its pre-record buffer")
     console.print()
 
 
@@ -570,6 +572,7 @@ def story(console: Console) -> bool:
             for card in cards:
                 if card.child is not None:
                     stop(card.child)
+    line(console, f"再看看 look further: .venv/bin/mediad -c {CONFIG.relative_to(ROOT)} recordings，show 编号 ID，fsck")
     console.print(
         "演示结束 the demo is over: [bold green]一切正常 all is well[/]"
         if good

@@ -61,6 +61,11 @@ def derive(
 
 def _print(watch: "_Counting") -> None:
     c = watch.counts
+    if not any(c.values()) and not watch.findings:
+        common.say(
+            "没有待处理的 nothing is due: everything that is stored is probed, assembled and shown, or put off (mediad status)"
+        )
+        return
     common.say(
         f"已探测 probed {c['probed']} · 已归并 dockings assembled {c['assembled']} · 预览 previews {c['previews']}"
     )
@@ -158,7 +163,7 @@ def _watch() -> Iterator[_Counting]:
             self._tasks: dict[str, TaskID] = {}
 
         def began(self, stage: str, subjects: Sequence[str]) -> None:
-            name = subjects[0] if len(subjects) == 1 else f"{len(subjects)} files"
+            name = subjects[0] if len(subjects) == 1 else f"{len(subjects)} 个文件 files"
             task = bar.add_task(f"{_TEXTS[stage]} {common.plain(name)}", total=100 if stage == "preview" else None)
             self._tasks[subjects[0]] = task
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from mediad import config as configuration
-from mediad.cli import common
+from mediad.cli import common, tell
 from mediad.model.evidence import Kind
 from mediad.model.facts import b64
 from mediad.model.layout import printable
@@ -33,13 +33,6 @@ _CHOSEN = {
     "matched": "自动匹配 the most particular that fits",
     "built-in": "无匹配 none fits: the built-in one",
 }
-_SOURCES = {
-    "name": "文件名 name",
-    "mtime": "修改时间 mtime",
-    "docking": "不可信 untrusted",
-}
-
-
 _LEFT = {"excluded by": "配置排除", "not included by": "配置未列入"}
 _REMARKS = {
     "times-disagree": "时间不一致",
@@ -245,14 +238,15 @@ def _row(f: FileLook, zone: ZoneInfo) -> tuple[str, ...]:
         )
     n, t = f.name, f.timed
     when = _local(t.started_at, zone)[:19].replace("T", " ") if t.trusted else ""
+    by = tell.both(tell.SOURCES, t.source) if t.trusted else tell.both(tell.CONFIDENCES, t.confidence)
     notes = [
         "★ 重要 important" if n.important else "",
         f"从属 sidecar of {printable(f.describes.rpartition(b'/')[2])}" if f.describes else "",
-        *(f"{_SOURCES.get(c.source, c.source)} 不可能 cannot be: {c.why}" for c in t.candidates if c.why),
+        *(f"{tell.both(tell.SOURCES, c.source)} 不可能 cannot be: {c.why}" for c in t.candidates if c.why),
         *(_remark(r) for r in t.remarks if r.code != "no-true-time" and f.kind is not Kind.DATA),
     ]
     return (
-        path, "收 yes", n.device, n.officer, when, _SOURCES.get(t.source, t.source),
+        path, "收 yes", n.device, n.officer, when, by,
         "" if n.seq is None else str(n.seq), n.lens, "; ".join(note for note in notes if note),
     )  # fmt: skip
 

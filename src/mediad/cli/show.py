@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mediad.cli import common
+from mediad.cli import common, tell
 from mediad.errors import IntegrityError, NotFound
 
 handover_app = typer.Typer(help="Hand-over records (交接记录).", no_args_is_help=True)
@@ -124,24 +124,27 @@ def recordings(
     for r in rows[-limit:]:
         mark = "★" if r["important"] else " "
         doubt = "?" if r["confidence"] == "untrusted" else " "
-        lens = f" {r['lens']}" if r["lens"] else ""
+        lens = f" {r['lens']}" if r["lens"] else "  "
         common.say(
-            f"{r['started_at'][:19]}{doubt}{mark} {_length(r):>8}  {r['kind']:5}  {r['recorder']:16}{lens}"
-            f"  {r['officer'] or '-':12}  {r['id']}"
+            f"{r['started_at'][:19].replace('T', ' ')}{doubt}{mark} {_length(r):>8}  {tell.both(tell.KINDS, r['kind']):8}"
+            f"  {r['recorder']:16}{lens}  {r['officer'] or '-':12}  {r['id']}"
         )
-    common.say(f"{len(rows)} 条音像记录 recordings")
+    common.say(
+        f"{len(rows)} 条音像记录 recordings" + ("，以上为最近的 these are the newest" if len(rows) > limit else "")
+    )
+    for sign, says in {"★": "重要 important", "?": "时间或时长不明 time or length in doubt"}.items():
+        if any(
+            r["important"] if sign == "★" else r["confidence"] == "untrusted" or _length(r) == "?"
+            for r in rows[-limit:]
+        ):
+            common.say(f"  {sign} {says}")
 
 
 def _length(recording: dict[str, Any]) -> str:
-    """How long it is, as hours, minutes and seconds; nothing for a photo, and for what was not looked into."""
+    """How long it is; nothing for a photo, and for what was not looked into."""
     if recording["provisional"] or recording["kind"] not in ("video", "audio"):
         return ""
-    seconds = round(
-        (
-            datetime.fromisoformat(recording["ended_at"]) - datetime.fromisoformat(recording["started_at"])
-        ).total_seconds()
-    )
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}" if seconds else "?"
+    return tell.length(recording["started_at"], recording["ended_at"])
 
 
 def _local(stamp: str, zone: Any) -> str:
@@ -166,13 +169,9 @@ def show(
     if as_json:
         common.print_json(answer)
         return
-    for key, value in answer.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            common.say(f"{key}:")
-            for item in value:
-                common.say("  " + "  ".join(str(v) for v in item.values()))
-        else:
-            common.say(f"{key}: {value}")
+    told = tell.asset if "sha256" in answer else tell.recording if "assets" in answer else tell.docking
+    for line in told(answer, config.unit.zone):
+        common.say(line)
 
 
 def _asset(conn: Any, subject: str) -> dict[str, Any] | None:
@@ -265,8 +264,9 @@ def handover_list(
         common.print_json(rows)
         return
     for r in rows:
-        began = _local(r["opened_at"], config.unit.zone)[:19]
-        common.say(f"{began}  {r['label']:16}  {r['state']:11}  {r['new']:>5} new  {r['failed']:>3} failed  {r['id']}")
+        began, state = tell.local(r["opened_at"], config.unit.zone), tell.both(tell.STATES, r["state"])
+        counts = f"新存 new {r['new']:>5}  失败 failed {r['failed']:>3}"
+        common.say(f"{began}  {r['label']:16}  {state:14}  {counts}  {r['id']}")
 
 
 @handover_app.command("show")

@@ -28,6 +28,11 @@ _SAFE_NAME_BYTES = 120
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
+def preview_key(recording: str) -> str:
+    """The folder in which a recording's preview lies, once it is made."""
+    return f"{DERIVED}/{recording}"
+
+
 def printable(raw: bytes) -> str:
     r"""A recorder's path as text for people: what is not UTF-8, and every control or direction mark, invisible character and
     odd blank, as ``\xNN``. The ideographic space stays: Chinese names have it.
