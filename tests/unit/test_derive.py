@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from mediad.cli import derive as cli
-from mediad.errors import StorageError
+from mediad.deriver import Deriver
+from mediad.errors import Busy, CatalogError, MediadError, StorageError
 from mediad.model.preview import Settings
 from mediad.stages import preview as stage
-from mediad.wiring.derive import Logged
+from mediad.wiring.crew import Crew
+from mediad.wiring.derive import Logged, _DaemonStation, deriver, run_deriver
 from mediad.wiring.derive import derive as work_off
 from tests.media import clip, length
 from tests.support import Site, complaints, make_site, sha256
@@ -183,14 +185,17 @@ def test_a_preview_that_was_deleted_is_made_again_when_it_is_asked_for(
 def test_again_makes_a_preview_anew_that_is_there_and_right(
     site: Site, clips: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """Of a film and of a photo; what is not named is left alone; without a name it is refused, and says how it is meant."""
+    """Of a film and of a photo; what is not named is left alone, and what says the same as before is no new fact; without a name
+    it is refused, and says how it is meant."""
     site.ingest(card(tmp_path / "card", {FILM: clips[FILM], PHOTO: clips[PHOTO], TAKE[0]: clips[TAKE[0]]}))
     derive(site)
     found = recordings(site)
     lying = {at: site.vault / "derived" / found[at]["id"] / "poster.jpg" for at in ("09:30", "10:30", "13:30")}
     before = {at: path.stat().st_ino for at, path in lying.items()}
+    facts = site.rows("SELECT count(*) FROM custody")
     answer = derive(site, "--again", found["10:30"]["id"], found["13:30"]["id"])
-    assert (answer["probed"], answer["previews"]) == (3, 2), "what came with it is probed anew, too: takes may change"
+    assert (answer["probed"], answer["assembled"], answer["previews"]) == (2, 1, 2)
+    assert site.rows("SELECT count(*) FROM custody") == facts
     assert {at for at, path in lying.items() if path.stat().st_ino != before[at]} == {"10:30", "13:30"}
     assert complaints(site) == []
     refused = site.run("derive", "--again")
@@ -286,8 +291,9 @@ def test_a_full_vault_puts_previews_off_and_says_so(site: Site, clips: dict[str,
     assert [f["code"] for f in answer["findings"]] == ["preview-later"]
     assert not next(iter(recordings(site).values()))["provisional"]
     status = json.loads(site.run("status", "--json").stdout)
-    assert status["due"]["preview"]["put_off"] == 1
-    assert "vault-full" in status["put_off"][0]["why"]
+    assert status["due"]["preview"] | {"since": ""} == {"waiting": 1, "put_off": 0, "since": ""}
+    assert [(p["stage"], p["tries"], "vault-full" in p["why"]) for p in status["put_off"]] == [("preview", 0, True)]
+    assert "等待 waits (preview)" in site.run("status").stdout
     site.config_file.write_text(kept)
     derive(site)
     assert json.loads(site.run("status", "--json").stdout)["due"] == {}
@@ -319,6 +325,47 @@ def test_what_lies_in_the_place_of_the_previews_keeps_only_them_waiting(
     assert (answer["probed"], answer["assembled"], [f["code"] for f in answer["findings"]]) == (1, 1, ["preview-later"])
     there.unlink()
     assert derive(site)["previews"] == 1
+
+
+def test_a_worker_that_begins_leaves_alone_what_another_one_is_making(site: Site, clips: dict[str, bytes]) -> None:
+    """What lies in the work folder belongs to whoever lives; once nobody does, the next one clears it away."""
+    site.run("ingest", site.root, "--json")  # founds the station
+    with closing(site.open()) as station:
+        left = site.vault / "derived" / f".work-{site.config.station.id}" / "film-1"
+        with deriver(station, Logged()):
+            left.mkdir(parents=True)
+            with deriver(station, Logged()):
+                assert left.exists()
+        assert left.exists()
+        with deriver(station, Logged()):
+            assert not left.exists()
+
+
+def test_a_station_without_previews_does_not_fill_in_what_it_drops(
+    site: Site, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    text = site.config_file.read_text()
+    site.config_file.write_text(text.replace("[derive]\n", "[derive]\npreviews = false\n"))
+    site.ingest(card(tmp_path / "card", {FILM: clips[FILM]}))
+    derive(site)
+    assert site.rows("SELECT count(*) FROM due") == [(0,)]
+    with closing(site.open()) as station, deriver(station, Logged()):
+        assert site.rows("SELECT count(*) FROM due") == [(0,)]
+    site.config_file.write_text(text)
+    assert derive(site)["previews"] == 1
+
+
+def test_a_recording_of_a_docking_that_is_not_probed_yet_can_be_asked_for(
+    site: Site, clips: dict[str, bytes], tmp_path: Path
+) -> None:
+    """All that came with it is probed first, since takes are found in all of it; of other dockings nothing is done."""
+    site.ingest(card(tmp_path / "first", {FILM: clips[FILM], TEXT: clips[TEXT]}))
+    site.ingest(card(tmp_path / "second", {PHOTO: clips[PHOTO]}))
+    ((film,),) = site.rows(
+        "SELECT recording FROM recording_asset JOIN asset ON id = asset WHERE path = ?", FILM.encode()
+    )
+    answer = derive(site, film, expect=1)
+    assert (answer["probed"], answer["assembled"], answer["previews"]) == (2, 1, 1)
 
 
 # --- the daemon -------------------------------------------------------------------------------------------------------
@@ -369,6 +416,60 @@ def test_the_second_daemon_works_off_what_is_docked_beside_it(
     assert daemon.end() == 0
     assert site.rows("SELECT count(*) FROM due") == [(0,)]
     assert not list(site.root.glob("var/locks-*/wrk-*"))
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """The daemon sets signal handlers; give the old ones back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("fault", [CatalogError("the catalogue was moved away"), ZeroDivisionError("ours")])
+def test_a_daemon_whose_workers_have_ended_ends_as_well(
+    site: Site, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """At once and by itself, with the fault, so that the service manager starts it anew."""
+    site.run("ingest", site.root, "--json")  # founds the station
+
+    def step(_self: Deriver, *, facts: bool = False) -> bool:
+        raise fault
+
+    monkeypatch.setattr(Deriver, "step", step)
+    hung: list[bool] = []
+
+    def end() -> None:
+        hung.append(True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    guard = threading.Timer(30.0, end)
+    guard.start()
+    try:
+        with pytest.raises(type(fault)):
+            run_deriver(site.config)
+    finally:
+        guard.cancel()
+    assert hung == []
+
+
+def test_what_passes_by_itself_does_not_make_the_daemon_ill(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manager would kill it, and with it the films that are being made; what does not pass is told."""
+    site.run("ingest", site.root, "--json")
+    with closing(site.open()) as station, deriver(station, Logged()) as worker:
+        looked = _DaemonStation(station, Crew(worker, 1, station.stop, lambda: None, until_idle=False))
+
+        def check() -> None:
+            raise error
+
+        monkeypatch.setattr(station.ledger.catalog, "check", check)
+        error: MediadError = Busy("another process is writing to the catalogue")
+        looked.healthy()
+        error = CatalogError("the catalogue was moved away")
+        with pytest.raises(CatalogError):
+            looked.healthy()
 
 
 def test_a_killed_worker_leaves_its_work_to_the_next(

@@ -41,6 +41,13 @@ def take(
     return ledger.catalog.write(work)
 
 
+def rows(ledger: Ledger, stage: str, *names: str) -> list[tuple[Any, ...]]:
+    """Columns of what is due of a stage, in order of subjects."""
+    with ledger.catalog.read() as conn:
+        found = conn.execute(t.due.select().where(t.due.c.stage == stage).order_by(t.due.c.subject))
+        return [tuple(getattr(row, name) for name in names) for row in found]
+
+
 def probed(ledger: Ledger, assets: list[str], docking: str, kind: str = "video") -> None:
     ledger.record([Draft("asset.probed", a, {"docking": docking, "probe": {"kind": kind}}) for a in assets])
 
@@ -68,7 +75,6 @@ def test_a_probe_that_is_put_off_does_not_keep_its_docking_waiting(docked: Ledge
     )
     assert take(docked, due.ASSEMBLE, "a") == [docking]
     assert take(docked, due.PROBE, "a") == []
-    assert take(docked, due.PROBE, "a", patient=False) == [assets[0]]
     assert take(docked, due.PROBE, "b", now=NOW + timedelta(hours=2)) == [assets[0]]
 
 
@@ -86,9 +92,9 @@ def test_what_one_worker_has_no_other_takes_until_it_is_dead(docked: Ledger) -> 
 def test_a_worker_that_ends_in_order_leaves_everything_as_it_was(docked: Ledger) -> None:
     mine = take(docked, due.PROBE, "a")
     docked.catalog.write(lambda conn: due.give_back(conn, "a"))
+    assert rows(docked, due.PROBE, "tries", "not_before", "owner") == [(0, "", None)] * 4
     assert take(docked, due.PROBE, "b") == mine
-    with docked.catalog.read() as conn:
-        assert {row.tries for row in conn.execute(t.due.select().where(t.due.c.stage == due.PROBE))} == {1}
+    assert rows(docked, due.PROBE, "tries", "owner") == [(1, "b")] * 4
 
 
 def test_what_became_due_anew_while_it_was_worked_on_stays_due(docked: Ledger) -> None:
@@ -107,8 +113,8 @@ def test_rows_that_somebody_deleted_come_back_from_the_facts(docked: Ledger) -> 
     with docked.catalog.read() as conn:
         before = sorted((r.stage, r.subject) for r in conn.execute(t.due.select()))
     docked.catalog.write(lambda conn: conn.execute(t.due.delete()))
-    docked.catalog.write(due.refill)
-    docked.catalog.write(due.refill)
+    due.refill(docked.catalog)
+    due.refill(docked.catalog)
     with docked.catalog.read() as conn:
         assert sorted((r.stage, r.subject) for r in conn.execute(t.due.select())) == before
 
@@ -171,7 +177,7 @@ def test_a_recording_is_the_sum_of_its_segments_and_old_ids_stay_valid(docked: L
         assert {recordings.recording_of(conn, born[x]) for x in (a, b, c)} == {born[a]}
         assert recordings.recording_of(conn, c) == born[a]
         assert recordings.recording_of(conn, "rec-nothing") is None
-        waiting = due.waiting(conn, due.PREVIEW, NOW + timedelta(days=999), live=set(), limit=9, patient=False)
+        waiting = due.waiting(conn, due.PREVIEW, NOW + timedelta(days=999), live=set(), limit=9)
         assert {row.subject for row in waiting} == set(born.values()), "what was absorbed is cleared away"
 
 
@@ -188,7 +194,7 @@ def test_a_recording_stays_provisional_until_all_of_it_is_probed(docked: Ledger)
     docked.record([timed(assets[0], 0, 5)])
     with docked.catalog.read() as conn:
         assert {r["assets"][0] for r in evidence.recordings(conn) if not r["provisional"]} == {assets[0]}
-        assert len(due.waiting(conn, due.PREVIEW, NOW + timedelta(days=1), live=set(), limit=9, patient=False)) == 1
+        assert len(due.waiting(conn, due.PREVIEW, NOW + timedelta(days=1), live=set(), limit=9)) == 1
 
 
 def test_two_that_saw_the_same_row_do_not_both_take_it(docked: Ledger) -> None:
@@ -231,3 +237,177 @@ def test_what_a_clock_that_was_ahead_put_off_is_due_when_the_clock_is_right_agai
     ahead = NOW + timedelta(days=400)
     mine = take(docked, due.PROBE, "a", now=ahead)
     assert sorted(take(docked, due.PROBE, "b")) == sorted(mine)
+
+
+# --- in which order, and when again -------------------------------------------------------------------------------------
+
+
+def since(ledger: Ledger, **minutes: int) -> None:
+    """Previews that became due so many minutes after the hour."""
+    for name, minute in minutes.items():
+        at = NOW + timedelta(minutes=minute)
+        ledger.catalog.write(lambda conn, name=name, at=at: due.again(conn, due.PREVIEW, [name], at))  # type: ignore[misc]
+
+
+def test_the_oldest_comes_first_or_the_newest_if_that_is_asked_for(docked: Ledger) -> None:
+    since(docked, b=1, a=2, c=3)
+    with docked.catalog.read() as conn:
+        for newest, wanted in ((False, ["b", "a"]), (True, ["c", "a"])):
+            found = due.waiting(conn, due.PREVIEW, NOW, live=set(), limit=2, newest=newest)
+            assert [row.subject for row in found] == wanted
+
+
+def test_what_was_put_off_until_now_comes_behind_what_was_never_tried_or_before_it(docked: Ledger) -> None:
+    since(docked, old=1, new=2)
+    assert take(docked, due.PREVIEW, "a", limit=1) == ["old"]
+    docked.catalog.write(lambda conn: due.later(conn, due.PREVIEW, "old", "a", NOW, "its disk is busy"))
+    with docked.catalog.read() as conn:
+        for tried_first, wanted in ((False, ["new", "old"]), (True, ["old", "new"])):
+            found = due.waiting(conn, due.PREVIEW, NOW, live=set(), limit=2, tried_first=tried_first)
+            assert [row.subject for row in found] == wanted
+
+
+def test_each_taking_counts_as_a_try_and_puts_off_what_would_kill_its_worker(docked: Ledger) -> None:
+    since(docked, film=0)
+    for tries, minutes in ((1, 1), (2, 2), (3, 4)):
+        now = NOW + timedelta(days=tries)
+        assert take(docked, due.PREVIEW, f"killed-{tries}", now=now) == ["film"]
+        assert rows(docked, due.PREVIEW, "tries", "not_before") == [(tries, stamp(now + timedelta(minutes=minutes)))]
+
+
+def test_a_docking_is_not_assembled_while_files_are_still_being_docked(docked: Ledger) -> None:
+    docking = docking_of(docked)
+    probed(docked, take(docked, due.PROBE, "a"), docking)
+    docked.catalog.write(lambda conn: conn.execute(t.docking.update().values(state="open")))
+    assert take(docked, due.ASSEMBLE, "a") == []
+    docked.catalog.write(lambda conn: conn.execute(t.docking.update().values(state="complete")))
+    assert take(docked, due.ASSEMBLE, "a") == [docking]
+
+
+def test_what_was_put_off_is_due_at_once_if_that_is_asked_for_and_nobody_has_it(docked: Ledger) -> None:
+    """What is tried in that run and fails is put off until later than it began: it is not tried in it again."""
+    since(docked, alive=0, dead=0, failed=0, other=0)
+    assert len(take(docked, due.PREVIEW, "x", limit=9)) == 4
+    docked.catalog.write(lambda conn: due.later(conn, due.PREVIEW, "failed", "x", NOW + timedelta(hours=6), "no room"))
+    docked.catalog.write(lambda conn: conn.execute(t.due.update().where(t.due.c.subject == "dead").values(owner="y")))
+    only = {due.PREVIEW: ["alive", "dead", "failed"]}
+    due.at_once(docked.catalog, {"x"}, only)
+    ready = {s for s, at in rows(docked, due.PREVIEW, "subject", "not_before") if at == ""}
+    assert ready == {"dead", "failed"}
+    began = NOW + timedelta(seconds=1)
+    first = take(docked, due.PREVIEW, "z", live={"x"}, now=began, put_off_until=began)
+    assert sorted(first) == ["dead", "failed"]
+    far = began + timedelta(hours=5)
+    docked.catalog.write(lambda conn: due.later(conn, due.PREVIEW, "dead", "z", far + timedelta(hours=6), "no room"))
+    assert take(docked, due.PREVIEW, "z", live={"x"}, now=far, put_off_until=began) == []
+
+
+def test_one_of_those_that_were_given_back_bears_the_reason_and_it_is_told_before_all_that_failed(
+    docked: Ledger,
+) -> None:
+    since(docked, a=0, b=0, c=0)
+    take(docked, due.PREVIEW, "x")
+    docked.catalog.write(lambda conn: due.later(conn, due.PREVIEW, "a", "x", NOW, "bad film"))
+    docked.catalog.write(lambda conn: due.give_back(conn, "x", due.PREVIEW, ["a", "b", "c"], "the vault is offline"))
+    with docked.catalog.read() as conn:
+        told = [(row.subject, row.tries, row.why) for row in due.failing(conn)]
+    assert told == [("b", 0, "the vault is offline"), ("a", 1, "bad film")]
+    assert rows(docked, due.PREVIEW, "owner", "tries") == [(None, 1), (None, 0), (None, 0)]
+
+
+# --- many -----------------------------------------------------------------------------------------------------------
+
+
+def test_forty_thousand_that_are_wanted_are_no_more_than_a_statement_may_name(docked: Ledger) -> None:
+    (some,) = take(docked, due.PROBE, "a", limit=1)
+    many = [f"ast-{n}" for n in range(40_000)]
+    with docked.catalog.read() as conn:
+        found = due.waiting(
+            conn, due.PROBE, NOW, live=set(), limit=1, only=[*many, some], put_off_until=NOW + put_off(1)
+        )
+        assert [row.subject for row in found] == [some]
+        assert due.left(conn, {due.PROBE: [*many, some]}) == {due.PROBE: 1}
+        assert due.unprobed(conn, [*many, docking_of(docked)]) != []
+    due.at_once(docked.catalog, set(), {due.PROBE: [*many, some]})
+    assert rows(docked, due.PROBE, "not_before") == [("",)] * 4
+
+
+def test_no_transaction_holds_up_an_ingest_by_more_than_some_rows(
+    docked: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is done to all that is due: two rows of four at a time here, in as many transactions as it takes; all is done."""
+    assets, docking = take(docked, due.PROBE, "a"), docking_of(docked)
+    probed(docked, assets, docking)
+    docked.record([timed(asset, n, n + 1) for n, asset in enumerate(assets)])
+    monkeypatch.setattr(due, "ROWS", 2)
+    written: list[int] = []
+    real = docked.catalog.write
+
+    def counted(work: Any) -> Any:
+        def watched(conn: Any) -> Any:
+            before = conn.connection.total_changes
+            result = work(conn)
+            written.append(conn.connection.total_changes - before)
+            return result
+
+        return real(watched)
+
+    monkeypatch.setattr(docked.catalog, "write", counted)
+    acts = {
+        "drop": lambda: due.drop(docked.catalog, (due.PREVIEW,)),
+        "refill": lambda: due.refill(docked.catalog),
+        "every_preview": lambda: due.every_preview(docked.catalog, NOW),
+        "at_once": lambda: due.at_once(docked.catalog, set()),
+    }
+    for name, act in acts.items():
+        if name == "at_once":
+            take(docked, due.PREVIEW, "dead")
+        written.clear()
+        act()
+        assert (name, max(written), sum(written)) == (name, 2, 4)
+        assert len(rows(docked, due.PREVIEW, "subject")) == (0 if name == "drop" else 4)
+    assert rows(docked, due.PREVIEW, "not_before") == [("",)] * 4
+
+
+def test_stages_that_are_not_wanted_are_not_filled_again(docked: Ledger) -> None:
+    assets = take(docked, due.PROBE, "a")
+    probed(docked, assets[:1], docking_of(docked))
+    docked.record([timed(assets[0], 0, 1)])
+    docked.catalog.write(lambda conn: conn.execute(t.due.delete()))
+    due.refill(docked.catalog, (due.PROBE, due.ASSEMBLE))
+    assert len(rows(docked, due.PROBE, "subject")) == 3
+    assert rows(docked, due.PREVIEW, "subject") == []
+    due.refill(docked.catalog)
+    assert len(rows(docked, due.PREVIEW, "subject")) == 1
+
+
+def test_what_is_answered_while_missing_rows_are_looked_for_is_not_due_again(
+    docked: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assets, docking = take(docked, due.PROBE, "a"), docking_of(docked)
+    docked.catalog.write(lambda conn: conn.execute(t.due.delete()))
+    real = docked.catalog.write
+
+    def late(work: Any) -> Any:
+        monkeypatch.setattr(docked.catalog, "write", real)
+        probed(docked, assets[:1], docking)
+        return real(work)
+
+    monkeypatch.setattr(docked.catalog, "write", late)
+    due.refill(docked.catalog, (due.PROBE,))
+    assert {s for (s,) in rows(docked, due.PROBE, "subject")} == set(assets[1:])
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_a_look_costs_what_is_ready_and_not_what_is_put_off(docked: Ledger, newest: bool) -> None:
+    """Each of its questions is answered from an index, in the order that the index has."""
+    from sqlalchemy import event
+
+    asked: list[tuple[str, Any]] = []
+    with docked.catalog.read() as conn:
+        event.listen(conn, "before_cursor_execute", lambda _c, _cu, text, values, _x, _m: asked.append((text, values)))
+        due.waiting(conn, due.PREVIEW, NOW, live={"a"}, limit=9, newest=newest)
+        plans = [[row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {q}", v)] for q, v in list(asked)]
+    assert len(plans) == 3
+    for plan in plans:
+        assert [step.split(" (")[0] for step in plan] == ["SEARCH due USING INDEX due_ready"]

@@ -5,19 +5,24 @@ worker's process holds: a killed worker's rows are nobody's at once. Tries are c
 something that kills its worker each time waits like any other failure.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, or_, select, update
 
 from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
+from mediad.catalog.db import Catalog
 from mediad.catalog.record import becomes_due
 from mediad.model.backoff import MOST
 from mediad.model.instants import stamp
 
 PROBE, ASSEMBLE, PHOTO, PREVIEW = STAGES = ("probe", "assemble", "photo", "preview")
 """``photo`` is the preview of photos, many at a time."""
+
+ROWS = 1_000
+"""Rows that one transaction writes, of many: an ingest waits for it."""
 
 
 def owners(conn: Connection) -> set[str]:
@@ -32,23 +37,46 @@ def waiting(
     *,
     live: Collection[str],
     limit: int,
-    patient: bool = True,
+    put_off_until: datetime | None = None,
     only: Collection[str] | None = None,
-    without: Collection[str] = (),
+    newest: bool = False,
+    tried_first: bool = False,
 ) -> list[Row[Any]]:
-    """What is due and nobody's, the oldest first. ``live`` are the owners that hold their lock; ``patient``: leave alone what a
-    failure has put off; ``only`` and ``without`` narrow it to some subjects."""
+    """What is due and nobody's, the oldest (or ``newest``) first, and behind it (or ``tried_first``) what a failure had put off
+    until now, or until another time. ``live`` are the owners that hold their lock; ``only`` narrows it to some subjects."""
     d = t.due.c
-    query = select(t.due).where(d.stage == stage, or_(d.owner.is_(None), d.owner.not_in(live)))
-    if patient:
-        # What is put off for longer than anything ever is, was so by a clock that was ahead then.
-        query = query.where(or_(d.not_before <= stamp(now), d.not_before > stamp(now + MOST)))
+    query = select(t.due).where(d.stage == stage, _free(live))
     if stage == ASSEMBLE:
         query = query.where(_whole(live))
-    if only is not None:
-        query = query.where(d.subject.in_(only))
-    rows = conn.execute(query.order_by(d.since, d.subject).limit(limit + len(without)))
-    return [row for row in rows if row.subject not in without][:limit]
+    order = (d.since.desc(), d.subject.desc()) if newest else (d.since, d.subject)
+    again = (d.not_before, d.since, d.subject)
+    parts = [
+        query.where(d.not_before == "").order_by(*order),
+        query.where(d.not_before > "", d.not_before <= stamp(put_off_until or now)).order_by(*again),
+        # What is put off for longer than anything ever is, was so by a clock that was ahead then.
+        query.where(d.not_before > stamp(now + MOST)).order_by(*again),
+    ]
+    found: list[Row[Any]] = []
+    for part in (*parts[1:], parts[0]) if tried_first else parts:
+        for some in _some(only):
+            here = part if some is None else part.where(d.subject.in_(some))
+            found += conn.execute(here.limit(limit - len(found)))
+            if len(found) == limit:
+                return found
+    return found
+
+
+def _free(live: Collection[str]) -> ColumnElement[bool]:
+    d = t.due.c
+    return or_(d.owner.is_(None), d.owner.not_in(live))
+
+
+def _some(only: Collection[str] | None) -> Iterator[Sequence[str] | None]:
+    """Subjects in as many statements as they need; None once, for all."""
+    if only is None:
+        yield None
+    else:
+        yield from chunks(sorted(only))
 
 
 def take(
@@ -94,17 +122,18 @@ def later(conn: Connection, stage: str, subject: str, owner: str, at: datetime, 
     conn.execute(update(t.due).where(mine).values(owner=None, not_before=stamp(at), why=why))
 
 
-def give_back(conn: Connection, owner: str, subjects: Collection[str] | None = None) -> None:
-    """A worker ends: what it had taken and not answered, or some of it, is as if it had never been taken."""
+def give_back(
+    conn: Connection, owner: str, stage: str | None = None, subjects: Collection[str] = (), why: str = ""
+) -> None:
+    """What a worker had taken and not answered (of a stage these subjects, else all) is as if it had never been taken. The first
+    one bears the reason for all, so that a person sees it once."""
     d = t.due.c
     tries = case((d.tries > 0, d.tries - 1), else_=0)
-    mine = d.owner == owner if subjects is None else and_(d.owner == owner, d.subject.in_(subjects))
+    mine = d.owner == owner if stage is None else and_(d.owner == owner, d.stage == stage, d.subject.in_(subjects))
+    if why:
+        first = select(func.min(d.subject)).where(mine).scalar_subquery()
+        conn.execute(update(t.due).where(mine, d.subject == first).values(why=why))
     conn.execute(update(t.due).where(mine).values(owner=None, tries=tries, not_before=""))
-
-
-def drop(conn: Connection, stages: Collection[str]) -> None:
-    """Nothing of these stages is wanted here; ``refill`` brings it back when it is."""
-    conn.execute(delete(t.due).where(t.due.c.stage.in_(stages)))
 
 
 def again(conn: Connection, stage: str, subjects: Sequence[str], at: datetime) -> None:
@@ -112,23 +141,28 @@ def again(conn: Connection, stage: str, subjects: Sequence[str], at: datetime) -
     becomes_due(conn, stage, [(s, stamp(at)) for s in subjects])
 
 
-def every_preview(conn: Connection, at: datetime) -> None:
-    """Make the preview of every recording due because somebody asked for it: what is there and right is then taken as it is."""
-    r = t.recording.c
-    for stage, kinds in ((PHOTO, ("photo",)), (PREVIEW, ("video", "audio"))):
-        query = select(r.id).where(r.provisional.is_(False), r.kind.in_(kinds))
-        again(conn, stage, list(conn.execute(query).scalars()), at)
+def unprobed(conn: Connection, dockings: Iterable[str]) -> list[str]:
+    """Assets of these dockings whose probe is due."""
+    a, d = t.asset.c, t.due.c
+    query = select(a.id).join(t.due, and_(d.stage == PROBE, d.subject == a.id))
+    return [
+        each for some in chunks(sorted(dockings)) for each in conn.execute(query.where(a.docking.in_(some))).scalars()
+    ]
 
 
 def left(conn: Connection, only: Mapping[str, Collection[str]] | None = None) -> dict[str, int]:
     """Per stage how many are due, taken or not; of those in ``only`` alone, if it is given."""
     d = t.due.c
-    query = select(d.stage, func.count()).group_by(d.stage)
-    if only is not None:
-        query = query.where(
-            or_(false(), *(and_(d.stage == stage, d.subject.in_(some)) for stage, some in only.items()))
+    if only is None:
+        return {row[0]: row[1] for row in conn.execute(select(d.stage, func.count()).group_by(d.stage))}
+    count = select(func.count()).select_from(t.due)
+    return {
+        stage: sum(
+            conn.execute(count.where(d.stage == stage, d.subject.in_(some))).scalar_one()
+            for some in chunks(sorted(subjects))
         )
-    return {row[0]: row[1] for row in conn.execute(query)}
+        for stage, subjects in only.items()
+    }
 
 
 def backlog(conn: Connection) -> dict[str, tuple[int, int, str]]:
@@ -140,32 +174,93 @@ def backlog(conn: Connection) -> dict[str, tuple[int, int, str]]:
 
 
 def failing(conn: Connection, limit: int = 20) -> list[Row[Any]]:
-    """What was tried and could not be done, with the reason, the most tried first."""
+    """What could not be done, with the reason: first what whole stages wait for, which counts as no try, then the most tried."""
     d = t.due.c
-    query = select(t.due).where(d.tries > 0, d.why != "").order_by(d.tries.desc(), d.subject).limit(limit)
+    query = select(t.due).where(d.why != "").order_by(d.tries > 0, d.tries.desc(), d.subject).limit(limit)
     return list(conn.execute(query))
 
 
-def missing(conn: Connection) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Per stage what the facts say is due and is not among the rows, with since when: nothing, unless somebody deleted rows."""
-    a, p, s, k, d = t.asset.c, t.probe.c, t.timing.c, t.docking.c, t.due.c
-    r, v = t.recording.c, t.preview.c
-    unprobed = select(a.id, a.stored_at).where(~exists().where(p.asset == a.id))
-    untimed = select(k.id, k.closed_at).where(
-        k.closed_at.is_not(None), exists().where(a.docking == k.id, ~exists().where(s.asset == a.id))
-    )
-    unseen = select(r.id, r.started_at).where(r.provisional.is_(False), ~exists().where(v.recording == r.id))
-    photos, films = unseen.where(r.kind == "photo"), unseen.where(r.kind.in_(("video", "audio")))
-    queries = ((PROBE, a.id, unprobed), (ASSEMBLE, k.id, untimed), (PHOTO, r.id, photos), (PREVIEW, r.id, films))
-    found = []
-    for stage, subject, query in queries:
+# --- of many, in transactions that nobody has to wait for ---------------------------------------------------------------
+
+
+def at_once(catalog: Catalog, live: Collection[str], only: Mapping[str, Collection[str]] | None = None) -> None:
+    """What a failure has put off, and nobody has, is due now; of those in ``only`` alone, if it is given."""
+    d = t.due.c
+    for stage in STAGES:
+        query = select(d.subject).where(d.stage == stage, d.not_before > "", _free(live))
+        for some in _some(None if only is None else only.get(stage, ())):
+            rows = (query if some is None else query.where(d.subject.in_(some))).limit(ROWS)
+            _all_of(catalog, update(t.due).where(d.stage == stage, d.subject.in_(rows)).values(not_before=""))
+
+
+def drop(catalog: Catalog, stages: Collection[str]) -> None:
+    """Nothing of these stages is wanted here; ``refill`` brings it back when it is."""
+    d = t.due.c
+    for stage in stages:
+        rows = select(d.subject).where(d.stage == stage).limit(ROWS)
+        with catalog.read() as conn:
+            there = conn.execute(rows.limit(1)).first() is not None
+        if there:
+            _all_of(catalog, delete(t.due).where(d.stage == stage, d.subject.in_(rows)))
+
+
+def _all_of(catalog: Catalog, statement: Any) -> None:
+    """Execute a statement that changes ``ROWS`` rows at most, until none is left that it would change."""
+    while catalog.write(lambda conn: conn.execute(statement).rowcount) == ROWS:
+        pass
+
+
+def every_preview(catalog: Catalog, at: datetime) -> None:
+    """Make the preview of every recording due because somebody asked for it: what is there and right is then taken as it is."""
+    r = t.recording.c
+    for stage, kinds in _SHOWN.items():
+        query = select(r.id, r.started_at).where(r.provisional.is_(False), r.kind.in_(kinds))
+        for rows in _pages(catalog, query, r.id):
+            catalog.write(lambda conn, s=stage, ids=[row.id for row in rows]: again(conn, s, ids, at))  # type: ignore[misc]
+
+
+def refill(catalog: Catalog, stages: Iterable[str] = STAGES) -> None:
+    """Put back what the facts say is due and is not among the rows: nothing, unless somebody deleted rows, or ``drop`` did. The
+    walk over all tables is done without the lock for which an ingest waits."""
+    d = t.due.c
+    for stage in stages:
+        query, subject = _MISSING[stage]
         absent = query.where(~exists().where(d.stage == stage, d.subject == subject))
-        if rows := [(row[0], row[1]) for row in conn.execute(absent)]:
-            found.append((stage, rows))
-    return found
+        for rows in _pages(catalog, absent, subject):
+            page = absent.where(subject.between(rows[0][0], rows[-1][0]))
+            catalog.write(lambda conn, s=stage, q=page: _put_back(conn, s, q))  # type: ignore[misc]
 
 
-def refill(conn: Connection) -> None:
-    """Put back what is ``missing``."""
-    for stage, rows in missing(conn):
-        becomes_due(conn, stage, rows)
+def _put_back(conn: Connection, stage: str, query: Any) -> None:
+    """Asked once more in the transaction: what was answered since is not due."""
+    becomes_due(conn, stage, [(row[0], row[1]) for row in conn.execute(query)])
+
+
+def _pages(catalog: Catalog, query: Any, key: Any) -> Iterator[Sequence[Row[Any]]]:
+    """The rows of a query whose first column is ``key``, ``ROWS`` at a time, each in a snapshot of its own."""
+    after = ""
+    while True:
+        with catalog.read() as conn:
+            rows = conn.execute(query.where(key > after).order_by(key).limit(ROWS)).all()
+        if not rows:
+            return
+        yield rows
+        after = rows[-1][0]
+
+
+_SHOWN = {PHOTO: ("photo",), PREVIEW: ("video", "audio")}
+
+
+def _missing() -> dict[str, tuple[Any, Any]]:
+    """Per stage what the facts say is due, with since when, and the column of its subject."""
+    a, k, r = t.asset.c, t.docking.c, t.recording.c
+    unprobed = select(a.id, a.stored_at).where(~exists().where(t.probe.c.asset == a.id))
+    untimed = select(k.id, k.closed_at).where(
+        k.closed_at.is_not(None), exists().where(a.docking == k.id, ~exists().where(t.timing.c.asset == a.id))
+    )
+    unseen = select(r.id, r.started_at).where(r.provisional.is_(False), ~exists().where(t.preview.c.recording == r.id))
+    shown = {stage: (unseen.where(r.kind.in_(kinds)), r.id) for stage, kinds in _SHOWN.items()}
+    return {PROBE: (unprobed, a.id), ASSEMBLE: (untimed, k.id), **shown}
+
+
+_MISSING = _missing()

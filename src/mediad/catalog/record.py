@@ -246,7 +246,7 @@ def _file_failed(conn: Connection, batch: Batch) -> None:
 
 def becomes_due(conn: Connection, stage: str, subjects: Iterable[tuple[str, str]]) -> None:
     """What a fact makes due: written with the fact, so that it is never forgotten, and so that asking for it costs what is due
-    and not what there is. No fact itself; ``work.refill`` finds the same again from the facts."""
+    and not what there is. No fact itself; ``due.refill`` finds the same again from the facts."""
     rows = [
         {"stage": stage, "subject": s, "since": at, "tries": 0, "not_before": "", "owner": None, "why": ""}
         for s, at in subjects

@@ -298,7 +298,7 @@ due = Table(
     Column("not_before", String, nullable=False),  # empty: at once
     Column("owner", String),
     Column("why", String, nullable=False),
-    Index("due_next", "stage", "since", "subject"),
+    Index("due_ready", "stage", "not_before", "since", "subject"),
     Index("due_owner", "owner"),
 )
 

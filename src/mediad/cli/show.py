@@ -78,7 +78,10 @@ def status(as_json: AsJson = False) -> None:
     for stage, n in waiting.items():
         common.say(f"  {_DUE.get(stage, stage)} {stage}: 待处理 waiting {n['waiting']}, 推迟 put off {n['put_off']}")
     for p in put_off:
-        common.say(f"  推迟 put off ({p['stage']}, {p['tries']} x): {p['subject']}: {p['why']}")
+        if p["tries"]:
+            common.say(f"  推迟 put off ({p['stage']}, {p['tries']} x): {p['subject']}: {p['why']}")
+        else:
+            common.say(f"  等待 waits ({p['stage']}): {p['why']}")
     for o in opened:
         common.say(f"  正在接入 docking {o['docking']}  {o['recorder']}  {o['slot']}")
     for a in alarms:

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from mediad.catalog import recordings
 from mediad.catalog.ledger import Ledger
-from mediad.errors import MediadError, VaultOffline
-from mediad.model.custody import Draft
+from mediad.errors import MediadError, StorageError, VaultOffline
+from mediad.model.custody import Draft, canonical
 from mediad.model.probe import Probe
 
 
@@ -43,17 +43,21 @@ class Parsers(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """Assets that have their answer, and those that are tried again later, with the reason."""
+    """Assets that have their answer, those among them of which the same was recorded before, and those that are tried again later,
+    with the reason."""
 
     done: dict[str, Probe] = field(default_factory=dict)
-    later: dict[str, str] = field(default_factory=dict)
+    same: set[str] = field(default_factory=set)
+    later: dict[str, MediadError] = field(default_factory=dict)
 
 
 def run(ledger: Ledger, vault: Vault, parsers: Parsers, assets: Sequence[str]) -> Outcome:
-    """Probe these assets; one transaction of answers. Raises MediadError if none could be asked about."""
+    """Probe these assets; one transaction of answers. An answer that is recorded already is no new fact. Raises MediadError if none
+    could be asked about."""
     outcome = Outcome()
     with ledger.catalog.read() as conn:
         rows = recordings.to_probe(conn, vault.name, assets)
+        before = recordings.probes_of(conn, assets)
     originals = []
     for row in rows:
         try:
@@ -61,20 +65,23 @@ def run(ledger: Ledger, vault: Vault, parsers: Parsers, assets: Sequence[str]) -
         except VaultOffline:
             raise
         except MediadError as e:
-            outcome.later[row.id] = e.message
+            outcome.later[row.id] = e
     for gone in set(assets) - {row.id for row in rows}:
-        outcome.later[gone] = f"vault {vault.name} has no healthy copy of it"
+        outcome.later[gone] = StorageError(f"vault {vault.name} has no healthy copy of it", hint="see `mediad show`")
     if originals:
         for asset, answer in parsers.probe(originals).items():
             if isinstance(answer, Probe):
                 outcome.done[asset] = answer
             else:
-                outcome.later[asset] = f"{answer.message} ({answer.code})"
+                outcome.later[asset] = answer
     dockings = {row.id: row.docking for row in rows}
+    told = {asset: probe.as_json() for asset, probe in outcome.done.items()}
+    outcome.same = {a for a in told if a in before and canonical(before[a]) == canonical(told[a])}
     ledger.record(
         [
-            Draft("asset.probed", asset, {"docking": dockings[asset], "probe": probe.as_json()})
-            for asset, probe in outcome.done.items()
+            Draft("asset.probed", asset, {"docking": dockings[asset], "probe": probe})
+            for asset, probe in told.items()
+            if asset not in outcome.same
         ]
     )
     return outcome

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -15,11 +15,10 @@ import structlog
 from mediad.edges import files
 from mediad.edges.sandbox import end_left
 from mediad.errors import MediadError, NotFound, Refused, StorageError
+from mediad.wiring.crew import POLL_SECONDS, Crew
 from mediad.wiring.station import OPEN_SECONDS, Station, lock_folder, new_id
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from mediad.config import Config
     from mediad.deriver import Deriver, Watch
     from mediad.edges.derived import Derived
@@ -41,12 +40,6 @@ BEGIN_LOCK = "workers.lock"
 
 ASSEMBLE_LOCK = "assemble.lock"
 """Held while takes are found and recorded: two that did so at once might each join what the other has joined already."""
-
-POLL_SECONDS = 2.0
-"""How often a worker without work looks for some. The look costs one query."""
-
-MIRROR_SECONDS = 10.0
-"""What was recorded reaches the vault's log at the latest after so long."""
 
 
 class Logged:
@@ -96,13 +89,14 @@ def deriver(
     watch: Watch,
     *,
     only: Mapping[str, Collection[str]] | None = None,
-    patient: bool = True,
+    once: bool = False,
     anew: Collection[str] = (),
 ) -> Iterator[Deriver]:
-    """A worker of this process, with its lock held; what it took and did not answer is given back at the end. Previews of the
-    recordings ``anew`` are made also if the same are there. Raises StorageError if there is no sandbox to be had."""
+    """A worker of this process, with its lock held; what it took and did not answer is given back at the end. ``once``: what
+    was put off is tried at once, and not again. Previews of the recordings ``anew`` are made also if the same are there. Raises
+    StorageError if there is no sandbox to be had."""
     from mediad.catalog import due
-    from mediad.deriver import Deriver, World
+    from mediad.deriver import FACTS, Deriver, World
     from mediad.edges.derived import Derived
     from mediad.wiring.media import Parsers, StationRules, previews, sandbox
 
@@ -122,9 +116,15 @@ def deriver(
         busy = "another process is assembling recordings, and takes long"
         return files.locked(station.locks / ASSEMBLE_LOCK, busy=busy, wait_seconds=OPEN_SECONDS)
 
+    def check(stage: str) -> None:
+        if stage == due.PROBE:
+            station.vault.check()
+        elif stage != due.ASSEMBLE:
+            derived.room()
+
     jobs, threads = config.derive.parallel(processors())
     maker = previews(station, box, derived, jobs, threads, anew) if config.derive.previews else None
-    world = World(station.vault, Parsers(config.derive, box), StationRules(station), maker, alone, live)
+    world = World(station.vault, Parsers(config.derive, box), StationRules(station), maker, alone, check, live)
     with ExitStack() as held:
         beginning = "another worker is beginning, and takes long"
         with files.locked(station.locks / BEGIN_LOCK, busy=beginning, wait_seconds=OPEN_SECONDS):
@@ -132,11 +132,13 @@ def deriver(
             if _only_one(station.locks, lock(owner)):
                 _clear(derived)
         box.check()
-        with station.ledger.catalog.read() as conn:
-            lacking = due.missing(conn)  # a walk over all tables: not with the lock for which an ingest waits
-        if lacking:
-            station.ledger.catalog.write(due.refill)
-        worker = Deriver(station.ledger, world, owner, watch, station.stop, only=only, patient=patient)
+        catalog = station.ledger.catalog
+        due.refill(catalog, due.STAGES if maker is not None else FACTS)
+        if once:
+            with catalog.read() as conn:
+                owners = due.owners(conn)
+            due.at_once(catalog, live(owners), only)
+        worker = Deriver(station.ledger, world, owner, watch, station.stop, only=only, once=once)
         try:
             yield worker
         finally:
@@ -153,86 +155,6 @@ def _named(lock: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):  # a free lock that stays does no harm: the next worker takes it away
                 lock.unlink()
-
-
-class Crew:
-    """Threads that take steps until there are none (``until_idle``) or until they are stopped."""
-
-    name = "derive"
-
-    def __init__(
-        self, worker: Deriver, jobs: int, stop: threading.Event, mirror: Callable[[], None], *, until_idle: bool
-    ) -> None:
-        self._worker, self._jobs, self._stop, self._mirror = worker, jobs, stop, mirror
-        self._until_idle = until_idle
-        self._over = threading.Event()
-        """There is no more work. What others are stopped by is theirs to set."""
-        self._wake = threading.Condition()
-        self._idle = 0
-        self._mirrored = time.monotonic()
-        self._trouble: BaseException | None = None
-        self._threads = [threading.Thread(target=self._run, name=f"derive-{n}", daemon=True) for n in range(jobs)]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        with self._wake:
-            self._wake.notify_all()
-
-    def join(self, seconds: float) -> bool:
-        end = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
-
-    def check(self) -> None:
-        """Raise what ended a thread before its time."""
-        if self._trouble is not None:
-            raise self._trouble
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set() and not self._over.is_set():
-                if self._worker.step():
-                    self._tell_others()
-                elif self._rest():
-                    return
-        except BaseException as e:  # raised where it is asked for
-            self._trouble = self._trouble or e
-            self.stop()
-
-    def _tell_others(self) -> None:
-        """What was done may have made more due."""
-        with self._wake:
-            self._wake.notify_all()
-        if time.monotonic() - self._mirrored >= MIRROR_SECONDS:
-            self._mirror_now()
-
-    def _rest(self) -> bool:
-        """Wait for work; True if there can be none any more."""
-        with self._wake:
-            self._idle += 1
-            try:
-                if self._idle == self._jobs:
-                    self._mirror_now()
-                    if self._until_idle:
-                        self._over.set()
-                        self._wake.notify_all()
-                if not self._over.is_set():
-                    self._wake.wait(POLL_SECONDS)
-                return self._stop.is_set() or self._over.is_set()
-            finally:
-                self._idle -= 1
-
-    def _mirror_now(self) -> None:
-        self._mirrored = time.monotonic()
-        try:
-            self._mirror()
-        except MediadError as e:  # the facts are safe in the catalogue; the next one makes up for it, and health tells
-            _log.error("not mirrored", code=e.code, why=e.message)
 
 
 def derive(
@@ -254,7 +176,7 @@ def derive(
         if previews and not config.derive.previews:
             raise Refused("no previews are made at this station", hint="derive.previews is false in the configuration")
         if previews:
-            station.ledger.catalog.write(lambda conn: due.every_preview(conn, station.ledger.clock()))
+            due.every_preview(station.ledger.catalog, station.ledger.clock())
         if again:  # what they are may be another recording then
             facts = {k: v for k, v in _wanted(station, names, again=True).items() if k in (due.PROBE, due.ASSEMBLE)}
             _work_off(station, watch, facts)
@@ -274,7 +196,7 @@ def _work_off(
 
     watch.waits(waits)
     jobs, _ = station.config.derive.parallel(processors())
-    with deriver(station, watch, only=only, patient=False, anew=anew) as worker:
+    with deriver(station, watch, only=only, once=True, anew=anew) as worker:
         crew = Crew(worker, jobs, station.stop, station.parts.mirror, until_idle=True)
         crew.start()
         while not crew.join(POLL_SECONDS):
@@ -288,31 +210,37 @@ def processors() -> int:
 
 
 def _wanted(station: Station, names: Sequence[str], *, again: bool) -> dict[str, set[str]]:
-    """What has to be done, per stage, for these recordings or assets; their previews are made due."""
+    """What has to be done, per stage, for these recordings or assets: their previews, and what is due of the dockings that they
+    came with; ``again``: their own probes, and whatever comes of them. Raises NotFound."""
     from mediad.catalog import due, previews, recordings
+    from mediad.catalog.chunks import chunks
 
-    wanted: dict[str, set[str]] = {stage: set() for stage in due.STAGES}
+    shown: set[str] = set()
+    own: set[str] = set()
+    dockings: set[str] = set()
     with station.ledger.catalog.read() as conn:
         for name in names:
             recording = recordings.recording_of(conn, name)
             if recording is None:
                 raise NotFound(f"{name} is no recording", hint="`mediad recordings` lists what is there")
             rows = previews.to_show(conn, recording, station.vault.name)
-            wanted[due.PREVIEW].add(recording)
-            wanted[due.PHOTO].add(recording)
-            wanted[due.ASSEMBLE] |= {row.docking for row in rows}
-        for docking in wanted[due.ASSEMBLE]:
-            wanted[due.PROBE].update(recordings.assets_of(conn, docking))
-    at = station.ledger.clock()
-
-    def make_due(conn: Connection) -> None:
-        for kind, stage in (("photo", due.PHOTO), ("video", due.PREVIEW), ("audio", due.PREVIEW)):
-            due.again(conn, stage, recordings.of_kind(conn, kind, sorted(wanted[stage])), at)
+            shown.add(recording)
+            own |= {row.asset for row in rows}
+            dockings |= {row.docking for row in rows}
         if again:
-            due.again(conn, due.PROBE, sorted(wanted[due.PROBE]), at)
-
-    station.ledger.catalog.write(make_due)
-    return wanted
+            asked = {due.PROBE: sorted(own), due.ASSEMBLE: sorted(dockings)}
+        else:
+            asked = {
+                due.PHOTO: recordings.of_kind(conn, "photo", sorted(shown)),
+                due.PREVIEW: [r for kind in ("video", "audio") for r in recordings.of_kind(conn, kind, sorted(shown))],
+            }
+        unprobed = due.unprobed(conn, dockings)
+    at = station.ledger.clock()
+    for stage, subjects in asked.items():
+        for some in chunks(subjects):
+            station.ledger.catalog.write(lambda conn, s=stage, some=some: due.again(conn, s, some, at))  # type: ignore[misc]
+    probes = own if again else set(unprobed)
+    return {due.PROBE: probes, due.ASSEMBLE: dockings, due.PHOTO: shown, due.PREVIEW: shown}
 
 
 class _DaemonStation:
@@ -327,7 +255,13 @@ class _DaemonStation:
 
     def healthy(self) -> None:
         self._crew.check()
-        self._station.ledger.catalog.check()
+        try:
+            self._station.ledger.catalog.check()
+        except MediadError as e:
+            if (
+                e.retry != "later"
+            ):  # what passes by itself, the crew waits for; starting again would only end what it makes
+                raise
 
     def close(self) -> None:
         """Closed by who opened it, behind the worker."""
@@ -342,6 +276,10 @@ def run_deriver(config: Config) -> None:
     lock = files.locked(lock_folder(config) / DERIVE_LOCK, busy=busy, hint="systemctl status mediad-derive")
     with lock, closing(Station(config, wait_for_space=False)) as station, deriver(station, Logged()) as worker:
         jobs, _ = config.derive.parallel(processors())
-        crew = Crew(worker, jobs, station.stop, station.parts.mirror, until_idle=False)
+        # a crew that has failed ends the daemon in order; then it says why, and the manager starts it again
+        crew = Crew(
+            worker, jobs, station.stop, station.parts.mirror, until_idle=False,
+            failed=lambda: signal.raise_signal(signal.SIGTERM),
+        )  # fmt: skip
         daemon.run(_DaemonStation(station, crew), [crew], systemd.notify, systemd.watchdog_seconds())
         crew.check()
