@@ -409,7 +409,7 @@ def handovers(console: Console, since: str) -> None:
     right = {"justify": "right"}
     table = new_table(
         "交接记录", "hand-over records", ("来源 source", {}), ("状态 state", {}), ("新存 new", right), ("重复 seen", right),
-        ("不收 left", right), ("失败 failed", right),
+        ("已有或不收 known, left", right), ("失败 failed", right),
     )  # fmt: skip
     words = {"complete": "[green]完成 complete[/]", "incomplete": "[red]不完整 incomplete[/]"}
     listed = [d for d in reversed(ask("handover", "list")) if d["opened_at"] >= since]
