@@ -76,13 +76,23 @@ def test_a_photo_that_the_disk_does_not_give_is_not_called_undecodable(tmp_path:
         Photos(box()).make([Photo("a", BAD_DISK)], tmp_path, height=90, room=64 * MIB)
 
 
+class Crashing(Sandbox):
+    """A stand-in for a parser, NOT the real one, that is ended by a signal: as where a part of a file is mapped into memory, and
+    the disk does not give it."""
+
+    def run(self, argv: Sequence[str], **more: Any) -> Outcome:
+        return Outcome(135, b"", b"")
+
+
+def test_a_photo_over_which_the_parser_crashed_is_read_through_before_it_is_blamed(tmp_path: Path) -> None:
+    (tmp_path / "b.jpg").write_bytes(b"x")
+    made = Photos(Crashing()).make([Photo("b", tmp_path / "b.jpg")], tmp_path, height=90, room=64 * MIB)
+    assert made["b"] == PreviewFailed("crashed", "the decoder crashed (SIGBUS)")
+    with pytest.raises(StorageError, match="cannot be read"):
+        Photos(Crashing()).make([Photo("a", BAD_DISK)], tmp_path, height=90, room=64 * MIB)
+
+
 def test_a_file_over_which_a_parser_crashed_is_read_through_before_that_becomes_a_fact() -> None:
-    """As where a part of it is mapped into memory, and the disk does not give it: the parser is ended by a signal."""
-
-    class Crashing(Sandbox):
-        def run(self, argv: Sequence[str], **more: Any) -> Outcome:
-            return Outcome(135, b"", b"")
-
     (answer,) = Media(Crashing()).probe([ProbeFile(BAD_DISK, Kind.VIDEO, "mp4")])
     assert isinstance(answer, StorageError) and answer.retry == "later"
     (answer,) = Media(Crashing()).probe([ProbeFile(Path(__file__), Kind.VIDEO, "mp4")])

@@ -100,6 +100,8 @@ def test_all_previews_removed_while_one_is_made_is_tried_again_later(
         previews.install(RECORDING, scratch, {"proxy.mp4": "made"}, ABOUT, most=1000)
     assert (caught.value.code, caught.value.retry) == ("storage", "later") and caught.value.hint
     monkeypatch.undo()
+    with pytest.raises(StorageError, match="was removed"):
+        previews.install(RECORDING, vault.root / "gone", {"proxy.mp4": "made"}, ABOUT, most=1000)
     assert install(previews).file("proxy.mp4")
     with pytest.raises(FileNotFoundError), previews.scratch() as scratch:
         (scratch / "no such folder" / "x").write_bytes(b"")  # a fault of ours is not hidden

@@ -122,6 +122,43 @@ def test_writing_into_the_picture_means_encoding_it() -> None:
     assert planned(member(start=start), overlay=Overlay("7")).text == ""
 
 
+@pytest.mark.parametrize(("rate", "way"), [(44_100, "copy"), (48_000, "copy"), (32_000, "copy"), (22_050, "encode")])
+def test_mp3_plays_in_an_mp4_at_three_rates_only(rate: int, way: str) -> None:
+    assert planned(film(sound=replace(SOUND, codec="mp3", profile="", sample_rate=rate))).audio == way
+
+
+@pytest.mark.parametrize(("channels", "wanted"), [((1,), 1), ((2,), 2), ((6,), 2), ((1, 2), 2), ((None,), 1)])
+def test_a_proxy_has_one_channel_or_two(channels: tuple[int | None, ...], wanted: int) -> None:
+    assert planned(*(film(sound=replace(SOUND, channels=n)) for n in channels)).channels == wanted
+
+
+def test_a_take_is_as_large_as_its_largest_segment_and_has_some_size_in_any_case() -> None:
+    """Which of several that is, is by what is seen; of one whose size is not known it shows when it is decoded."""
+    narrow, wide = replace(VIDEO, width=640, height=480), replace(VIDEO, width=320, height=640, rotation=90)
+    assert (planned(film(wide), film(narrow)).width, planned(film(wide), film(narrow)).height) == (640, 480)
+    tall = replace(VIDEO, width=240, height=600)
+    assert (planned(film(tall), film(narrow)).width, planned(film(tall), film(narrow)).height) == (640, 480)
+    assert (planned(film(wide)).width, planned(film(wide)).height) == (640, 320)
+    unknown = film(replace(VIDEO, width=None, height=None))
+    assert (planned(unknown).width, planned(unknown, unknown).width, planned(unknown, unknown).height) == (0, 1280, 720)
+
+
+def test_salvaged_pictures_are_as_large_as_what_is_known_of_them() -> None:
+    """By a whole segment of the take, else by the other original that helps."""
+    helper = member(replace(FILM, streams=(replace(VIDEO, width=640, height=480),)), digest="r")
+    small = film(replace(VIDEO, width=320, height=240), container="avi")
+    for members, size in (((lost(),), (640, 480)), ((lost(), lost()), (640, 480)), ((lost(), small), (320, 240))):
+        plan = planned(*members, reference=helper)
+        assert (plan.width, plan.height) == size and plan.reference == len(members)
+
+
+def test_a_way_without_sound_is_there_for_what_has_both() -> None:
+    mute = planned(film(), film()).mute
+    assert mute is not None and mute.ladder == (("copy", "none"), ("encode", "none")) and "wave.png" not in mute.files
+    assert planned(film(sound=None)).mute is None
+    assert planned(member(replace(FILM, streams=(SOUND,)))).mute is None
+
+
 def lost() -> Member:
     return member(Probe("video", conditions=("truncated",), container="mov,mp4"))
 
@@ -200,6 +237,17 @@ def test_the_fingerprint_changes_with_all_that_changes_the_result(other: Plan) -
     plan = planned(member())
     assert re.fullmatch("[0-9a-f]{64}", plan.fingerprint)
     assert plan.fingerprint == planned(member()).fingerprint != other.fingerprint
+
+
+def test_the_fingerprint_knows_the_order_of_the_members_and_what_made_the_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A take whose segments were put in another order plays otherwise; a new version makes all anew."""
+    one, other = member(digest="d"), member(digest="e")
+    before = planned(one, other).fingerprint
+    assert before != planned(other, one).fingerprint
+    monkeypatch.setattr(preview, "VERSION", preview.VERSION + 1)
+    assert planned(one, other).fingerprint != before
 
 
 # --- small pictures ---------------------------------------------------------------------------------------------------

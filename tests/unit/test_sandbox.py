@@ -154,6 +154,42 @@ def test_many_files_or_many_bytes_in_the_output_end_it(tmp_path: Path) -> None:
     assert not got.late
 
 
+def test_the_sum_and_the_number_of_files_are_limited_also_where_nobody_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times what one file may have; and files that hold nothing cost the vault as well."""
+    more = "for i in 1 2 3 4 5; do head -c 900000 /dev/zero > /out/$i; done; sleep 20"
+    assert sh(more, output=tmp_path, limits=Limits(file_size=1_000_000, seconds=30)).too_much
+    less = more.replace(" 4 5", "").replace("20", "0.6")
+    for left in tmp_path.iterdir():
+        left.unlink()
+    assert not sh(less, output=tmp_path, limits=Limits(file_size=1_000_000, seconds=30)).too_much
+    monkeypatch.setattr("mediad.edges.sandbox.MAX_ENTRIES", 50)
+    assert sh("mkdir /out/d; for i in $(seq 60); do : > /out/d/$i; done; sleep 20", output=tmp_path).too_much
+
+
+def test_a_program_has_a_session_of_its_own_and_limits_of_every_kind() -> None:
+    """No terminal to write into; no core of an original's bytes; and no more open files or processes than it needs."""
+    got = sh(
+        "cut -d' ' -f6 /proc/self/stat; cat /proc/self/limits", limits=Limits(memory=1 << 30, file_size=1 << 20)
+    ).out
+    session, *lines = got.decode().splitlines()
+    assert session != "0", "the session is one of outside"
+    told = {line[:26].strip(): line[26:].split()[:2] for line in lines}
+    assert told["Max core file size"] == ["0", "0"]
+    assert told["Max open files"] == ["256", "256"]
+    assert told["Max processes"] == ["160", "160"]
+    assert told["Max address space"] == [str(1 << 30)] * 2
+    assert told["Max file size"] == [str(1 << 20)] * 2
+    assert told["Max cpu time"] == ["60", "62"]
+
+
+def test_only_who_has_a_device_sees_what_the_kernel_says_of_devices() -> None:
+    """Drivers look their card up there."""
+    assert sh("ls /sys/dev/char", devices=["/dev/null"]).code == 0
+    assert sh("ls /sys").code != 0
+
+
 def test_a_folder_closed_to_be_unseen_counts_as_too_much(tmp_path: Path) -> None:
     """Taking the right to look away does not help (root looks anyway, and finds the bytes)."""
     got = sh(
