@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediad.model.clock import UNKNOWN, Clock, heard
 from mediad.model.evidence import Kind
 from mediad.model.instants import instant
 from mediad.model.probe import Stamp
 from mediad.model.profile import NameFacts, Profile, TimeRule
-from mediad.model.timing import LEEWAY, UNKNOWN, AssetFacts, Clock, Timed, heard, time_asset
+from mediad.model.timing import LEEWAY, AssetFacts, Timed, time_asset
 
 CHINA = ZoneInfo("Asia/Shanghai")
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -12,15 +12,26 @@ def stamp(at: datetime) -> str:
 
 def instant(text: str, zone: ZoneInfo) -> datetime | None:
     """A written time (ISO 8601, or 14 digits) as an instant in UTC; one without offset is wall clock of the zone."""
+    read = _written(text)
+    try:
+        return None if read is None else (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def says_zone(text: str) -> bool:
+    """Whether a written time names its own offset."""
+    read = _written(text)
+    return read is not None and read.tzinfo is not None
+
+
+def _written(text: str) -> datetime | None:
     plain = text.strip()
     try:
-        if not re.search(r"^[0-9]{14}$|[T ][0-9]{2}", plain):  # a day alone is no time
-            return None
         if re.fullmatch(r"[0-9]{14}", plain):
-            read = datetime.strptime(plain, "%Y%m%d%H%M%S")
-        else:
-            read = datetime.fromisoformat(plain.replace("/", "-"))
-        return (read if read.tzinfo is not None else read.replace(tzinfo=zone)).astimezone(UTC)
+            return datetime.strptime(plain, "%Y%m%d%H%M%S")
+        # A day alone is no time.
+        return datetime.fromisoformat(plain.replace("/", "-")) if re.search(r"[T ][0-9]{2}", plain) else None
     except (ValueError, OverflowError):
         return None
 

@@ -73,6 +73,8 @@ class NameFacts:
     time: datetime | None = None
     seq: int | None = None
     important: bool = False
+    utc: bool = False
+    """Whether the time says itself that it is UTC."""
     lens: str = ""
     """As the name writes it, in capitals; empty for a recorder of one lens."""
 
@@ -199,18 +201,19 @@ class Profile:
 
 
 def _facts(groups: Mapping[str, str | None], zone: ZoneInfo, *, marked: bool) -> NameFacts:
-    seq = groups.get("seq") or ""
+    seq, written = groups.get("seq") or "", _written(groups)
     return NameFacts(
         device=given(groups.get("device") or ""),
         officer=given(groups.get("officer") or ""),
-        time=_time(groups, zone),
+        time=_time(written, zone),
+        utc=_says_utc(written),
         seq=int(seq) if seq.isascii() and seq.isdigit() and len(seq) <= 9 else None,
         important=marked or bool(groups.get("important")),
         lens=(groups.get("lens") or "").upper(),
     )
 
 
-def _time(groups: Mapping[str, str | None], zone: ZoneInfo) -> datetime | None:
+def _written(groups: Mapping[str, str | None]) -> str:
     """Of ``time`` (14 digits), ``time12`` (the century is ours) or ``date`` and ``clock``, whatever stands between the digits."""
     text = groups.get("time") or ""
     if not text and (short := groups.get("time12")):
@@ -218,12 +221,20 @@ def _time(groups: Mapping[str, str | None], zone: ZoneInfo) -> datetime | None:
     if not text and (day := groups.get("date")):
         digits = _digits(day)
         text = ("20" + digits if len(digits) == 6 else digits) + (groups.get("clock") or "")
-    digits = _digits(text)
+    return text
+
+
+def _says_utc(written: str) -> bool:
+    return written.endswith(("Z", "z"))
+
+
+def _time(written: str, zone: ZoneInfo) -> datetime | None:
+    digits = _digits(written)
     if len(digits) != 14 or not digits.isascii():
         return None
     try:
         local = datetime.strptime(digits, "%Y%m%d%H%M%S")
-        return local.replace(tzinfo=UTC if text[-1:] in "Zz" else zone).astimezone(UTC)
+        return local.replace(tzinfo=UTC if _says_utc(written) else zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

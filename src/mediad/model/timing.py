@@ -7,15 +7,16 @@ so that a nonsense length moves no good start. Nothing here raises, whatever a f
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from mediad.model.clock import UNKNOWN, Clock
 from mediad.model.evidence import CLOCK_FLOOR, Kind
-from mediad.model.instants import apart, instant, moved, stamp, twice, zone_of
+from mediad.model.instants import apart, instant, moved, says_zone, stamp, twice, zone_of
 from mediad.model.probe import Remark, Stamp
 from mediad.model.profile import Moment, NameFacts, Profile, TimeRule, TimeSource
 
@@ -45,31 +46,6 @@ _ZONES: Final = timedelta(hours=14)
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """What is known of a recorder's clock at a docking. ``offset`` is the recorder's clock minus true time; None if unknown."""
-
-    offset: timedelta | None = None
-    source: Literal["device", "photo", "unknown"] = "unknown"
-    why: str = ""
-    """How it was measured, or why it could not be."""
-
-
-UNKNOWN: Final = Clock()
-
-
-def heard(said: Mapping[str, str] | None, profile: Profile, unit_zone: ZoneInfo) -> Clock:
-    """The offset by what the recorder said of its clock before its disk appeared, and the station's time at which it was heard."""
-    told = (said or {}).get(profile.clock_said, "") if profile.clock_said else ""
-    if not told:
-        return replace(UNKNOWN, why="the recorder did not tell its clock")
-    own = instant(told, zone_of(profile.clock_zone, unit_zone))
-    station = instant((said or {}).get("heard_at", ""), ZoneInfo("UTC"))
-    if own is None or station is None:
-        return replace(UNKNOWN, why=f"the recorder's clock cannot be read: {told[:40]}")
-    return Clock(own - station, "device", f"it said {told[:40]}")
-
-
-@dataclass(frozen=True, slots=True)
 class AssetFacts:
     """What is known of one asset. ``duration`` in seconds; ``stamps`` those of its probe and of its sidecar's.
 
@@ -86,6 +62,8 @@ class AssetFacts:
     docked_at: datetime
     stored_at: datetime
     last_complete: datetime | None = None
+    mtime_zone: ZoneInfo | None = None
+    """Whose wall clock the file time was, on a file system that keeps that; None where it is an instant."""
 
     @property
     def length(self) -> timedelta | None:
@@ -110,6 +88,8 @@ class Candidate:
     ended_at: datetime | None
     confidence: Confidence
     why: str = ""
+    zone: ZoneInfo | None = None
+    """Whose wall clock it was read as; None if it was written as an instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +152,7 @@ def time_asset(facts: AssetFacts, profile: Profile, unit_zone: ZoneInfo, clock: 
     # If only the end is known, and no length: what cannot be played counts by its last write.
     usable = usable or [replace(c, started_at=c.ended_at) for c in candidates if not c.why and c.ended_at is not None]
     if usable:
-        return _won(facts, rule, unit_zone, clock, usable[0], candidates, doubts)
+        return _won(facts, rule, clock, usable[0], candidates, doubts)
     return _bounded(facts, clock, candidates, doubts)
 
 
@@ -206,15 +186,16 @@ def _late(facts: AssetFacts, end: datetime | None) -> bool:
 
 def _claims(
     facts: AssetFacts, profile: Profile, unit_zone: ZoneInfo, source: TimeSource
-) -> Iterator[tuple[Source, Moment, datetime, str]]:
+) -> Iterator[tuple[Source, Moment, datetime, str, ZoneInfo | None]]:
     """What one source says, starts first."""
     rule = profile.time
     if source == "name":
         if facts.name.time is not None:
-            yield source, rule.name_means, facts.name.time, ""
+            zone = None if facts.name.utc else zone_of(profile.name_zone, unit_zone)
+            yield source, rule.name_means, facts.name.time, "", zone
     elif source == "mtime":
         if facts.mtime is not None:
-            yield source, rule.mtime_means, facts.mtime, ""
+            yield source, rule.mtime_means, facts.mtime, "", facts.mtime_zone
     else:
         # In a container only what it calls UTC has its zone; text without one (of a subtitle, an AVI) is the recorder's wall clock.
         own = {"container": profile.name_zone, "exif": rule.exif_zone, "sidecar": rule.sidecar_zone, "gps": "UTC"}[
@@ -223,32 +204,43 @@ def _claims(
         wall, utc = zone_of(own, unit_zone), zone_of(rule.container_zone, unit_zone)
         default: Moment = rule.container_means if source == "container" else "start"
         read = [
-            (source, default if s.means == "unsaid" else s.means, value, s.field)
+            (source, default if s.means == "unsaid" else s.means, stamped[0], s.field, stamped[1])
             for s in facts.stamps
-            if s.source == source and (value := _stamped(s, wall, utc)) is not None
+            if s.source == source and (stamped := _stamped(s, wall, utc)) is not None
         ]  # fmt: skip
         yield from sorted(read, key=lambda claim: claim[1] != "start")
 
 
-def _stamped(written: Stamp, wall: ZoneInfo, utc: ZoneInfo) -> datetime | None:
-    """A stamp as an instant. The ``Z`` of a container is the format's, not the recorder's: where the profile says that the
-    recorder writes its wall clock there, it is that of ``utc``. What has no offset is of ``wall``."""
+def _stamped(written: Stamp, wall: ZoneInfo, utc: ZoneInfo) -> tuple[datetime, ZoneInfo | None] | None:
+    """A stamp as an instant, and whose wall clock it was. The ``Z`` of a container is the format's, not the recorder's: where the
+    profile says that the recorder writes its wall clock there, it is that of ``utc``. What has no offset is of ``wall``."""
     bare = re.sub(r"(?:Z|[+-]00:?00)$", "", written.value) if written.source == "container" else written.value
-    return instant(bare, wall if bare == written.value else utc)
+    zone = wall if bare == written.value else utc
+    at = instant(bare, zone)
+    return None if at is None else (at, None if says_zone(bare) else zone)
 
 
-def _judged(facts: AssetFacts, clock: Clock, source: Source, means: Moment, value: datetime, field: str) -> Candidate:
+def _judged(
+    facts: AssetFacts,
+    clock: Clock,
+    source: Source,
+    means: Moment,
+    value: datetime,
+    field: str,
+    zone: ZoneInfo | None,
+) -> Candidate:
     """A claim with the offset taken off, and whether it can be true."""
     true = _true(source, value, clock)
     known = clock.offset is not None and source != "gps"
     confidence: Confidence = "estimated" if source == "mtime" else "corrected" if known else "claimed"
     if true is None:
-        return Candidate(source, means, value, field, None, None, "untrusted", "with the clock's offset it is no date")
+        why = "with the clock's offset it is no date"
+        return Candidate(source, means, value, field, None, None, "untrusted", why, zone)
     length = facts.length
     back = -length if length is not None else None
     start, end = (true, moved(true, length)) if means == "start" else (moved(true, back), true)
     why = _impossible(facts, start or true, end or true)
-    return Candidate(source, means, value, field, start, end, "untrusted" if why else confidence, why)
+    return Candidate(source, means, value, field, start, end, "untrusted" if why else confidence, why, zone)
 
 
 def _true(source: Source, value: datetime, clock: Clock) -> datetime | None:
@@ -270,7 +262,6 @@ def _impossible(facts: AssetFacts, start: datetime, end: datetime) -> str:
 def _won(
     facts: AssetFacts,
     rule: TimeRule,
-    unit_zone: ZoneInfo,
     clock: Clock,
     won: Candidate,
     candidates: list[Candidate],
@@ -288,7 +279,7 @@ def _won(
     remarks += _disagreements(rule, started, ended, won, candidates)
     if ended > facts.docked_at:
         remarks.append(Remark("clock-ahead", "it ends after it was docked: the recorder's clock is ahead"))
-    if twice(won.value, unit_zone):
+    if won.zone is not None and twice(won.value, won.zone):
         remarks.append(Remark("hour-twice", "the clocks were set back then: this hour was there twice"))
     return Timed(
         asset=facts.asset,

@@ -19,6 +19,7 @@ from mediad.catalog.ledger import Ledger
 from mediad.errors import NotFound
 from mediad.model import takes, timing
 from mediad.model.beside import is_of, pair_sidecars, stem
+from mediad.model.clock import Clock, heard
 from mediad.model.coding import signature
 from mediad.model.custody import Draft, canonical
 from mediad.model.evidence import Kind, from_ns, kind_of
@@ -160,12 +161,12 @@ class _Look:
         self._near = self._namesakes()
         self._known: dict[str, dict[tuple[str, bytes], dict[bytes, str]]] = {}
 
-    def _measured(self) -> timing.Clock:
+    def _measured(self) -> Clock:
         """By a photo of the station's clock, else by what the recorder said of its own."""
         if measured := assembly.clock(self._conn, self._docking):
-            return timing.Clock(timedelta(milliseconds=measured["offset_ms"]), "photo", measured.get("why", ""))
+            return Clock(timedelta(milliseconds=measured["offset_ms"]), "photo", measured.get("why", ""))
         said = json.loads(self._row.said) if self._row.said is not None else None
-        return timing.heard(said, self.profile, self._rules.zone)
+        return heard(said, self.profile, self._rules.zone)
 
     def _paired(self) -> dict[tuple[str, bytes], list[_Sidecar]]:
         """Volume and path of a recording to the sidecars that came with it."""
@@ -203,6 +204,7 @@ class _Look:
                 docked_at=self._opened,
                 stored_at=datetime.fromisoformat(row.stored_at),
                 last_complete=complete.get((row.volume, row.path)),
+                mtime_zone=self._zones.get(row.volume),
             )
             timed = timing.time_asset(facts, self.profile, self._rules.zone, self._clock)
             claims = sidecar.told.sidecar if sidecar else None

@@ -163,7 +163,8 @@ def _file(
 ) -> FileLook:
     kind = kind_of(b"", file.path)
     name = profile.parse_name(file.path, zone)
-    facts = AssetFacts("", kind, name, from_ns(file.mtime_ns, file_zone), None, (), docked_at=now, stored_at=now)
+    mtime = from_ns(file.mtime_ns, file_zone)
+    facts = AssetFacts("", kind, name, mtime, None, (), docked_at=now, stored_at=now, mtime_zone=file_zone)
     return FileLook(file.path, file.size, "", kind, name, time_asset(facts, profile, zone), pairs.get(file.path))
 
 
