@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
+from mediad.catalog import assembly, previews
 from mediad.catalog.record import stamp
 from mediad.model.custody import Draft
 from mediad.model.ids import asset_id, recording_id
@@ -93,3 +94,30 @@ def test_many_files_are_assembled_by_few_questions(site: Site, suffix: str, prob
             counts[count] = len(seen)
     few, many = counts.values()
     assert many - few < 1000 / 10, counts
+
+
+def test_what_lies_near_is_found_by_an_index_and_not_by_walking_the_history(site: Site) -> None:
+    """Whatever assembling and previews ask about a recorder looks up its own rows, by what narrows them."""
+    asked: list[tuple[str, Any]] = []
+    with closing(site.open()) as station, station.ledger.catalog.read() as conn:
+        event.listen(
+            conn, "before_cursor_execute", lambda _c, _cursor, sql, values, _x, _many: asked.append((sql, values))
+        )
+        assembly.namesakes(conn, "serial:1", "", [b"DCIM/a", b"DCIM/b"])
+        assembly.beside_in(conn, "dck-1", "", b"DCIM/a")
+        assembly.around(conn, {"serial:1", "rcd-1"}, [("2026", "2027"), ("2028", "2029")], set())
+        assembly.last_complete(conn, {"serial:1", "rcd-1"}, 9, ["7A3C-19F2"])
+        previews.beside(conn, "rec-1")
+        plans = [
+            {row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)} for sql, values in list(asked)
+        ]
+    wanted = [
+        "claim USING INDEX sqlite_autoindex_claim_1 (source=? AND volume=? AND path>? AND path<?)",
+        "source_file USING INDEX sqlite_autoindex_source_file_1 (docking=? AND volume=? AND path>? AND path<?)",
+        "timing USING INDEX timing_source (source=? AND started_at>? AND started_at<?)",
+        "docking USING INDEX docking_recorder (recorder=? AND state=? AND seq<?)",
+        "recording USING INDEX recording_source (source=? AND started_at<?)",
+    ]
+    for plan, index in zip(plans, wanted, strict=True):
+        assert f"SEARCH {index}" in plan, plan
+        assert not [step for step in plan if step.startswith("SCAN")], plan

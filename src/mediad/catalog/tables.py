@@ -110,7 +110,7 @@ docking = Table(
     Column("failed", Integer, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
     Index("docking_state", "state"),
-    Index("docking_recorder", "recorder"),
+    Index("docking_recorder", "recorder", "state", "seq"),
     Index("docking_seq", "seq"),
 )
 
@@ -178,6 +178,7 @@ recording = Table(
     Column("lens", String, nullable=False, server_default=""),
     Column("joined", Text),  # canonical JSON of recording.joined: gaps and remarks; null for a recording of one
     Index("recording_started", "started_at"),
+    Index("recording_source", "source", "started_at"),
 )
 
 recording_alias = Table(
