@@ -340,8 +340,7 @@ class _Look:
         windows = [(stamp(first), stamp(last)) for first, last in reach(segments, rule)]
         rows = assembly.around(self._conn, self._sources, windows, {s.asset for s in segments})
         order = _order((row.stored_at, row.path, row.asset) for row in rows)
-        for row in rows:
-            yield File(replace(_segment(row, order[row.asset]), source=self._source), row.detail, {})
+        yield from (File(replace(_segment(r, order[r.asset]), source=self._source), r.detail, {}) for r in rows)
 
     def marked(self) -> Iterator[Draft]:
         """Assets of earlier dockings that this one saw again under a name that marks them."""
