@@ -14,7 +14,7 @@ import structlog.testing
 
 from mediad.catalog import due
 from mediad.catalog import tables as t
-from mediad.deriver import PASSING_TIMES, Deriver, World
+from mediad.deriver import PASSING_TIMES, Deriver, Pauses, World
 from mediad.errors import Busy, CatalogError, MediadError, Stopping, StorageError, VaultFull, VaultOffline
 from mediad.model.backoff import look_again
 from mediad.model.custody import Draft
@@ -271,22 +271,23 @@ def test_a_vault_that_is_gone_is_charged_to_no_file_and_is_told_once(site: Site,
     assert watch.findings == []
 
 
-def test_one_worker_at_a_time_looks_whether_the_world_is_back(site: Site, station: Station) -> None:
-    weather = Weather()
-    inside: list[bool] = []
-
-    class Asking(Parsers):
-        def probe(self, originals: Sequence[Original]) -> Mapping[str, Probe | MediadError]:
-            if self.asked == 1:  # the second time, after the pause: meanwhile another thread looks for work
-                inside.append(deriver.step(facts=True))
-            return super().probe(originals)
-
-    parsers = Asking(VaultOffline("not mounted"), *every_name())
-    deriver = worker(station, parsers, Watch(), weather=weather)
-    assert not deriver.step(facts=True)
-    weather.now = 2.0
-    assert not deriver.step(facts=True)
-    assert (parsers.asked, inside) == (2, [False])
+def test_one_worker_at_a_time_looks_whether_the_world_is_back() -> None:
+    """Who began before the pause is no further failure, and its success says nothing of the world now."""
+    now = 0.0
+    pauses = Pauses(lambda: now)
+    first, second = pauses.begin(due.PROBE), pauses.begin(due.PROBE)
+    assert first == second == 0.0
+    now = 1.0
+    pauses.failed(due.PROBE, first, VaultOffline("not mounted"))
+    pauses.failed(due.PROBE, second, VaultOffline("not mounted"))
+    pauses.well(due.PROBE, second)
+    assert pauses.begin(due.PHOTO) == now
+    now = 3.0
+    looks = pauses.begin(due.PROBE)
+    assert looks == 3.0, "two seconds after the first failure"
+    assert pauses.begin(due.PROBE) is None, "the others wait for who looks"
+    pauses.well(due.PROBE, looks)
+    assert pauses.begin(due.PROBE) == 3.0
 
 
 def test_a_full_vault_keeps_only_previews_waiting(site: Site, station: Station, tmp_path: Path) -> None:
