@@ -258,9 +258,8 @@ class _DaemonStation:
         try:
             self._station.ledger.catalog.check()
         except MediadError as e:
-            if (
-                e.retry != "later"
-            ):  # what passes by itself, the crew waits for; starting again would only end what it makes
+            # What passes by itself, the crew waits for; starting again would only end what it makes.
+            if e.retry != "later":
                 raise
 
     def close(self) -> None:
