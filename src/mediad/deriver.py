@@ -38,8 +38,12 @@ PREVIEWS = (due.PHOTO, due.PREVIEW)
 OLD_ONES_TURN = 4
 """Of so many takings, one is for what waits longest: the newest previews come first, and old ones all the same in the end."""
 
-WORLDS_CODES = ("sandbox", "sandbox-unfit", "catalog-full")
+WORLDS_CODES = ("sandbox", "catalog-full")
 """Beside ``Busy`` and ``VaultOffline`` what no subject can be blamed for, and what meets the next one as well."""
+
+UNFIT = "sandbox-unfit"
+"""A program of ours that ended as if it were not whole; but so may one that a file has taken over, or that a file left no memory to
+load a library. Where all of them run over nothing, it was the file."""
 
 PASSING_CODES = ("busy", "catalog-full")
 """What is likely to pass while a person waits for ``mediad derive``, and how often it is waited for."""
@@ -65,7 +69,8 @@ class Vault(probe.Vault, preview.Vault, Protocol):
 @dataclass(frozen=True)
 class World:
     """What steps need of the world. ``alone`` keeps others from assembling at the same time; it raises Busy. ``check`` raises
-    MediadError if nothing of a stage can be done now, whatever the subject: the vault is offline, or has no room for previews."""
+    MediadError if nothing of a stage can be done now, whatever the subject: the vault is offline, or has no room for previews;
+    ``whole`` if what parsers and encoders are made of is not whole."""
 
     vault: Vault
     parsers: probe.Parsers
@@ -73,6 +78,7 @@ class World:
     maker: preview.Maker | None
     alone: Callable[[], AbstractContextManager[None]]
     check: Callable[[str], None]
+    whole: Callable[[], object]
     live: Callable[[Collection[str]], set[str]]
     """Which of these workers still live."""
 
@@ -129,10 +135,10 @@ class Pauses:
         if over:
             _log.info("going on", stage=stage, code=pause.code)
 
-    def any(self) -> bool:
-        """Whether a stage waits that is not given up."""
+    def stages(self) -> list[str]:
+        """Those that wait and are not given up."""
         with self._lock:
-            return any(pause.until < float("inf") for pause in self._of.values())
+            return [stage for stage, pause in self._of.items() if pause.until < float("inf")]
 
 
 class Deriver:
@@ -166,16 +172,17 @@ class Deriver:
         MediadError if the catalogue cannot be used, and waiting does not help."""
         if any(self._step(stage) for stage in FACTS):
             return True
-        if facts:
-            return False
-        if self._world.maker is None:
-            due.drop(self._ledger.catalog, PREVIEWS)  # what the settings do not want would wait for ever
-            return False
-        return any(self._step(stage) for stage in PREVIEWS)
+        return not facts and any(self._step(stage) for stage in PREVIEWS)
 
     def waits(self) -> bool:
-        """Whether something that is due waits for the world, and will be tried again."""
-        return self._pauses.any()
+        """Whether something that is due waits for the world, and will be tried again. What other workers have taken or done since
+        does not wait here."""
+        try:
+            return any(self._owed[stage] or self._seen(stage, 1) for stage in self._pauses.stages())
+        except MediadError as e:
+            if e.retry != "later":
+                raise
+            return True
 
     def give_back(self) -> None:
         """What was taken and not answered is due as before. For the end."""
@@ -207,17 +214,24 @@ class Deriver:
     def _take(self, stage: str) -> list[Any]:
         """Look without writing, since that is done all the time; and take what is still free then."""
         self._settle(stage)
-        only = None if self._only is None else self._only.get(stage, ())
-        olds = self._taken[stage] % OLD_ONES_TURN == OLD_ONES_TURN - 1
-        with self._ledger.catalog.read() as conn:
-            seen = due.waiting(
-                conn, stage, self._ledger.clock(), live=self._live(due.owners(conn)), limit=_MOST[stage], only=only,
-                put_off_until=self._began if self._once else None, newest=stage in PREVIEWS and not olds, tried_first=olds,
-            )  # fmt: skip
+        if stage in PREVIEWS and self._world.maker is None:
+            due.drop(self._ledger.catalog, [stage])  # what the settings do not want would wait for ever
+            return []
+        seen = self._seen(stage, _MOST[stage])
         if not seen:
             return []
         self._taken[stage] += 1
         return self._ledger.catalog.write(lambda conn: due.take(conn, seen, self._owner, self._ledger.clock(), put_off))
+
+    def _seen(self, stage: str, limit: int) -> list[Any]:
+        """What is due and nobody's."""
+        only = None if self._only is None else self._only.get(stage, ())
+        olds = self._taken[stage] % OLD_ONES_TURN == OLD_ONES_TURN - 1
+        with self._ledger.catalog.read() as conn:
+            return due.waiting(
+                conn, stage, self._ledger.clock(), live=self._live(due.owners(conn)), limit=limit, only=only,
+                put_off_until=self._began if self._once else None, newest=stage in PREVIEWS and not olds, tried_first=olds,
+            )  # fmt: skip
 
     def _work(self, stage: str, rows: Sequence[Any]) -> None:
         """Do what was taken, and tell of it. What is raised is the world's fault, or a stop: the rest is given back then."""
@@ -269,6 +283,8 @@ class Deriver:
         be the first sign of a disk that was pulled; so the world is asked."""
         if isinstance(error, Stopping | Busy | VaultOffline) or error.code in WORLDS_CODES:
             raise error
+        if error.code == UNFIT:
+            self._world.whole()
         self._world.check(stage)
 
     def _later(self, stage: str, why: Mapping[str, str], wait: timedelta) -> None:

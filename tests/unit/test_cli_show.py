@@ -126,6 +126,11 @@ def test_an_original_is_told_with_every_claim_of_its_time_and_what_its_bytes_say
     ]
 
 
+def test_a_claim_at_the_end_of_all_dates_is_told_as_it_stands() -> None:
+    """In the unit's zone there is no such time; a broken file must not hide all else that is known of it."""
+    assert tell.local("9999-12-31T23:59:59Z", CHINA) == "9999-12-31 23:59:59Z"
+
+
 def test_a_time_that_nothing_tells_is_bounded() -> None:
     time = {
         "source": "docking",

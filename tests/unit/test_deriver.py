@@ -73,6 +73,7 @@ class Weather:
     def __init__(self) -> None:
         self.now = 0.0
         self.bad: dict[str, MediadError] = {}
+        self.unfit: MediadError | None = None
         self.alone: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def one(self) -> AbstractContextManager[None]:
@@ -82,13 +83,17 @@ class Weather:
         if stage in self.bad:
             raise self.bad[stage]
 
+    def whole(self) -> None:
+        if self.unfit is not None:
+            raise self.unfit
+
 
 def worker(
     station: Station, parsers: Parsers, watch: Watch, maker: Any = None, name: str = "wrk-test",
     weather: Weather | None = None, **more: Any,
 ) -> Deriver:  # fmt: skip
     weather, rules = weather or Weather(), StationRules(station)
-    world = World(station.vault, parsers, rules, maker, weather.one, weather.check, set)
+    world = World(station.vault, parsers, rules, maker, weather.one, weather.check, weather.whole, set)
     stop, ledger = more.pop("stop", threading.Event()), more.pop("ledger", station.ledger)
     return Deriver(ledger, world, name, watch, stop, clock=lambda: weather.now, **more)
 
@@ -145,13 +150,26 @@ def test_what_meets_each_file_of_a_batch_is_no_fault_of_the_files(site: Site, st
 
     watch, weather = Watch(), Weather()
     parsers = Some(StorageError("cannot be read", code=code), b"DCIM/3.jpg", b"DCIM/4.jpg")
-    if code == "storage":
+    if code == "sandbox-unfit":
+        weather.unfit = parsers.error
+    else:
         weather.bad[due.PROBE] = VaultOffline("not mounted")
     deriver = worker(station, parsers, watch, weather=weather)
     assert not deriver.step(facts=True)
     assert site.rows("SELECT count(*) FROM probe") == [(3,)]
     assert columns(site, due.PROBE, "tries, owner, not_before") == [(0, None, "")]
     assert watch.findings == []
+
+
+def test_one_original_over_which_a_whole_parser_ends_as_if_it_were_not_holds_up_no_other(
+    site: Site, station: Station
+) -> None:
+    """What a file has taken over may end as it likes; so may what it left no memory to load a library."""
+    watch, parsers = Watch(), Parsers(StorageError("is not whole", code="sandbox-unfit"), b"DCIM/3.jpg")
+    assert worker(station, parsers, watch).step()
+    assert site.rows("SELECT count(*) FROM probe") == [(4,)]
+    assert columns(site, due.PROBE, "tries, owner, why") == [(1, None, "is not whole (sandbox-unfit)")]
+    assert [code for _, code, _ in watch.findings] == ["probe-later"]
 
 
 def test_an_original_that_the_vault_has_lost_is_asked_for_less_and_less_often(site: Site, station: Station) -> None:
@@ -238,6 +256,25 @@ def test_a_slow_worker_whose_preview_is_out_of_date_does_not_have_the_last_word(
     assert site.rows("SELECT count(*) FROM due") == [(0,)]
 
 
+def test_previews_that_are_not_wanted_end_no_worker_over_a_busy_catalogue(
+    site: Site, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weather = Weather()
+    deriver, drop = worker(station, Parsers(StorageError("none")), Watch(), weather=weather), due.drop
+
+    def busy(*_: Any) -> None:
+        raise Busy("locked")
+
+    monkeypatch.setattr(due, "drop", busy)
+    while deriver.step():
+        pass
+    assert columns(site, due.PHOTO, "tries") == [(0,)]
+    monkeypatch.setattr(due, "drop", drop)
+    weather.now += look_again(1)
+    assert not deriver.step()
+    assert site.rows("SELECT count(*) FROM due") == [(0,)]
+
+
 # --- the world's fault ----------------------------------------------------------------------------------------------
 
 
@@ -288,6 +325,24 @@ def test_one_worker_at_a_time_looks_whether_the_world_is_back() -> None:
     assert pauses.begin(due.PROBE) is None, "the others wait for who looks"
     pauses.well(due.PROBE, looks)
     assert pauses.begin(due.PROBE) == 3.0
+
+
+def test_nobody_waits_for_what_another_worker_has_done_meanwhile(site: Site, station: Station) -> None:
+    """Another one was assembling, and then assembled this as well."""
+    weather, parsers = Weather(), Parsers(StorageError("none"))
+    deriver = worker(station, parsers, Watch(), weather=weather, once=True)
+    assert deriver.step(), "probes"
+
+    def busy() -> AbstractContextManager[None]:
+        raise Busy("another process is assembling")
+
+    weather.alone = busy
+    assert not deriver.step()
+    assert deriver.waits()
+    other = worker(station, parsers, Watch(), name="wrk-other")
+    while other.step():
+        pass
+    assert not deriver.waits()
 
 
 def test_a_full_vault_keeps_only_previews_waiting(site: Site, station: Station, tmp_path: Path) -> None:

@@ -97,6 +97,14 @@ def test_a_segment_whose_sidecar_is_missing_is_of_the_one_device_that_there_is()
     assert parts(takes(late, RULE)) == ["ab"], "also where its own docking tells of none"
 
 
+def test_in_a_folder_for_many_recorders_what_tells_no_device_is_not_of_the_one_that_does() -> None:
+    """Recorders that cut by the clock on the wall all begin files when others end theirs."""
+    here = {"source": "folder:/srv/drop"}
+    assert parts(takes([seg("a", 0, 600, **here), seg("b", 600, 900, device="", **here)], RULE)) == ["a", "b"]
+    nobody = [seg("a", 0, 600, device="", **here), seg("b", 600, 900, device="", **here)]
+    assert parts(takes(nobody, RULE)) == ["ab"]
+
+
 def test_where_there_are_two_devices_what_tells_none_is_of_neither() -> None:
     two = [seg("a", 0, 600, 1), seg("b", 600, 900, 2, device=""), seg("c", 9000, 9900, 5, device="7777777")]
     assert parts(takes(two, RULE)) == ["a", "b", "c"]
@@ -133,6 +141,21 @@ def test_two_lenses_may_count_together() -> None:
     card = [seg(n, t, t + 60, q, lens=lens) for n, t, q, lens in [
         ("a", 0, 1, "A"), ("b", 0, 2, "B"), ("c", 60, 3, "A"), ("d", 60, 4, "B"), ("e", 120, 5, "A")]]  # fmt: skip
     assert sorted(parts(takes(card, RULE))) == ["ace", "bd"]
+
+
+def test_two_lenses_that_only_their_pictures_tell_apart_may_count_together() -> None:
+    card = [seg(n, t, t + 60, q, signature=how) for n, t, q, how in [
+        ("a", 0, 1, probed()), ("b", 0, 2, probed(width=1280)), ("c", 60, 3, probed()), ("d", 60, 4, probed(width=1280)),
+        ("e", 120, 5, probed())]]  # fmt: skip
+    assert sorted(parts(takes(card, RULE))) == ["ace", "bd"]
+
+
+@pytest.mark.parametrize("other", [{"officer": "7"}, {"device": "7777777"}, {"signature": probed(width=1280)}])
+@pytest.mark.parametrize("start", [59.5, 60.0])
+def test_what_was_filmed_between_two_takes_parts_them(other: dict[str, Any], start: float) -> None:
+    """The officer whose film lies between is not the one who pressed the button before."""
+    card = [seg("a", 0, 60, 5), seg("b", start, start + 2, 6, **other), seg("c", 62.5, 120, 7)]
+    assert parts(takes(card, RULE)) == ["a", "b", "c"]
 
 
 def test_a_counter_of_films_alone_goes_on_beside_one_of_photos() -> None:

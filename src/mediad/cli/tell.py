@@ -31,8 +31,12 @@ def both(words: Mapping[str, str], word: str) -> str:
 
 
 def local(stamp: str, zone: ZoneInfo) -> str:
-    """A time of the catalogue as people read it."""
-    return datetime.fromisoformat(stamp).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+    """A time of the catalogue as people read it; at the end of all dates, which only a broken file claims, in UTC."""
+    at = datetime.fromisoformat(stamp)
+    try:
+        return at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+    except OverflowError:
+        return at.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def length(started_at: str, ended_at: str) -> str:

@@ -252,10 +252,11 @@ def _clear(line: _Line, remarks: dict[int, Remark]) -> Iterator[Link]:
 
 
 class _Bearers:
-    """Which numbers went to files that are no segments of the take: a counter may be shared with photos, or with another lens."""
+    """Which numbers went to files that are no segments of the take: a counter may be shared with photos, or with another lens. Not
+    to what was filmed between two takes: by another officer, say."""
 
     def __init__(self, listed: Sequence[Segment], rule: Rule) -> None:
-        self._listed, self._gap = listed, rule.gap
+        self._listed, self._rule = listed, rule
         self._begins: dict[tuple[str, str, int], list[tuple[datetime, int]]] = defaultdict(list)
         for n, s in enumerate(listed):
             if s.seq is not None and s.trusted and s.kind is not Kind.DATA and sane(s.start):
@@ -279,9 +280,16 @@ class _Bearers:
     def _borne(self, n: int, number: int, group: frozenset[int]) -> bool:
         """Whether a file of the same docking that is none of the group began under this number while the segment was recorded."""
         s = self._listed[n]
-        line = self._begins.get((s.source, s.docking, number), [])
-        low, high = bisect_left(line, (s.start - self._gap, -1)), bisect_left(line, (s.end + self._gap, _BEHIND))
-        return any(m not in group for _, m in line[low : min(high, low + CROWD)])
+        line, gap = self._begins.get((s.source, s.docking, number), []), self._rule.gap
+        low, high = bisect_left(line, (s.start - gap, -1)), bisect_left(line, (s.end + gap, _BEHIND))
+        return any(m not in group and self._beside(s, self._listed[m]) for _, m in line[low : min(high, low + CROWD)])
+
+    def _beside(self, s: Segment, other: Segment) -> bool:
+        """Whether it was taken beside a segment or what follows that, and not between the two: as another lens that no name tells,
+        a film goes on while one of them is recorded."""
+        if (other.kind, other.lens) != (s.kind, s.lens):
+            return True
+        return other.start < s.end - shared(s, other, self._rule) or other.end > s.end + self._rule.gap
 
 
 def _set_back_by(before: Segment) -> datetime:

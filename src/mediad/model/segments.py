@@ -106,9 +106,9 @@ def groups(listed: Sequence[Segment]) -> list[list[int]]:
     )
     rate = _completed(able, {n: c and c.rate for n, c in coded.items()}, *alike)
     sound = _completed(able, {n: c and c.audio for n, c in coded.items()}, *alike)
-    device = _completed(
-        able, {n: s.device or None for n, s in able.items()}, lambda s, _: (s.source, s.docking), lambda s, _: s.source
-    )
+    # a folder is given files of many recorders: one that tells no device is not of the only one that does
+    told = {n: s.device or ("" if s.source.startswith("folder:") else None) for n, s in able.items()}
+    device = _completed(able, told, lambda s, _: (s.source, s.docking), lambda s, _: s.source)
     found: dict[Hashable, list[int]] = defaultdict(list)
     for n, s in able.items():
         found[s.source, s.kind, s.lens, s.officer, device[n], form[n], rate[n], sound[n]].append(n)

@@ -124,7 +124,9 @@ def deriver(
 
     jobs, threads = config.derive.parallel(processors())
     maker = previews(station, box, derived, jobs, threads, anew) if config.derive.previews else None
-    world = World(station.vault, Parsers(config.derive, box), StationRules(station), maker, alone, check, live)
+    world = World(
+        station.vault, Parsers(config.derive, box), StationRules(station), maker, alone, check, box.check, live
+    )
     with ExitStack() as held:
         beginning = "another worker is beginning, and takes long"
         with files.locked(station.locks / BEGIN_LOCK, busy=beginning, wait_seconds=OPEN_SECONDS):
