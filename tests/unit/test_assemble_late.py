@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from mediad.catalog import assembly
 from mediad.catalog import tables as t
@@ -55,6 +56,27 @@ def test_a_mark_in_any_sidecar_that_is_of_the_film_counts(bureau: Bureau) -> Non
     bureau.dock({xml: b"<b/>"}, probes={xml: TOLD}, written=SHIFT + timedelta(hours=1))
     bureau.assemble(first)
     assert officers(bureau) == [("000777", True)]
+
+
+@pytest.mark.parametrize(("written", "told"), [
+    (SHIFT, ("000777", False)), (SHIFT + timedelta(hours=9), ("ZHANG01", False))])  # fmt: skip
+def test_a_sidecar_of_a_film_that_could_not_be_taken_is_of_no_other_film_of_that_name(
+    bureau: Bureau, written: datetime, told: tuple[str, bool]
+) -> None:
+    """A formatted card counts from one again, and the next shift is not a day away. But a second try at the same film may fail."""
+    film, xml = f"{NAME}.mp4", f"{NAME}.xml"
+    first = dock(bureau, {film: noise(900, 1), xml: b"<a/>"}, PLAIN)
+    (bureau.card / film).unlink()
+    second = dock(bureau, {xml: b"<b/>"}, TOLD, written=SHIFT + timedelta(hours=9))
+    failed = {"docking": second, "path": film.encode(), "size": 900, "mtime_ns": int(written.timestamp() * 1e9)}
+
+    def fail(conn: Any) -> None:
+        volume = conn.execute(select(t.claim.c.volume).limit(1)).scalar_one()
+        conn.execute(t.source_file.insert().values(volume=volume, outcome="failed", why="bad sector", **failed))
+
+    bureau.station.ledger.catalog.write(fail)
+    bureau.assemble(first)
+    assert officers(bureau) == [told]
 
 
 def test_a_track_that_comes_later_takes_no_officer_away(bureau: Bureau) -> None:

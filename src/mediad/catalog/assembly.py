@@ -128,9 +128,9 @@ def _stems(path: bytes) -> list[bytes]:
 
 
 def beside_in(conn: Connection, docking: str, volume: str, stem: bytes) -> list[Row[Any]]:
-    """The same of one docking: path, asset and kind."""
+    """The same of one docking, with what could not be taken: path, time, asset and kind, both null of what could not."""
     f = t.source_file.c
-    query = select(f.path, f.asset, t.asset.c.kind).join(t.asset, t.asset.c.id == f.asset)
+    query = select(f.path, f.mtime_ns, f.asset, t.asset.c.kind).join(t.asset, t.asset.c.id == f.asset, isouter=True)
     named = _named(f.path, sorted(spellings(stem)), f.docking == docking, f.volume == volume)
     return list(conn.execute(query.where(named)))
 

@@ -272,8 +272,7 @@ class _Look:
         return found
 
     def _beside(self, row: Any, kind: Kind) -> list[_Sidecar]:
-        """The sidecars of a file, the one that counts first: those of this docking, and of a take also those that came with
-        another, beside whichever name it had then."""
+        """Sidecars of a file, the one that counts first; of a take also those of other dockings, beside its names then."""
         found = list(self._sidecars.get((row.volume, row.path), ()))
         own = {s.asset for s in found}
         for volume, path in self._named(row.asset) if kind in (Kind.VIDEO, Kind.AUDIO) else ():
@@ -290,11 +289,11 @@ class _Look:
         return sorted(found, key=lambda s: s.worth, reverse=True)
 
     def _is_of(self, sidecar: Any, volume: str, path: bytes, row: Any) -> bool:
-        """Whether a sidecar of another docking is of this recording."""
+        """Whether a sidecar of another docking is of this recording; what could not be taken is, if it was written with it."""
         rows = assembly.beside_in(self._conn, sidecar.first_docking, volume, stem(path))
         known = self._known_in(sidecar.first_docking).get((volume, stem(path).upper()), {})
-        assets = {**known, **{r.path: r.asset for r in rows}}
-        kinds = {**{p: kind_of(b"", p) for p in known}, **_kinds(rows)}
+        assets = {**known, **{r.path: r.asset or (row.asset if r.mtime_ns == row.mtime_ns else "") for r in rows}}
+        kinds = {p: kind_of(b"", p) for p in assets} | _kinds(r for r in rows if r.asset)
         owner = pair_sidecars(self.profile, kinds).get(sidecar.path)
         apart = timedelta(microseconds=abs(sidecar.mtime_ns - row.mtime_ns) // 1000)
         return is_of(row.asset, None if owner is None else assets[owner], apart)
