@@ -150,7 +150,8 @@ def test_two_lenses_that_only_their_pictures_tell_apart_may_count_together() -> 
     assert sorted(parts(takes(card, RULE))) == ["ace", "bd"]
 
 
-@pytest.mark.parametrize("other", [{"officer": "7"}, {"device": "7777777"}, {"signature": probed(width=1280)}])
+@pytest.mark.parametrize("other", [
+    {"officer": "7"}, {"device": "7777777"}, {"signature": probed(width=1280)}, {"kind": Kind.AUDIO}])  # fmt: skip
 @pytest.mark.parametrize("start", [59.5, 60.0])
 def test_what_was_filmed_between_two_takes_parts_them(other: dict[str, Any], start: float) -> None:
     """The officer whose film lies between is not the one who pressed the button before."""

@@ -287,7 +287,7 @@ class _Bearers:
     def _beside(self, s: Segment, other: Segment) -> bool:
         """Whether it was taken beside a segment or what follows that, and not between the two: as another lens that no name tells,
         a film goes on while one of them is recorded."""
-        if (other.kind, other.lens) != (s.kind, s.lens):
+        if other.kind is Kind.PHOTO or other.lens != s.lens:
             return True
         return other.start < s.end - shared(s, other, self._rule) or other.end > s.end + self._rule.gap
 
