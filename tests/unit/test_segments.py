@@ -61,6 +61,20 @@ def test_a_segment_with_a_muted_microphone_is_of_the_take() -> None:
     assert not joined(probed(), probed(sound=False, width=1280)), "nothing else may differ"
 
 
+def test_a_lens_without_microphone_is_not_a_muted_one() -> None:
+    """Two lenses of one form, in folders of their own that no pattern reads."""
+    card = [seg(n, t, t + 60, q, signature=probed(sound=sound)) for n, t, q, sound in [
+        ("a", 0, 1, True), ("b", 0, 1, False), ("c", 60, 2, True), ("d", 60, 2, False), ("e", 120, 3, False)]]  # fmt: skip
+    assert sorted(parts(takes(card, RULE))) == ["ac", "bde"]
+    later = [*card[:4], replace(card[4], docking="dck-2", order=500)]
+    assert sorted(parts(takes(later, RULE))) == ["ac", "bd", "e"], "it might be either's"
+
+
+def test_a_muted_segment_that_shares_the_buffer_with_what_was_before_is_of_the_take() -> None:
+    card = [seg("a", 0, 60, 1, signature=probed()), seg("b", 40, 100, 2, signature=probed(sound=False))]
+    assert parts(takes(card, Rule(overlap=33 * S))) == ["ab"]
+
+
 def test_a_muted_segment_between_two_kinds_of_sound_is_of_neither() -> None:
     pcm = seg("z", 9000, 9100, 50, signature=FILM.format(25) + ", pcm_alaw 8000 1")
     assert not joined(probed(), probed(sound=False), pcm)

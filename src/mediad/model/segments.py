@@ -105,7 +105,9 @@ def groups(listed: Sequence[Segment]) -> list[list[int]]:
         lambda s, n: (s.source, s.kind, form[n], s.lens),
     )
     rate = _completed(able, {n: c and c.rate for n, c in coded.items()}, *alike)
-    sound = _completed(able, {n: c and c.audio for n, c in coded.items()}, *alike)
+    audio = {n: c.audio if c else None for n, c in coded.items()}
+    mute = _lenses_without_sound(able, audio, alike[0])
+    sound = _completed(able, {n: "" if n in mute else heard for n, heard in audio.items()}, *alike)
     # a folder is given files of many recorders: one that tells no device is not of the only one that does
     told = {n: s.device or ("" if s.source.startswith("folder:") else None) for n, s in able.items()}
     device = _completed(able, told, lambda s, _: (s.source, s.docking), lambda s, _: s.source)
@@ -113,6 +115,26 @@ def groups(listed: Sequence[Segment]) -> list[list[int]]:
     for n, s in able.items():
         found[s.source, s.kind, s.lens, s.officer, device[n], form[n], rate[n], sound[n]].append(n)
     return list(found.values())
+
+
+def _lenses_without_sound(
+    able: Mapping[int, Segment], audio: Mapping[int, str | None], circle: Callable[[Segment, int], Hashable]
+) -> set[int]:
+    """What is without sound where that was filmed beside what has some: another lens that no name tells, and not a microphone that
+    was muted. Half of one lies within the other; what follows with the buffer before the button has less."""
+    circles: dict[Hashable, list[int]] = defaultdict(list)
+    for n, s in able.items():
+        if s.trusted:
+            circles[circle(s, n)].append(n)
+    found: set[int] = set()
+    for within in circles.values():
+        silent, middle = {n for n in within if audio[n] is None}, dict[bool, datetime]()
+        for n in sorted(within, key=lambda n: able[n].start) if silent else ():
+            s, mute = able[n], n in silent
+            if s.start < middle.get(not mute, s.start):
+                found |= silent
+            middle[mute] = max(s.start + s.length / 2, middle.get(mute, s.start))
+    return found
 
 
 T = TypeVar("T", bound=Hashable)
