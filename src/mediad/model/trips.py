@@ -1,0 +1,117 @@
+"""Trips (外出), and when one came back from them.
+
+What a person enters about a trip is a claim with a time of its own. What is entered in time counts. What is entered or changed
+later so that it helps (补登) counts only as the unit's rule says; that somebody is back, and a recorder that is docked, always
+counts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Backdated = Literal["approve", "count"]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A trip as it was entered at ``entered_at``, and whether an approver (批准人) agreed to that. ``returned`` None: not back
+    yet."""
+
+    entered_at: datetime
+    left: datetime
+    expected: datetime
+    returned: datetime | None = None
+    approved: bool = False
+    void: bool = False
+    """It was entered by mistake, and never was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """All versions of one trip, the oldest first."""
+
+    id: str
+    reason: str
+    versions: tuple[Version, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A trip as it counts for something whose ordinary limit is ``limit``. ``wants``: a later entry waits for an approver and does
+    not count yet; ``late``: a later entry counts."""
+
+    trip: Trip
+    version: Version | None
+    wants: bool = False
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What covers an instant. ``back`` None: nobody is back yet. ``docked_first``: by a docking, before the return that was
+    entered."""
+
+    trip: Trip
+    back: datetime | None
+    expected: datetime
+    docked_first: bool = False
+    late: bool = False
+
+
+def effective(trip: Trip, limit: datetime, backdated: Backdated) -> Effective:
+    """The version that counts."""
+    counts: Version | None = None
+    wants = late = False
+    for v in trip.versions:
+        if v.entered_at <= limit or v.approved or v.void or _only_back(counts, v):
+            counts, wants = v, False
+        elif backdated == "count":
+            counts, late = v, True
+        else:
+            wants = True
+    if counts is not None and counts.void:
+        counts = None
+    return Effective(
+        trip, counts, wants, late or (counts is not None and counts.approved and counts.entered_at > limit)
+    )
+
+
+def _only_back(before: Version | None, after: Version) -> bool:
+    """Whether a change says no more than that they are back, or were so earlier than was said: it never helps anybody."""
+    if before is None or before.void or after.returned is None or after.left != before.left:
+        return False
+    return before.returned is None or after.returned <= before.returned
+
+
+def back(version: Version, proofs: Iterable[datetime]) -> tuple[datetime | None, bool]:
+    """When a trip ended: by the return that was entered, or by the first docking after they left (``proofs``), whichever is
+    earlier; and whether it was by the docking although another return was entered."""
+    proof = min((p for p in proofs if p > version.left), default=None)
+    if proof is not None and (version.returned is None or proof < version.returned):
+        return proof, version.returned is not None
+    return version.returned, False
+
+
+def away(
+    at: datetime, trips: Sequence[Trip], proofs: Sequence[datetime], limit: datetime, backdated: Backdated
+) -> tuple[Away | None, tuple[Trip, ...]]:
+    """The trip during which ``at`` lies, bounds included; of several the one that ended first. And the trips that would cover it if
+    an approver agreed to what was entered late."""
+    found: list[Away] = []
+    waiting: list[Trip] = []
+    for trip in trips:
+        eff = effective(trip, limit, backdated)
+        if eff.version is not None and (way := _covering(eff.version, trip, at, proofs, late=eff.late)) is not None:
+            found.append(way)
+        elif eff.wants and any(_covering(v, trip, at, proofs) is not None for v in trip.versions if not v.approved):
+            waiting.append(trip)
+    first = min(found, key=lambda w: (w.back is None, w.back or w.expected, w.trip.id), default=None)
+    return first, tuple(waiting)
+
+
+def _covering(v: Version, trip: Trip, at: datetime, proofs: Sequence[datetime], *, late: bool = False) -> Away | None:
+    came, docked = back(v, proofs)
+    if v.void or not v.left <= at or (came is not None and at > came):
+        return None
+    return Away(trip, came, v.expected, docked, late)
