@@ -1,0 +1,115 @@
+"""Acts: who may do what, and which of them want a second pair of eyes (承办人, 审核人, 批准人; Article 34).
+
+An act has a handler, who does it. Where the unit wants a reviewer or an approver as well, it has no effect before they have
+signed. Who may sign is a natural person under an account of their own: root and shared accounts are nobody, and nobody signs for
+themselves.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from mediad.model.people import Person, Role
+from mediad.model.problems import Problem
+
+Signature = Literal["reviewer", "approver"]
+"""审核人, 批准人."""
+
+ROOT: Final = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """``roles``: any of them may; ``wants``: who must sign besides, in this order."""
+
+    name: str
+    roles: frozenset[Role]
+    wants: tuple[Signature, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: a login of the operating system, and the person that it is of, if that is registered."""
+
+    login: str
+    person: Person | None = None
+
+
+_ANYBODY: Final = frozenset(Role) - {Role.AUDITOR}
+_OFFICE: Final = frozenset({Role.DOCK_OPERATOR, Role.ARCHIVIST, Role.STORAGE_ADMINISTRATOR, Role.APPROVER})
+_KEEPERS: Final = frozenset({Role.ARCHIVIST})
+
+ACTS: Final[Mapping[str, Act]] = {
+    act.name: act
+    for act in (
+        Act("register-person", frozenset({Role.STORAGE_ADMINISTRATOR, Role.ARCHIVIST, Role.APPROVER})),
+        Act("register-department", frozenset({Role.STORAGE_ADMINISTRATOR, Role.ARCHIVIST, Role.APPROVER})),
+        Act("register-recorder", frozenset({Role.STORAGE_ADMINISTRATOR, Role.DOCK_OPERATOR})),
+        Act("move-recorder", _OFFICE),
+        Act("enter-trip", _ANYBODY),
+        Act("backdate-trip", _ANYBODY, ("approver",)),
+        Act("register-case", _ANYBODY),
+        Act("tag", _ANYBODY),
+        Act("set-time", _ANYBODY),
+        Act("set-carrier", _ANYBODY),
+        Act("classify", _ANYBODY),
+        Act("non-duty", _ANYBODY),
+        Act("late-reason", _ANYBODY),
+        Act("mark-met", _ANYBODY),
+        Act("no-recording", _ANYBODY),
+        Act("conclude-case", _ANYBODY),
+        Act("archive-case", _KEEPERS),
+        Act("sign-handover", _ANYBODY),
+        Act("adopt-rules", frozenset({Role.STORAGE_ADMINISTRATOR})),
+        Act("export", frozenset({Role.ARCHIVIST, Role.DOCK_OPERATOR}), ("approver",)),
+        Act("disposal", _KEEPERS, ("reviewer", "approver")),
+    )
+}
+"""Every act that asks for a right, as shipped. What an act wants besides is the unit's to say."""
+
+TWO_PERSON: Final = frozenset({"backdate-trip", "disposal"})
+"""Acts that never do without their approver, whatever the configuration says."""
+
+
+def refusal(act: Act, actor: Actor, *, unmapped: Literal["flag", "refuse"] = "flag") -> Problem | None:
+    """Why somebody may not do an act; None if they may. An account that is nobody's acts under its own name, where the unit lets
+    it: it had to become the service's user first."""
+    person = actor.person
+    if person is None:
+        if unmapped == "flag":
+            return None
+        return Problem("unmapped", f"the account {actor.login} belongs to no registered person")
+    if not person.active:
+        return Problem("inactive", f"{person.name} is no longer active")
+    if not act.roles & person.roles:
+        wanted = ", ".join(sorted(act.roles))
+        return Problem("no-right", f"{person.name} has none of the roles that may do this: {wanted}")
+    return None
+
+
+def signing_refusal(
+    act: Act, as_: Signature, signer: Actor, handler: Actor, signed: Mapping[Signature, str]
+) -> Problem | None:
+    """Why somebody may not sign an act; None if they may. ``signed``: who signed before, by the id of the person."""
+    if as_ not in act.wants:
+        return Problem("not-wanted", f"{act.name} wants no {as_}")
+    if as_ in signed:
+        return Problem("signed-already", f"the {as_} has signed already")
+    if earlier := [s for s in act.wants[: act.wants.index(as_)] if s not in signed]:
+        return Problem("not-yet", f"the {earlier[0]} has to sign first")
+    person = signer.person
+    if signer.login == ROOT or person is None:
+        return Problem("nobody", f"the account {signer.login} is of no registered person, and cannot sign")
+    if person.shared:
+        return Problem("shared", f"the account of {person.name} is shared, and cannot sign")
+    if not person.active:
+        return Problem("inactive", f"{person.name} is no longer active")
+    if as_ == "approver" and Role.APPROVER not in person.roles:
+        return Problem("no-right", f"{person.name} is no approver (批准人)")
+    if (
+        person.id in signed.values()
+        or signer.login == handler.login
+        or (handler.person and handler.person.id == person.id)
+    ):
+        return Problem("own-act", f"{person.name} has a part in this already: another person has to sign")
+    return None

@@ -1,0 +1,176 @@
+"""Cases (案件) and enforcement activities without a case file (执法活动): what they are, and which limits they carry."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from mediad.model.calendar import Calendar, day_of, days_after
+from mediad.model.deadline import ARCHIVE, URGENT, Ruling, Span, span
+from mediad.model.numbers import number_key
+from mediad.model.problems import Problem
+
+LONGEST_NAME: Final = 200
+
+
+class CaseKind(StrEnum):
+    """行政许可, 行政处罚, 行政强制, 行政检查 (Article 2)."""
+
+    LICENSING = "licensing"
+    PENALTY = "penalty"
+    COMPULSION = "compulsion"
+    INSPECTION = "inspection"
+
+
+Form = Literal["case", "activity"]
+"""案件, or 执法活动 without a case file of its own."""
+
+Start = Literal["act-ended", "concluded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """One number of a case: ``type`` as the unit calls it, such as 检查编号, 立案号, 文号, 案卷号."""
+
+    type: str
+    number: str
+
+    @property
+    def key(self) -> str:
+        return number_key(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """The archivist's act (归档): ``file_number`` 案卷号/档号, ``term`` 保管期限, ``place`` of the paper file, ``receiver``
+    接收人, and the SHA-256 (hex) of the manifest as it was then."""
+
+    at: datetime
+    file_number: str
+    term: str
+    place: str
+    receiver: str
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case. ``handlers`` are ids of persons; ``reported`` is when what was begun in an emergency was filed (补报);
+    ``act_ended`` when the enforcement act ended (执法行为终结); ``merged_into`` the case that took an inspection over."""
+
+    id: str
+    form: Form
+    kind: CaseKind
+    numbers: tuple[Numbered, ...]
+    name: str
+    party: str = ""
+    handlers: frozenset[str] = frozenset()
+    department: str = ""
+    opened: datetime | None = None
+    urgent: bool = False
+    reported: datetime | None = None
+    act_ended: datetime | None = None
+    concluded: datetime | None = None
+    archived: Archived | None = None
+    merged_into: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRule:
+    """Article 27 for one kind of case: so many ``days`` after what ``start`` names; ``basis`` is the law that says otherwise.
+    ``calendar`` None: a last day that is free does not move."""
+
+    days: int = 30
+    start: Start = "act-ended"
+    basis: str = ""
+    calendar: Calendar | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRules:
+    """The limits of cases. ``kinds``: those of which another law says otherwise."""
+
+    urgent: timedelta = timedelta(hours=24)
+    archive: ArchiveRule = field(default_factory=ArchiveRule)
+    kinds: Mapping[CaseKind, ArchiveRule] = field(default_factory=dict)
+    since: datetime | None = None
+
+
+def problems(case: Case, owners: Mapping[str, str]) -> Iterator[Problem]:
+    """What keeps a case from being registered. ``owners``: key of a number to the id of the case that has it."""
+    if not case.numbers:
+        yield Problem("no-number", "a case has at least one number")
+    seen: set[str] = set()
+    for n in case.numbers:
+        if n.key in seen:
+            yield Problem("number-twice", f"{n.number} is given twice")
+        seen.add(n.key)
+        if owners.get(n.key, case.id) != case.id:
+            yield Problem("number-taken", f"{n.number} is a number of another case")
+    if not case.name.strip() or len(case.name) > LONGEST_NAME or not case.name.isprintable():
+        yield Problem("bad-name", f"the name of a case has 1 to {LONGEST_NAME} printable characters")
+    times = [("opened", case.opened), ("act_ended", case.act_ended), ("concluded", case.concluded)]
+    known = [(name, at) for name, at in times if at is not None]
+    for (before, start), (after, end) in itertools.pairwise(known):
+        if end < start:
+            yield Problem("ends-before-it-begins", f"{after} lies before {before}")
+    if case.reported is not None and case.opened is not None and case.reported < case.opened:
+        yield Problem("ends-before-it-begins", "reported lies before opened")
+    if case.urgent and case.opened is None:
+        yield Problem("no-start", "an urgent case wants the time when it was begun: its limit counts from there")
+    if case.merged_into == case.id:
+        yield Problem("merged-into-itself", "a case cannot be merged into itself")
+
+
+def rulings(case: Case, rules: CaseRules, zone: ZoneInfo) -> list[Ruling]:
+    """Its limits: the urgent report (Article 8) and the case file (Article 27). What was merged into another one has none of its
+    own, and an activity without a case file has nothing to archive unless somebody concludes it."""
+    if case.merged_into:
+        return []
+    found = []
+    if case.urgent:
+        due = case.opened + rules.urgent if case.opened else None
+        found.append(span(_since(Span(URGENT, case.id, case.opened, due, case.reported, "after-start"), rules)))
+    rule = rules.kinds.get(case.kind, rules.archive)
+    begun = case.act_ended if rule.start == "act-ended" else case.concluded
+    if begun is not None:
+        due = days_after(begun, rule.days, zone, rule.calendar)
+        unknown = rule.calendar is not None and not rule.calendar.known(day_of(due - timedelta(seconds=1), zone))
+        met = case.archived.at if case.archived else None
+        remarks = ("calendar-unknown",) if unknown else ()
+        found.append(span(_since(Span(ARCHIVE, case.id, begun, due, met, "after-act", remarks), rules)))
+    return found
+
+
+def _since(facts: Span, rules: CaseRules) -> Span:
+    """What began before the rule was in force is not subject to it."""
+    if rules.since is not None and facts.begun is not None and facts.begun < rules.since:
+        return Span(facts.rule, facts.subject, None, None, None, facts.reason)
+    return facts
+
+
+def merged(cases: Mapping[str, Case], case_id: str) -> str:
+    """The case that one has become part of, over any number of steps; itself if it was not merged. A circle ends where it
+    closes."""
+    seen = {case_id}
+    while (case := cases.get(case_id)) is not None and case.merged_into and case.merged_into not in seen:
+        case_id = case.merged_into
+        seen.add(case_id)
+    return case_id
+
+
+def within(case: Case, start: datetime, end: datetime, slack: timedelta) -> bool:
+    """Whether a recording lies in the time of a case, give or take: before a case is opened, somebody has looked already."""
+    if case.opened is None or end < case.opened - slack:
+        return False
+    last = case.act_ended or case.concluded
+    return last is None or start <= last + slack
+
+
+def with_number(cases: Iterable[Case], number: str) -> list[Case]:
+    """Cases that have a number, however it is written."""
+    key = number_key(number)
+    return [c for c in cases if any(n.key == key for n in c.numbers)]

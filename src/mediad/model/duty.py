@@ -1,0 +1,140 @@
+"""The duty to record: which activity (执法环节) of a case wants an audio-visual record, and what is missing.
+
+Levels and articles are those of ``config/activities.toml``. What happened in a case is entered by a person (``Happened``); a
+recording is tagged with the activity that it shows.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mediad.model.cases import Case, CaseKind
+
+
+class Level(StrEnum):
+    """``REQUIRED``: Article 15, a reason explains and the finding stays. ``OR_REASON``: Article 13, or the reason in writing.
+    ``IF_DISPUTED``: Article 18. ``OR_EQUIVALENT``: Article 21, audio-visual means or the like. ``AS_NEEDED``: Articles 13 and
+    24."""
+
+    REQUIRED = "required"
+    OR_REASON = "required-or-reason"
+    IF_DISPUTED = "required-if-disputed"
+    OR_EQUIVALENT = "required-or-equivalent"
+    AS_NEEDED = "as-needed"
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A kind of act. ``kinds``: cases that it can be part of; ``fields``: what a tag of it has to say, with the words for
+    people."""
+
+    key: str
+    name: str
+    english: str
+    article: str
+    level: Level
+    kinds: frozenset[CaseKind] = frozenset(CaseKind)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    expected: frozenset[CaseKind] = frozenset()
+    """Kinds of case in which it is expected to have happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """That an activity took place in a case. ``reason``: why there is no recording, in writing, with its author;
+    ``equivalent``: what stands in its stead; ``disputed`` None: nobody said whether it easily causes dispute."""
+
+    activity: str
+    reason: str = ""
+    equivalent: str = ""
+    disputed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A recording's tag as far as the duty goes."""
+
+    recording: str
+    activity: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing that is missing. ``explained``: there is a reason in writing, and the finding stays."""
+
+    code: str
+    activity: str
+    detail: str
+    explained: bool = False
+
+
+def check(
+    case: Case, activities: Sequence[Activity], happened: Iterable[Happened], tags: Iterable[Tagged]
+) -> list[Missing]:
+    """What the duty to record still wants of a case."""
+    known = {a.key: a for a in activities}
+    shown = list(tags)
+    took = {h.activity: h for h in happened}
+    for tag in shown:  # what is shown has happened
+        if tag.activity:
+            took.setdefault(tag.activity, Happened(tag.activity))
+    for activity in activities:
+        if case.kind in activity.expected:
+            took.setdefault(activity.key, Happened(activity.key))
+    found: list[Missing] = []
+    for key, entered in took.items():
+        if (of := known.get(key)) is None:
+            found.append(Missing("unknown-activity", key, f"{key} is no activity of the configuration"))
+            continue
+        if case.kind not in of.kinds:
+            found.append(Missing("activity-out-of-place", key, f"{of.name} is no part of a case of kind {case.kind}"))
+        own = [t for t in shown if t.activity == key]
+        found += _unfulfilled(of, entered, bool(own))
+        found += _fields(of, own)
+    return found
+
+
+def _unfulfilled(of: Activity, entered: Happened, recorded: bool) -> Iterator[Missing]:
+    if recorded or of.level is Level.AS_NEEDED:
+        return
+    explained = bool(entered.reason.strip())
+    if of.level is Level.REQUIRED:
+        yield Missing("not-recorded", of.key, f"{of.name}: {of.article} wants an audio-visual record", explained)
+    elif of.level is Level.OR_REASON and not explained:
+        yield Missing(
+            "not-recorded", of.key, f"{of.name}: {of.article} wants an audio-visual record, or the reason in writing"
+        )
+    elif of.level is Level.OR_EQUIVALENT and not entered.equivalent.strip():
+        yield Missing(
+            "not-recorded", of.key, f"{of.name}: {of.article} wants an audio-visual record or its like", explained
+        )
+    elif of.level is Level.IF_DISPUTED and entered.disputed is None:
+        yield Missing("disputed-unknown", of.key, f"{of.name}: say whether it easily causes dispute ({of.article})")
+    elif of.level is Level.IF_DISPUTED and entered.disputed:
+        yield Missing(
+            "not-recorded", of.key, f"{of.name}: it easily causes dispute, and {of.article} wants a record", explained
+        )
+
+
+def _fields(of: Activity, own: Iterable[Tagged]) -> Iterator[Missing]:
+    for tag in own:
+        for name, words in of.fields.items():
+            if not tag.fields.get(name, "").strip():
+                yield Missing("field-missing", of.key, f"{tag.recording}: {of.name} wants {words} ({of.article})")
+
+
+def before_archiving(case: Case) -> list[Missing]:
+    """What the archivist still needs, besides the recordings."""
+    found = []
+    if case.act_ended is None:
+        found.append(Missing("act-not-ended", "", "the enforcement act has not ended: Article 27 counts from there"))
+    if case.concluded is None:
+        found.append(Missing("not-concluded", "", "the case is not concluded"))
+    if not case.handlers:
+        found.append(Missing("no-handler", "", "nobody is named as its handler (Article 10)"))
+    if not case.party.strip() and case.form == "case":
+        found.append(Missing("no-party", "", "the party is not named"))
+    if case.urgent and case.reported is None:
+        found.append(Missing("not-reported", "", "what was begun in an emergency was never filed (Article 8)"))
+    return found

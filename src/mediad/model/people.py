@@ -1,0 +1,99 @@
+"""People: who they are, which numbers they bore when, and what they may do.
+
+An officer's certificate number (执法证件编号) and the user number that stands in a recorder's file names are two things, and both
+change hands in the course of years: so each is dated, and what counts is who bore it on the day of the recording.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Final
+
+from mediad.model.problems import Problem
+
+LONGEST_NAME: Final = 60
+LONGEST_NUMBER: Final = 40
+
+
+class Role(StrEnum):
+    """What somebody is to the station."""
+
+    OFFICER = "officer"
+    DOCK_OPERATOR = "dock-operator"
+    ARCHIVIST = "archivist"
+    STORAGE_ADMINISTRATOR = "storage-administrator"
+    APPROVER = "approver"
+    AUDITOR = "auditor"
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """A number borne from ``start`` until ``until``, both days included; None: since ever, until further notice."""
+
+    number: str
+    start: date | None = None
+    until: date | None = None
+
+    def holds(self, day: date) -> bool:
+        return (self.start is None or self.start <= day) and (self.until is None or day <= self.until)
+
+    def meets(self, other: "Dated") -> bool:
+        """Whether there is a day in both."""
+        return (self.start is None or other.until is None or self.start <= other.until) and (
+            other.start is None or self.until is None or other.start <= self.until
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person. ``key`` is what the id is made of. ``shared``: an account that several people use. ``position`` stands on forms
+    where there is no certificate number."""
+
+    id: str
+    key: str
+    name: str
+    department: str = ""
+    roles: frozenset[Role] = frozenset()
+    logins: frozenset[str] = frozenset()
+    position: str = ""
+    shared: bool = False
+    active: bool = True
+    certificates: tuple[Dated, ...] = ()
+    device_numbers: tuple[Dated, ...] = ()
+
+    def certificate(self, day: date) -> str:
+        """The certificate number on a day; the newest that began last if several do; empty for none."""
+        held = [d for d in self.certificates if d.holds(day)]
+        return max(held, key=lambda d: (d.start or date.min, d.number)).number if held else ""
+
+
+def bearers(people: Iterable[Person], number: str, day: date) -> list[Person]:
+    """Who bore a number on a day. A certificate number goes before a device's user number: it is nobody else's by accident."""
+    listed = list(people)
+    for kind in ("certificates", "device_numbers"):
+        if found := [p for p in listed if any(d.number == number and d.holds(day) for d in getattr(p, kind))]:
+            return found
+    return []
+
+
+def problems(person: Person, others: Iterable[Person]) -> Iterator[Problem]:
+    """What keeps a person from being registered beside the others."""
+    if not person.name.strip() or len(person.name) > LONGEST_NAME or not person.name.isprintable():
+        yield Problem("bad-name", f"a name has 1 to {LONGEST_NAME} printable characters")
+    for dated in (*person.certificates, *person.device_numbers):
+        if not dated.number or len(dated.number) > LONGEST_NUMBER or not dated.number.isprintable():
+            yield Problem("bad-number", f"{dated.number[:LONGEST_NUMBER]!r} is no number of a person")
+        if dated.start and dated.until and dated.until < dated.start:
+            yield Problem(
+                "ends-before-it-begins", f"{dated.number} ends on {dated.until}, before it begins on {dated.start}"
+            )
+    for other in others:
+        if other.id == person.id:
+            continue
+        for login in sorted(person.logins & other.logins):
+            yield Problem("login-taken", f"the account {login} is that of {other.name}")
+        for kind in ("certificates", "device_numbers"):
+            for mine in getattr(person, kind):
+                if any(mine.number == theirs.number and mine.meets(theirs) for theirs in getattr(other, kind)):
+                    yield Problem("number-taken", f"{mine.number} is borne by {other.name} at the same time")
