@@ -63,3 +63,9 @@ def stamped_id(prefix: str, at: datetime, entropy: bytes) -> str:
 def short_digest(data: bytes) -> str:
     """16 base32 characters of a SHA-256: file names for locks, volume names. Not evidence."""
     return _base32(hashlib.sha256(data).digest())[:16]
+
+
+def named_id(prefix: str, what: str, key: str) -> str:
+    """An id made of a name, the same on every station: prefix and 26 base32 characters of the SHA-256 of what it is and its key."""
+    digest = hashlib.sha256(b"\0".join((what.encode(), key.encode()))).digest()
+    return f"{prefix}-{_base32(digest[:20])[:_ID_CHARACTERS]}"

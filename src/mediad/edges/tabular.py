@@ -1,0 +1,121 @@
+"""Tables that come as files: CSV and JSON, in UTF-8 or GB18030, with a size that a person can have typed. Raises UsageError."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mediad.errors import UsageError
+
+MOST_BYTES = 32 * 1024**2
+LONGEST_LINE = 64 * 1024
+MOST_LINES = 200_000
+
+Row = tuple[int, list[str]]
+"""The number of a line in its file, from 1, and its cells."""
+
+
+def read_table(path: Path) -> tuple[Sequence[str], list[Row], str]:
+    """The header, the rows behind it, and the encoding that the file was in."""
+    try:
+        with path.open("rb") as f:
+            data = f.read(MOST_BYTES + 1)
+    except OSError as e:
+        raise UsageError(f"{path} cannot be read: {e.strerror}", hint="check the path and its rights") from e
+    return parse_table(data, str(path))
+
+
+def parse_table(data: bytes, name: str) -> tuple[Sequence[str], list[Row], str]:
+    """The same of bytes."""
+    if len(data) > MOST_BYTES:
+        raise UsageError(f"{name} is larger than {MOST_BYTES // 1024**2} MiB", hint="cut it into several files")
+    text, encoding = _decoded(data, name)
+    rows = _json(text, name) if text.lstrip()[:1] in ("[", "{") else _csv(text, name)
+    listed: list[Row] = []
+    for row in rows:
+        if len(listed) > MOST_LINES:
+            raise UsageError(f"{name} has more than {MOST_LINES} lines", hint="cut it into several files")
+        listed.append(row)
+    if not listed:
+        raise UsageError(f"{name} is empty", hint="the first line names the columns")
+    return listed[0][1], listed[1:], encoding
+
+
+def _decoded(data: bytes, name: str) -> tuple[str, str]:
+    """UTF-8 (with or without a mark), UTF-16 with one, else GB18030: whatever a spreadsheet here saves."""
+    marks = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+    tried = [next((e for mark, e in marks if data.startswith(mark)), "utf-8"), "gb18030"]
+    for encoding in tried:
+        try:
+            text = data.decode(encoding)
+        except UnicodeError:
+            continue
+        if "\0" not in text:
+            return text, encoding.removesuffix("-sig")
+        break
+    at = _first_bad(data)
+    raise UsageError(
+        f"{name} is neither UTF-8 nor GB18030: line {data[:at].count(10) + 1} holds other bytes",
+        hint="save it once more as CSV UTF-8",
+    )
+
+
+def _first_bad(data: bytes) -> int:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        return e.start
+    return data.find(b"\0")
+
+
+def _csv(text: str, name: str) -> Iterator[Row]:
+    """Comma, semicolon or tab, whichever the header has most of. A line that is too long would be somebody's mistake or worse."""
+    longest = max(map(len, text.split("\n")), default=0)
+    if longest > LONGEST_LINE:
+        at = next(n for n, line in enumerate(text.split("\n"), 1) if len(line) > LONGEST_LINE)
+        raise UsageError(f"{name}: line {at} has {longest} characters", hint=f"a line has at most {LONGEST_LINE}")
+    head = text.lstrip("\r\n").partition("\n")[0]
+    delimiter = max(",;\t，", key=head.count)
+    reader = csv.reader(
+        io.StringIO(text.replace("，", ",") if delimiter == "，" else text),
+        delimiter="," if delimiter == "，" else delimiter,
+        strict=True,
+    )
+    before = 0
+    try:
+        for row in reader:
+            begins, before = before + 1, reader.line_num
+            if any(cell.strip() for cell in row):
+                yield begins, row
+    except csv.Error as e:
+        raise UsageError(f"{name}: line {reader.line_num}: {e}", hint="is a quotation mark missing?") from e
+
+
+def _json(text: str, name: str) -> Iterator[Row]:
+    """A list of objects whose values are texts, numbers, yes and no, nothing, or lists of texts."""
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise UsageError(f"{name} is not JSON: {e}", hint="a list of objects is wanted") from e
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise UsageError(f"{name} is no list of objects", hint='like [{"number": "...", "name": "..."}]')
+    columns = list(dict.fromkeys(key for each in listed for key in each))
+    if columns:
+        yield 0, columns
+    for n, each in enumerate(listed, 1):
+        yield n, [_cell(each.get(c)) for c in columns]
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ";".join(map(_cell, value))
+        case dict():
+            return json.dumps(value, ensure_ascii=False)
+        case _:
+            return str(value)

@@ -1,0 +1,164 @@
+"""Cells of tables that people keep elsewhere: headers in Chinese or English, and what a cell means. A finding, never a guess."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from mediad.model.problems import Problem
+
+LONGEST_CELL: Final = 2_000
+YES: Final = frozenset({"1", "y", "yes", "true", "是", "紧急", "对", "√"})
+NO: Final = frozenset({"", "0", "n", "no", "false", "否", "不", "×"})
+_DATE: Final = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
+_TIME: Final = re.compile(r"(\d{1,2})[:时](\d{1,2})(?:[:分](\d{1,2})秒?)?分?")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a table: its number in the file, and its cells by column."""
+
+    number: int
+    cells: Mapping[str, str]
+
+    def get(self, column: str) -> str:
+        return self.cells.get(column, "")
+
+    def has(self, column: str) -> bool:
+        """Whether the table says anything about it: a column that is missing leaves things as they are, an empty cell empties
+        it."""
+        return column in self.cells
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a line; 0 is the table as a whole."""
+
+    line: int
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of one kind of table: name to the headers that people use for it (their own name counts as well)."""
+
+    headers: Mapping[str, Sequence[str]]
+    wanted: Sequence[str]
+
+    def named(self, header: Sequence[str]) -> tuple[list[str], list[Finding]]:
+        """The column behind each header, empty for one that means nothing here; and what is wrong with them."""
+        names = {_plain(alias): name for name, aliases in self.headers.items() for alias in (name, *aliases)}
+        found = [names.get(_plain(text), "") for text in header]
+        wrong = [Finding(1, "column-unknown", f"the column {text[:40]!r} is none of {_some(self.headers)}")
+                 for text, name in zip(header, found, strict=True) if not name and text.strip()]  # fmt: skip
+        wrong += [
+            Finding(1, "column-twice", f"two columns mean {name}")
+            for name in sorted({n for n in found if n and found.count(n) > 1})
+        ]
+        wrong += [Finding(1, "column-missing", f"there is no column {name} ({' or '.join(self.headers[name]) or name})")
+                  for name in self.wanted if name not in found]  # fmt: skip
+        return found, wrong
+
+
+def _plain(text: str) -> str:
+    return (
+        re.sub(r"[\s_\-:：*（(].*$|[\s_\-]", "", unicodedata.normalize("NFKC", text).strip().casefold())
+        or text.strip().casefold()
+    )
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def lines(columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> tuple[list[Line], list[Finding]]:
+    """Rows with their line numbers, as lines; and what is wrong with them as such."""
+    found: list[Line] = []
+    wrong: list[Finding] = []
+    for number, row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) > len(columns) and any(cell.strip() for cell in row[len(columns) :]):
+            wrong.append(
+                Finding(
+                    number,
+                    "too-many-cells",
+                    f"{len(row)} cells for {len(columns)} columns: is a quotation mark missing?",
+                )
+            )
+            continue
+        cells = {name: row[n].strip() if n < len(row) else "" for n, name in enumerate(columns) if name}
+        if bad := next((p for p in map(cell_problem, cells.values()) if p), None):
+            wrong.append(Finding(number, bad.code, bad.detail))
+            continue
+        found.append(Line(number, cells))
+    return found, wrong
+
+
+def cell_problem(cell: str) -> Problem | None:
+    """What keeps a cell from being taken: a formula does something else wherever the table is opened again."""
+    if len(cell) > LONGEST_CELL:
+        return Problem("cell-too-long", f"a cell has {len(cell)} characters, at most {LONGEST_CELL} are taken")
+    if re.match(r"[=@\t\r]|[+\-](?![\d.\s]*$)(?!\d{4,})", cell) and len(cell) > 1:
+        return Problem("formula", f"{cell[:40]!r} is a formula: write its value")
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") for c in cell):
+        return Problem("unprintable", f"{cell[:40]!r} holds what is no character")
+    return None
+
+
+def yes(cell: str) -> bool | Problem:
+    word = cell.casefold()
+    if word in YES or word in NO:
+        return word in YES
+    return Problem("bad-yes-no", f"{cell[:40]!r} is neither 是 yes nor 否 no")
+
+
+def day(cell: str) -> date | Problem | None:
+    """A day; None for an empty cell."""
+    if not cell:
+        return None
+    if (found := _DATE.fullmatch(cell)) is not None:
+        try:
+            return date(*map(int, found.groups()))
+        except ValueError:
+            pass
+    return Problem("bad-date", f"{cell[:40]!r} is no day: write it like 2026-11-24")
+
+
+def moment(cell: str, zone: ZoneInfo) -> datetime | Problem | None:
+    """A day and a time of the unit's zone, or with an offset of its own; None for an empty cell. A day alone is midnight: when it
+    began."""
+    if not cell:
+        return None
+    plain = re.sub(r"(?<=[\d日])[T ]+(?=\d)", " ", cell.replace("：", ":"))
+    head, _, tail = plain.partition(" ")
+    try:
+        if re.search(r"(Z|[+-]\d\d:?\d\d)$", tail):
+            return datetime.fromisoformat(f"{head}T{tail}")
+        d = _DATE.fullmatch(head)
+        t = _TIME.fullmatch(tail) if tail else None
+        if d is not None and (t is not None or not tail):
+            hour, minute, second = (int(n or 0) for n in t.groups()) if t is not None else (0, 0, 0)
+            return datetime.combine(date(*map(int, d.groups())), time(hour, minute, second), zone)
+    except ValueError:
+        pass
+    return Problem("bad-time", f"{cell[:40]!r} is no time: write it like 2026-11-24 09:30")
+
+
+def several(cell: str) -> list[str]:
+    """The parts of a cell that names several."""
+    return [part for part in (p.strip() for p in re.split(r"[,，、;；|/\n]+", cell)) if part]
+
+
+def a_word(cell: str, words: Mapping[str, str], what: str) -> str | Problem:
+    """One of some words, each known by several names."""
+    found = words.get(cell.strip().casefold())
+    return (
+        found
+        if found is not None
+        else Problem("bad-word", f"{cell[:40]!r} is no {what}: {_some(sorted(set(words.values())))}")
+    )

@@ -1,0 +1,274 @@
+"""Tables of people, trips and cases: what they come to, and what is wrong with them, line by line."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediad.edges.tabular import parse_table, read_table
+from mediad.errors import UsageError
+from mediad.model import columns, registers
+from mediad.model.cases import Case, CaseKind
+from mediad.model.imports import Known, Plan, body, plan
+from mediad.model.people import Dated, Role
+from mediad.model.problems import Problem
+
+ZONE = ZoneInfo("Asia/Shanghai")
+PERSON_1 = "bugvvfp7nr75z3tzjv5tjygnot"
+"""The first certificate number's own id: written down, since other stations have it too."""
+EMPTY = Known(ZONE, date(2026, 11, 24))
+PEOPLE = "执法证件编号,姓名,部门\n210001,李明,监督一科\n210002,王芳,监督二科\n"
+CASES = "立案号,名称,类别,承办人,立案时间\n大金卫罚〔2026〕12号,某诊所案,行政处罚,210001,2026-09-01 09:00\n"
+
+
+def read(what: str, text: str | bytes, known: Known = EMPTY) -> Plan[Any]:
+    header, rows, _ = parse_table(text if isinstance(text, bytes) else text.encode(), "table.csv")
+    return plan(what, header, rows, known)
+
+
+def bureau() -> Known:
+    return replace(EMPTY, people=[c.entry for c in read("people", PEOPLE).changes], recorders={"DSJ-01": "rcd-1"})
+
+
+def codes(found: Plan[Any]) -> list[tuple[int, str]]:
+    return [(f.line, f.code) for f in found.findings]
+
+
+# --- what they come to --------------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_officers_is_new_once_and_the_same_from_then_on() -> None:
+    first = read("people", PEOPLE)
+    assert [(c.new, c.entry.name, c.entry.roles) for c in first.changes] == [
+        (True, "李明", frozenset({Role.OFFICER})), (True, "王芳", frozenset({Role.OFFICER})),
+    ]  # fmt: skip
+    again = read("people", PEOPLE, bureau())
+    assert (again.changes, again.same, again.findings) == ((), 2, ())
+
+
+def test_the_same_table_gives_the_same_ids_on_every_station() -> None:
+    known = replace(bureau(), cases=[])
+    elsewhere = replace(EMPTY, people=tuple(reversed(bureau().people)))
+    assert read("cases", CASES, known).changes == read("cases", CASES, elsewhere).changes
+    assert read("people", PEOPLE).changes[0].entry.id == "per-" + PERSON_1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "，"])
+def test_whatever_a_spreadsheet_saves_is_read(encoding: str, separator: str) -> None:
+    data = PEOPLE.replace(",", separator).replace("\n", "\r\n").encode(encoding)
+    assert [c.entry.name for c in read("people", data).changes] == ["李明", "王芳"]
+
+
+def test_json_says_the_same_as_csv() -> None:
+    text = """[{"certificate": "210001", "name": "李明", "department": "监督一科"},
+               {"certificate": 210002, "name": "王芳", "department": "监督二科"}]"""
+    assert [c.entry for c in read("people", text).changes] == [c.entry for c in read("people", PEOPLE).changes]
+
+
+def test_english_headers_say_the_same_as_chinese_ones() -> None:
+    assert read("people", PEOPLE.replace("执法证件编号,姓名,部门", "certificate,name,department")) == read(
+        "people", PEOPLE
+    )
+
+
+def test_a_change_names_what_is_different() -> None:
+    (change,) = read("people", PEOPLE.replace("监督一科", "监督三科"), bureau()).changes
+    assert (change.new, change.fields, change.line) == (False, ("department",), 2)
+
+
+def test_a_column_that_is_missing_leaves_things_as_they_are() -> None:
+    (change,) = read("people", "certificate,name,login\n210001,李明,liming\n", bureau()).changes
+    assert (change.fields, change.entry.department != "") == (("logins",), True)
+
+
+def test_numbers_that_changed_hands_are_lines_of_their_own() -> None:
+    text = "certificate,name,device_number,from,until\n210001,李明,000012,2026-01-01,2026-03-31\n210002,王芳,000012,2026-04-01,\n"
+    found = read("people", text)
+    assert found.findings == ()
+    assert [c.entry.device_numbers for c in found.changes] == [
+        (Dated("000012", date(2026, 1, 1), date(2026, 3, 31)),), (Dated("000012", date(2026, 4, 1)),),
+    ]  # fmt: skip
+
+
+def test_a_number_that_two_bear_at_once_is_a_finding_for_the_second() -> None:
+    text = "certificate,name,device_number\n210001,李明,000012\n210002,王芳,000012\n"
+    found = read("people", text)
+    assert ([c.entry.name for c in found.changes], codes(found)) == (["李明"], [(3, "number-taken")])
+
+
+def test_a_case_finds_its_handler_by_the_certificate_of_its_day() -> None:
+    (change,) = read("cases", CASES, bureau()).changes
+    case: Case = change.entry
+    assert (case.kind, case.handlers) == (CaseKind.PENALTY, frozenset({bureau().people[0].id}))
+    assert case.opened == datetime(2026, 9, 1, 1, tzinfo=UTC)
+
+
+def test_a_case_is_found_again_under_any_of_its_numbers_and_gains_others() -> None:
+    (first,) = read("cases", CASES, bureau()).changes
+    known = replace(bureau(), cases=[first.entry])
+    text = "立案号,文号,名称,类别\n大金卫罚[2026]第12号,文-7,某诊所案,处罚\n"
+    (change,) = read("cases", text, known).changes
+    assert [n.number for n in change.entry.numbers] == ["大金卫罚〔2026〕12号", "文-7"]
+    assert change.entry.id == first.entry.id
+
+
+def test_a_trip_of_several_is_one_trip() -> None:
+    text = "人员,外出时间,预计返回时间,事由,记录仪\n210001、210002,2026-09-01 08:00,2026-09-03 18:00,异地检查,DSJ-01\n"
+    (change,) = read("trips", text, bureau()).changes
+    assert (len(change.entry.persons), change.entry.recorders, change.entry.returned) == (2, frozenset({"rcd-1"}), None)
+    back = text.replace("事由", "返回时间,事由").replace("18:00,异", "18:00,2026-09-03 20:00,异")
+    (change,) = read("trips", back, replace(bureau(), trips=[change.entry])).changes
+    assert (change.new, change.fields) == (False, ("returned",))
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("people", PEOPLE),
+        (
+            "people",
+            "certificate,name,roles,login,from,until,active,shared\n1,甲,批准人、档案管理人员,a;b,2026-01-01,,否,是\n",
+        ),
+        ("departments", "名称,制作单位\n监督一科,委托执法机构\n"),
+        ("cases", CASES),
+        (
+            "cases",
+            "number,name,kind,form,urgent,opened,reported\n1,x,检查,执法活动,是,2026-1-2 3:04,2026年1月2日 5时06分\n",
+        ),
+    ],
+)
+def test_what_an_event_holds_is_read_again_as_it_was(what: str, text: str) -> None:
+    of = {"people": registers.person_of, "departments": registers.department_of, "cases": registers.case_of}
+    for change in read(what, text, bureau() if what == "cases" else EMPTY).changes:
+        assert of[what](change.entry.id, body(what, change.entry)) == change.entry
+
+
+# --- what is wrong with them --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "text", "found"),
+    [
+        ("people", "certificate,department\n1,x\n", [(1, "column-missing")]),
+        ("people", "name,姓名,certificate\nx,y,1\n", [(1, "column-twice")]),
+        ("people", "name,certificate,shoe size\nx,1,43\n", [(1, "column-unknown")]),
+        ("people", "name,certificate\nx,\n", [(2, "no-number")]),
+        ("people", "name,certificate\n,1\n", [(2, "bad-name")]),
+        ("people", "name,certificate\n=1+1,1\ny,@SUM(A1)\nz,+cmd|x\nw,-2+3\n", [(n, "formula") for n in (2, 3, 4, 5)]),
+        ("people", "name,certificate,roles\nx,1,king\n", [(2, "bad-word")]),
+        ("people", "name,certificate,from\nx,1,2026-02-30\n", [(2, "bad-date")]),
+        ("people", "name,certificate,from,until\ny,2,2026-05-01,2026-04-01\n", [(2, "ends-before-it-begins")]),
+        ("people", "name,certificate\nx,1,2,3\n", [(2, "too-many-cells")]),
+        ("people", "name,certificate\n" + "x" * 2001 + ",1\n", [(2, "cell-too-long")]),
+        ("people", "name,certificate\na\u0007b,1\n", [(2, "unprintable")]),
+        ("cases", "number,name,kind\n1,x,dance\n", [(2, "bad-word")]),
+        ("cases", "number,name,kind\n1,x,检查\n１,y,检查\n", [(3, "line-twice")]),
+        ("cases", "number,filing_number,name,kind\n1,１,x,检查\n", []),
+        ("cases", "number,name,kind,handlers\n1,x,检查,999\n", [(2, "unknown-person")]),
+        ("cases", "number,name,kind,opened\n1,x,检查,yesterday\n", [(2, "bad-time")]),
+        ("cases", "number,name,kind,opened,act_ended\n1,x,检查,2026-02-02,2026-02-01\n", [(2, "ends-before-it-begins")]),
+        ("cases", "number,name,kind,merged_into\n1,x,检查,7\n", [(2, "unknown-case")]),
+        ("cases", "number,name,kind\n,x,检查\n", [(2, "no-number")]),
+        ("trips", "officers,left,expected\n210001,2026-01-02 08:00,2026-01-01\n", [(2, "ends-before-it-begins")]),
+        ("trips", "officers,left,expected,returned\n210001,2026-01-02,2026-01-03,2026-01-01\n", [(2, "ends-before-it-begins")]),
+        ("trips", "officers,left,expected,recorders\n210001,2026-01-02,2026-01-03,X\n", [(2, "unknown-recorder")]),
+        ("trips", "officers,left,expected\n,2026-01-02,2026-01-03\n", [(2, "nobody")]),
+        ("trips", "officers,left,expected\n210001,,2026-01-03\n", [(2, "no-time")]),
+        ("departments", "name\n" + "x" * 61 + "\n", [(2, "bad-name")]),
+    ],
+)  # fmt: skip
+def test_each_bad_line_has_its_number_and_its_reason(what: str, text: str, found: list[tuple[int, str]]) -> None:
+    assert codes(read(what, text, bureau())) == found
+
+
+def test_good_lines_stand_beside_bad_ones() -> None:
+    found = read("cases", "number,name,kind\n1,x,检查\n2,y,dance\n3,z,处罚\n")
+    assert ([c.line for c in found.changes], codes(found)) == ([2, 4], [(3, "bad-word")])
+
+
+def test_numbers_of_several_cases_on_one_line_are_no_merge() -> None:
+    known = replace(EMPTY, cases=[c.entry for c in read("cases", "number,name,kind\n1,x,检查\n2,y,处罚\n").changes])
+    assert codes(read("cases", "number,filing_number,name,kind\n1,2,x,检查\n", known)) == [(2, "number-taken")]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"name\n\xff\xfe\x00\x81", "neither UTF-8 nor GB18030"),
+        ("name\n李".encode() + "明\n".encode("gb18030") + b"\xff", "neither UTF-8 nor GB18030"),
+        (b"name\n" + b"x" * 100_000, "line 2 has 100000 characters"),
+        (b'name\n"x\n', "unexpected end of data"),
+        (b'[{"name": ', "is not JSON"),
+        (b'{"name": 1}', "no list of objects"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[1]", "no list of objects"),
+    ],
+)
+def test_what_is_no_table_is_refused_as_a_whole(data: bytes, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_table(data, "table.csv")
+
+
+def test_a_line_of_100_mb_is_refused_without_being_read(tmp_path: Path) -> None:
+    big = tmp_path / "big.csv"
+    with big.open("wb") as f:
+        f.write(b"name,certificate\n")
+        f.truncate(100 * 1000**2)
+    with pytest.raises(UsageError, match="larger than 32 MiB"):
+        read_table(big)
+
+
+def test_a_table_that_is_not_there_is_said() -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_table(Path("/nonexistent/table.csv"))
+
+
+def test_quoted_cells_may_hold_line_breaks_and_lines_keep_their_numbers() -> None:
+    found = read("people", 'certificate,name,position\n1,甲,"科\n长"\n2,,x\n')
+    assert codes(found) == [(2, "unprintable"), (4, "bad-name")]
+
+
+# --- over anything ------------------------------------------------------------------------------------------------------
+
+HEADERS = {
+    "people": "certificate name roles from", "departments": "name unit", "trips": "officers left expected returned",
+    "cases": "number name kind handlers opened",
+}  # fmt: skip
+cells = st.text(max_size=30) | st.sampled_from(
+    ["2026-01-01", "210001", "检查", "是", "2026-01-01 10:00", "李明", "=1", ""]
+)
+
+
+@given(st.sampled_from(["people", "departments", "trips", "cases"]), st.lists(st.lists(cells, max_size=9), max_size=6))
+def test_any_table_ends_as_changes_and_findings(what: str, rows: Sequence[Sequence[str]]) -> None:
+    header = HEADERS[what].split()
+    numbered = list(enumerate(rows, 2))
+    found = plan(what, header, numbered, bureau())
+    told = {f.line for f in found.findings} | {c.line for c in found.changes}
+    assert told <= {n for n, _ in numbered} | {1}
+    assert len([r for _, r in numbered if any(c.strip() for c in r)]) == len(told - {1}) + found.same
+    for change in found.changes:
+        assert body(what, change.entry)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_table_or_are_refused(data: bytes) -> None:
+    try:
+        header, rows, _ = parse_table(data, "x")
+    except UsageError:
+        return
+    plan("people", header, rows, EMPTY)
+
+
+@given(st.text(max_size=40))
+def test_a_cell_is_a_time_or_a_problem(text: str) -> None:
+    assert isinstance(columns.moment(text, ZONE), datetime | Problem | None)
+    assert isinstance(columns.day(text), date | Problem | None)
