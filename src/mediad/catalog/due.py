@@ -1,6 +1,6 @@
 """What is due per stage, who works on it, and how often that was tried. No facts.
 
-A row comes with the fact that makes it due (``record.becomes_due``) and goes with the answer. Its owner is a lock file that the
+A row comes with the fact that makes it due (``apply.becomes_due``) and goes with the answer. Its owner is a lock file that the
 worker's process holds: a killed worker's rows are nobody's at once. Tries are counted, and the next one put off, when work begins:
 something that kills its worker each time waits like any other failure.
 """
@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, or_, select, update
 
 from mediad.catalog import tables as t
+from mediad.catalog.apply import becomes_due
 from mediad.catalog.chunks import chunks
 from mediad.catalog.db import Catalog
-from mediad.catalog.record import becomes_due
 from mediad.model.backoff import MOST
 from mediad.model.instants import stamp
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, select
 
 from mediad.catalog import tables as t
-from mediad.catalog.record import upsert
+from mediad.catalog.apply import upsert
 from mediad.model.custody import canonical
 
 

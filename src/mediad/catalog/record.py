@@ -3,23 +3,20 @@
 ``rebuild`` runs the same ``apply`` over the mirrored log, so an event's detail holds the whole new state.
 """
 
-import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from mediad.catalog import tables as t
+from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, no_longer_due, raw_bytes, upsert
 from mediad.catalog.chunks import chunks
 from mediad.model import custody
 from mediad.model.custody import GENESIS, Draft, Event, canonical
 from mediad.model.evidence import Outcome
 from mediad.model.instants import stamp
-
-Row = dict[str, Any]
 
 
 def head(conn: Connection) -> tuple[int, str]:
@@ -64,31 +61,6 @@ def _apply(conn: Connection, facts: Iterable[tuple[Event, Mapping[str, Any]]]) -
     for kind, group in groupby(facts, key=lambda fact: fact[0].kind):
         if rule := _APPLY.get(kind):
             rule(conn, list(group))
-
-
-Batch = Sequence[tuple[Event, Mapping[str, Any]]]
-
-
-def _bytes(text: str) -> bytes:
-    return binascii.a2b_base64(text, strict_mode=True)
-
-
-def upsert(conn: Connection, table: Table, rows: list[Row], *, keep: Sequence[str] = ()) -> None:
-    """Insert, or replace what has the same primary key; columns in ``keep`` stay as they were there."""
-    if not rows:
-        return
-    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    keys = [c.name for c in table.primary_key]
-    others = {c: statement.excluded[c] for c in rows[0] if c not in keys and c not in keep}
-    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
-
-
-def _insert_new(conn: Connection, table: Table, rows: list[Row]) -> None:
-    """Insert, leaving alone what has the same primary key."""
-    if rows:
-        dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-        conn.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
 def _station_founded(conn: Connection, batch: Batch) -> None:
@@ -136,12 +108,12 @@ def _docking_opened(conn: Connection, batch: Batch) -> None:
 
 def _docking_listed(conn: Connection, batch: Batch) -> None:
     rows = [
-        {"docking": e.subject, "volume": f["volume"], "path": _bytes(f["path_b64"]), "size": f["size"],
+        {"docking": e.subject, "volume": f["volume"], "path": raw_bytes(f["path_b64"]), "size": f["size"],
          "mtime_ns": f["mtime_ns"], "birth_ns": f.get("birth_ns"), "outcome": f.get("outcome"), "asset": None,
          "why": f.get("why", "")}
         for e, d in batch for f in d["files"]
     ]  # fmt: skip
-    _insert_new(conn, t.source_file, rows)
+    insert_new(conn, t.source_file, rows)
 
 
 def _docking_closed(conn: Connection, batch: Batch) -> None:
@@ -176,14 +148,14 @@ def _outcomes(conn: Connection, rows: list[Row]) -> None:
 def _outcome(detail: Mapping[str, Any], docking: str, outcome: Outcome, asset: str | None, why: str = "") -> Row:
     return {
         "_docking": docking, "_mtime_ns": detail.get("mtime_ns"),
-        "_volume": detail["volume"], "_path": _bytes(detail["path_b64"]), "_size": detail["size"],
+        "_volume": detail["volume"], "_path": raw_bytes(detail["path_b64"]), "_size": detail["size"],
         "_outcome": outcome.value, "_asset": asset, "_why": why,
     }  # fmt: skip
 
 
 def _claim(detail: Mapping[str, Any], asset: str) -> Row:
     return {
-        "source": detail["source"], "volume": detail["volume"], "path": _bytes(detail["path_b64"]),
+        "source": detail["source"], "volume": detail["volume"], "path": raw_bytes(detail["path_b64"]),
         "size": detail["size"], "mtime_ns": detail["mtime_ns"], "birth_ns": detail.get("birth_ns"),
         "device": detail.get("device", 0), "inode": detail.get("inode", 0), "docking": detail["docking"], "asset": asset,
     }  # fmt: skip
@@ -195,7 +167,7 @@ def _asset_stored(conn: Connection, batch: Batch) -> None:
         captured = d["captured"]
         assets.append(
             {"id": e.subject, "sha256": d["sha256"], "sm3": d.get("sm3"), "size": d["size"], "kind": d["kind"],
-             "docking": d["docking"], "volume": d["volume"], "path": _bytes(d["path_b64"]), "mtime_ns": d["mtime_ns"],
+             "docking": d["docking"], "volume": d["volume"], "path": raw_bytes(d["path_b64"]), "mtime_ns": d["mtime_ns"],
              "captured_at": captured["value"], "captured_source": captured["source"],
              "captured_confidence": captured["confidence"], "stored_at": e.at}
         )  # fmt: skip
@@ -244,27 +216,10 @@ def _file_failed(conn: Connection, batch: Batch) -> None:
     _outcomes(conn, [_outcome(d, e.subject, Outcome.FAILED, None, d["why"]) for e, d in batch])
 
 
-def becomes_due(conn: Connection, stage: str, subjects: Iterable[tuple[str, str]]) -> None:
-    """What a fact makes due: written with the fact, so that it is never forgotten, and so that asking for it costs what is due
-    and not what there is. No fact itself; ``due.refill`` finds the same again from the facts."""
-    rows = [
-        {"stage": stage, "subject": s, "since": at, "tries": 0, "not_before": "", "owner": None, "why": ""}
-        for s, at in subjects
-    ]
-    upsert(conn, t.due, rows, keep=["since"])
-
-
-def _no_longer_due(conn: Connection, stage: str, subjects: Iterable[str]) -> None:
-    d = t.due.c
-    statement = delete(t.due).where(d.stage == stage, d.subject == bindparam("_subject"))
-    if rows := [{"_subject": s} for s in subjects]:
-        conn.execute(statement, rows)
-
-
 def _asset_probed(conn: Connection, batch: Batch) -> None:
     rows = [{"asset": e.subject, "detail": canonical(d["probe"])} for e, d in batch]
     upsert(conn, t.probe, rows)
-    _no_longer_due(conn, "probe", [e.subject for e, _ in batch])
+    no_longer_due(conn, "probe", [e.subject for e, _ in batch])
     becomes_due(conn, "assemble", {d["docking"]: e.at for e, d in batch}.items())
 
 

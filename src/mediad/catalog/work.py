@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from mediad.catalog import tables as t
+from mediad.catalog.apply import upsert
 from mediad.catalog.evidence import held
-from mediad.catalog.record import upsert
 from mediad.model.custody import GENESIS, Event
 from mediad.model.instants import stamp
 

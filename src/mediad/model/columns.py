@@ -34,7 +34,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BadLine:
     """What is wrong with a line; 0 is the table as a whole."""
 
     line: int
@@ -49,17 +49,17 @@ class Columns:
     headers: Mapping[str, Sequence[str]]
     wanted: Sequence[str]
 
-    def named(self, header: Sequence[str]) -> tuple[list[str], list[Finding]]:
+    def named(self, header: Sequence[str]) -> tuple[list[str], list[BadLine]]:
         """The column behind each header, empty for one that means nothing here; and what is wrong with them."""
         names = {_plain(alias): name for name, aliases in self.headers.items() for alias in (name, *aliases)}
         found = [names.get(_plain(text), "") for text in header]
-        wrong = [Finding(1, "column-unknown", f"the column {text[:40]!r} is none of {_some(self.headers)}")
+        wrong = [BadLine(1, "column-unknown", f"the column {text[:40]!r} is none of {_some(self.headers)}")
                  for text, name in zip(header, found, strict=True) if not name and text.strip()]  # fmt: skip
         wrong += [
-            Finding(1, "column-twice", f"two columns mean {name}")
+            BadLine(1, "column-twice", f"two columns mean {name}")
             for name in sorted({n for n in found if n and found.count(n) > 1})
         ]
-        wrong += [Finding(1, "column-missing", f"there is no column {name} ({' or '.join(self.headers[name]) or name})")
+        wrong += [BadLine(1, "column-missing", f"there is no column {name} ({' or '.join(self.headers[name]) or name})")
                   for name in self.wanted if name not in found]  # fmt: skip
         return found, wrong
 
@@ -75,16 +75,16 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def lines(columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> tuple[list[Line], list[Finding]]:
+def lines(columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> tuple[list[Line], list[BadLine]]:
     """Rows with their line numbers, as lines; and what is wrong with them as such."""
     found: list[Line] = []
-    wrong: list[Finding] = []
+    wrong: list[BadLine] = []
     for number, row in rows:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) > len(columns) and any(cell.strip() for cell in row[len(columns) :]):
             wrong.append(
-                Finding(
+                BadLine(
                     number,
                     "too-many-cells",
                     f"{len(row)} cells for {len(columns)} columns: is a quotation mark missing?",
@@ -93,7 +93,7 @@ def lines(columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> 
             continue
         cells = {name: row[n].strip() if n < len(row) else "" for n, name in enumerate(columns) if name}
         if bad := next((p for p in map(cell_problem, cells.values()) if p), None):
-            wrong.append(Finding(number, bad.code, bad.detail))
+            wrong.append(BadLine(number, bad.code, bad.detail))
             continue
         found.append(Line(number, cells))
     return found, wrong

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from mediad.model import cases, columns, people, registers
 from mediad.model.cases import Case, CaseKind, Numbered
-from mediad.model.columns import Columns, Finding, Line
+from mediad.model.columns import BadLine, Columns, Line
 from mediad.model.headings import CASES, DEPARTMENTS, FORMS, KINDS, NUMBER_TYPES, PEOPLE, ROLES, TRIPS
 from mediad.model.ids import named_id
 from mediad.model.instants import stamp
@@ -41,7 +41,7 @@ class Plan(Generic[T]):
 
     changes: tuple[Change[T], ...]
     same: int
-    findings: tuple[Finding, ...]
+    findings: tuple[BadLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def plan(
         except _Bad as e:
             wrongs = [e.problem]
         if wrongs:
-            wrong += [Finding(line.number, p.code, p.detail) for p in wrongs]
+            wrong += [BadLine(line.number, p.code, p.detail) for p in wrongs]
             continue
         seen[after.id] = line.number
         if before == after:

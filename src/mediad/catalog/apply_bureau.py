@@ -1,0 +1,247 @@
+"""What the events of people, recorders, trips, cases, tags, limits and acts make of their tables. Each holds the whole new state.
+
+What may change a ruling makes it due (``rule``), what may give a recording a case makes it due (``match``): with the fact, so that
+nobody has to look for it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, or_, select, update
+
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+from mediad.catalog.apply import Batch, Row, becomes_due, upsert
+from mediad.catalog.chunks import chunks
+from mediad.model.custody import canonical
+from mediad.model.numbers import number_key
+
+RULE: Final = "rule"
+MATCH: Final = "match"
+
+
+def _person(conn: Connection, batch: Batch) -> None:
+    for e, d in batch:
+        row = {
+            "id": e.subject,
+            "name": d["name"],
+            "department": d["department"],
+            "active": d["active"],
+            "detail": canonical(d),
+        }
+        upsert(conn, b.person, [row])
+        conn.execute(delete(b.person_login).where(b.person_login.c.person == e.subject))
+        upsert(conn, b.person_login, [{"login": login, "person": e.subject} for login in d["logins"]])
+        conn.execute(delete(b.person_number).where(b.person_number.c.person == e.subject))
+        rows: list[Row] = [
+            {"number": n["number"], "kind": kind, "person": e.subject, "position": at, "start": n["from"] or "",
+             "until": n["until"] or ""}
+            for kind, field in (("certificate", "certificates"), ("device", "device_numbers"))
+            for at, n in enumerate(d[field])
+        ]  # fmt: skip
+        upsert(conn, b.person_number, rows)
+        numbers = sorted({row["number"] for row in rows})
+        _ruled_again(conn, e.at, t.recording.c.officer.in_(numbers))
+
+
+def _department(conn: Connection, batch: Batch) -> None:
+    rows = [{"id": e.subject, "name": d["name"], "unit": d["unit"], "active": d["active"]} for e, d in batch]
+    upsert(conn, b.department, rows)
+
+
+def _recorder_moved(conn: Connection, batch: Batch) -> None:
+    for e, d in batch:
+        row = {
+            "seq": e.seq,
+            "recorder": e.subject,
+            "state": d["state"],
+            "at": d["at"],
+            "carrier": d["carrier"],
+            "detail": canonical(d),
+        }
+        upsert(conn, b.recorder_move, [row])
+        keys = list(conn.execute(select(t.recorder_key.c.key).where(t.recorder_key.c.recorder == e.subject)).scalars())
+        # What was recorded since then may have another carrier now.
+        _ruled_again(conn, e.at, t.recording.c.source.in_([e.subject, *keys]), t.recording.c.ended_at >= d["at"])
+    becomes_due(conn, RULE, [(e.subject, e.at) for e, _ in batch])
+
+
+def _trip(conn: Connection, batch: Batch) -> None:
+    for e, d in batch:
+        before = conn.execute(select(b.trip.c.left).where(b.trip.c.id == e.subject)).scalar()
+        row = {"id": e.subject, "left": d["left"], "expected": d["expected"], "returned": d["returned"], "void": d["void"],
+               "detail": canonical(d)}  # fmt: skip
+        upsert(conn, b.trip, [row])
+        upsert(conn, b.trip_version, [{"seq": e.seq, "trip": e.subject, "at": e.at, "detail": canonical(d)}])
+        was = set(conn.execute(select(b.trip_of.c.who).where(b.trip_of.c.trip == e.subject)).scalars())
+        who = {*d["persons"], *d["recorders"]}
+        conn.execute(delete(b.trip_of).where(b.trip_of.c.trip == e.subject))
+        upsert(conn, b.trip_of, [{"who": each, "trip": e.subject} for each in sorted(who)])
+        since = min(d["left"], before or d["left"])
+        _ruled_since(conn, e.at, who | was, since)
+
+
+def _ruled_since(conn: Connection, at: str, who: Iterable[str], since: str) -> None:
+    """What somebody carried, or a recorder recorded, that ended since then."""
+    c = b.deadline.c
+    for chunk in chunks(sorted(who)):
+        carried = select(c.subject).where(c.carrier.in_(chunk), c.ended_at >= since)
+        becomes_due(conn, RULE, [(each, at) for each in conn.execute(carried).scalars()])
+        keys = list(conn.execute(select(t.recorder_key.c.key).where(t.recorder_key.c.recorder.in_(chunk))).scalars())
+        _ruled_again(conn, at, t.recording.c.source.in_([*chunk, *keys]), t.recording.c.ended_at >= since)
+
+
+def _ruled_again(conn: Connection, at: str, *where: Any) -> None:
+    r = t.recording.c
+    becomes_due(
+        conn, RULE, [(each, at) for each in conn.execute(select(r.id).where(r.kind != "data", *where)).scalars()]
+    )
+
+
+def _case(conn: Connection, batch: Batch) -> None:
+    for e, d in batch:
+        row = {"id": e.subject, "form": d["form"], "kind": d["kind"], "name": d["name"], "department": d["department"],
+               "opened": d["opened"], "act_ended": d["act_ended"], "archived": d["archived"] is not None,
+               "merged_into": d["merged_into"], "detail": canonical(d)}  # fmt: skip
+        upsert(conn, b.casefile, [row])
+        conn.execute(delete(b.case_number).where(b.case_number.c.casefile == e.subject))
+        keys = {number_key(n["number"]): None for n in d["numbers"]}
+        upsert(conn, b.case_number, [{"key": key, "casefile": e.subject} for key in keys])
+        conn.execute(delete(b.case_handler).where(b.case_handler.c.casefile == e.subject))
+        upsert(conn, b.case_handler, [{"person": p, "casefile": e.subject} for p in d["handlers"]])
+    becomes_due(conn, RULE, [(e.subject, e.at) for e, _ in batch])
+    becomes_due(conn, MATCH, [(e.subject, e.at) for e, _ in batch])
+
+
+def _activity(conn: Connection, batch: Batch) -> None:
+    rows = [{"casefile": e.subject, "activity": d["activity"], "detail": canonical(d)} for e, d in batch]
+    upsert(conn, b.case_activity, rows)
+
+
+def _tag_set(conn: Connection, batch: Batch) -> None:
+    for e, d in batch:
+        row = {"id": e.subject, "recording": _now(conn, d["recording"]), "casefile": d["case"], "activity": d["activity"],
+               "state": "set", "by_rule": d["by_rule"], "at": e.at, "detail": canonical(d)}  # fmt: skip
+        upsert(conn, b.tag, [row])
+        if d["supersedes"]:
+            conn.execute(update(b.tag).where(b.tag.c.id == d["supersedes"]).values(state="superseded"))
+        becomes_due(conn, RULE, [(row["recording"], e.at)])
+
+
+def _tag_withdrawn(conn: Connection, batch: Batch) -> None:
+    for e, _ in batch:
+        conn.execute(update(b.tag).where(b.tag.c.id == e.subject).values(state="withdrawn"))
+        recording = conn.execute(select(b.tag.c.recording).where(b.tag.c.id == e.subject)).scalar()
+        becomes_due(conn, RULE, [(recording, e.at)] if recording else [])
+
+
+def _now(conn: Connection, recording: str) -> str:
+    """The recording that an id means by now."""
+    a = t.recording_alias.c
+    return conn.execute(select(a.recording).where(a.alias == recording)).scalar() or recording
+
+
+def _said(what: str) -> Callable[[Connection, Batch], None]:
+    """A person's word about a recording stands for the one before."""
+
+    def rule(conn: Connection, batch: Batch) -> None:
+        rows = [
+            {"recording": _now(conn, e.subject), "what": what, "at": e.at, "detail": canonical(d)} for e, d in batch
+        ]
+        for row in rows:
+            upsert(conn, b.said_of, [row])
+        becomes_due(conn, RULE, [(row["recording"], row["at"]) for row in rows])
+
+    return rule
+
+
+def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
+    """Recordings became one: tags are the one's, a word about one of them is about the one unless that has its own, limits of what
+    is gone are none."""
+    if not gone:
+        return
+    for chunk in chunks(gone):
+        conn.execute(update(b.tag).where(b.tag.c.recording.in_(chunk)).values(recording=survivor))
+        s = b.said_of.c
+        for row in conn.execute(select(b.said_of).where(s.recording.in_(chunk)).order_by(s.at, s.recording)).all():
+            own = conn.execute(select(s.at).where(s.recording == survivor, s.what == row.what)).scalar()
+            if own is None or own < row.at:
+                upsert(conn, b.said_of, [{**row._mapping, "recording": survivor}])
+        conn.execute(delete(b.said_of).where(s.recording.in_(chunk)))
+        for table in (b.deadline, b.explained):
+            conn.execute(delete(table).where(table.c.subject.in_(chunk)))
+        conn.execute(delete(b.proposal).where(b.proposal.c.recording.in_(chunk)))
+    becomes_due(conn, RULE, [(survivor, at)])
+    becomes_due(conn, MATCH, [(survivor, at)])
+
+
+def _ruled(conn: Connection, batch: Batch) -> None:
+    rows = [
+        {"rule": d["rule"], "subject": e.subject, "basis": d["basis"], "due_at": d["due_at"], "met_at": d["met_at"],
+         "carrier": d["carrier"], "ended_at": d["ended_at"], "detail": canonical(d)}
+        for e, d in batch
+    ]  # fmt: skip
+    upsert(conn, b.deadline, rows)
+
+
+def _explained(what: str) -> Callable[[Connection, Batch], None]:
+    def rule(conn: Connection, batch: Batch) -> None:
+        rows = [
+            {"rule": d["rule"], "subject": e.subject, "what": what, "at": e.at, "detail": canonical(d)}
+            for e, d in batch
+        ]
+        upsert(conn, b.explained, rows)
+        becomes_due(conn, RULE, [(e.subject, e.at) for e, _ in batch])
+
+    return rule
+
+
+def _act(state: str) -> Callable[[Connection, Batch], None]:
+    def rule(conn: Connection, batch: Batch) -> None:
+        for e, d in batch:
+            row = {"id": e.subject, "what": d["what"], "subject": d["subject"], "state": d.get("state", state), "at": e.at,
+                   "detail": canonical(d)}  # fmt: skip
+            upsert(conn, b.act, [row])
+
+    return rule
+
+
+def _rules(conn: Connection, batch: Batch) -> None:
+    upsert(conn, b.rules, [{"station": e.subject, "at": e.at, "detail": canonical(d)} for e, d in batch])
+
+
+def docked(conn: Connection, dockings: Iterable[str], at: str) -> None:
+    """A docking proves that somebody is back, and may bring what was only seen before: what is not met yet is looked at again."""
+    k, c = t.docking.c, b.deadline.c
+    for docking in dockings:
+        row = conn.execute(select(k.recorder, k.recorder_id).where(k.id == docking)).first()
+        if row is None:
+            continue
+        waiting = select(c.subject).where(c.met_at.is_(None), or_(c.basis == "limit", c.basis == "open"))
+        waiting = waiting.where(c.rule.in_(("article-28-24h", "recorder-back")))
+        becomes_due(conn, RULE, [(each, at) for each in conn.execute(waiting).scalars()])
+        if row.recorder_id:
+            becomes_due(conn, RULE, [(row.recorder_id, at)])
+
+
+APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
+    "person.registered": _person,
+    "department.registered": _department,
+    "recorder.moved": _recorder_moved,
+    "trip.registered": _trip,
+    "case.registered": _case,
+    "case.activity": _activity,
+    "tag.set": _tag_set,
+    "tag.withdrawn": _tag_withdrawn,
+    "recording.carried": _said("carried"),
+    "recording.dated": _said("dated"),
+    "recording.classified": _said("classified"),
+    "recording.non-duty": _said("non-duty"),
+    "deadline.ruled": _ruled,
+    "deadline.justified": _explained("justified"),
+    "deadline.marked-met": _explained("marked-met"),
+    "act.proposed": _act("proposed"),
+    "act.signed": _act("proposed"),
+    "act.refused": _act("refused"),
+    "rules.adopted": _rules,
+}

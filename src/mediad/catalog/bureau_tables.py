@@ -1,0 +1,222 @@
+"""The tables of people, recorders, trips, cases, tags, limits and hand-overs. Facts, but for the last one.
+
+``detail`` is the canonical JSON of the newest event; the other columns are what questions ask for.
+"""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+
+from mediad.catalog.tables import metadata
+
+person = Table(
+    "person",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("department", String, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+person_login = Table(
+    "person_login",
+    metadata,
+    Column("login", String, primary_key=True),
+    Column("person", String, ForeignKey("person.id"), nullable=False),
+    Index("person_login_person", "person"),
+)
+
+person_number = Table(
+    "person_number",
+    metadata,
+    Column("number", String, primary_key=True),
+    Column("kind", String, primary_key=True),  # certificate | device
+    Column("person", String, ForeignKey("person.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("start", String, nullable=False),  # a day, empty: since ever
+    Column("until", String, nullable=False),  # a day, empty: until further notice
+    Index("person_number_person", "person"),
+)
+
+department = Table(
+    "department",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("unit", String, nullable=False),
+    Column("active", Boolean, nullable=False),
+)
+
+recorder_move = Table(
+    "recorder_move",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("recorder", String, nullable=False),
+    Column("state", String, nullable=False),  # issued | returned | lost | broken
+    Column("at", String, nullable=False),
+    Column("carrier", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("recorder_move_recorder", "recorder", "at"),
+    Index("recorder_move_carrier", "carrier", "at"),
+)
+
+trip = Table(
+    "trip",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("left", String, nullable=False),
+    Column("expected", String, nullable=False),
+    Column("returned", String),
+    Column("void", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("trip_open", "returned", "expected"),
+)
+
+trip_version = Table(
+    "trip_version",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("trip", String, ForeignKey("trip.id"), nullable=False),
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("trip_version_trip", "trip"),
+)
+
+trip_of = Table(
+    "trip_of",
+    metadata,
+    Column("who", String, primary_key=True),  # person or recorder
+    Column("trip", String, ForeignKey("trip.id"), primary_key=True),
+    Index("trip_of_trip", "trip"),
+)
+
+casefile = Table(
+    "casefile",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("form", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("department", String, nullable=False),
+    Column("opened", String),
+    Column("act_ended", String),
+    Column("archived", Boolean, nullable=False),
+    Column("merged_into", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("casefile_opened", "opened"),
+    Index("casefile_merged", "merged_into"),
+)
+
+case_number = Table(
+    "case_number",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("casefile", String, ForeignKey("casefile.id"), nullable=False),
+    Index("case_number_casefile", "casefile"),
+)
+
+case_handler = Table(
+    "case_handler",
+    metadata,
+    Column("person", String, primary_key=True),
+    Column("casefile", String, ForeignKey("casefile.id"), primary_key=True),
+    Index("case_handler_casefile", "casefile"),
+)
+
+case_activity = Table(
+    "case_activity",
+    metadata,
+    Column("casefile", String, ForeignKey("casefile.id"), primary_key=True),
+    Column("activity", String, primary_key=True),
+    Column("detail", Text, nullable=False),
+)
+
+tag = Table(
+    "tag",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("recording", String, nullable=False),
+    Column("casefile", String, nullable=False),
+    Column("activity", String, nullable=False),
+    Column("state", String, nullable=False),  # set | superseded | withdrawn
+    Column("by_rule", Boolean, nullable=False),
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("tag_recording", "recording", "state"),
+    Index("tag_casefile", "casefile", "state"),
+)
+
+said_of = Table(
+    "said_of",
+    metadata,
+    Column("recording", String, primary_key=True),
+    Column("what", String, primary_key=True),  # carried | dated | classified | non-duty
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("said_of_what", "what"),
+)
+
+deadline = Table(
+    "deadline",
+    metadata,
+    Column("rule", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("basis", String, nullable=False),
+    Column("due_at", String),
+    Column("met_at", String),
+    Column("carrier", String, nullable=False),
+    Column("ended_at", String),
+    Column("detail", Text, nullable=False),
+    Index("deadline_subject", "subject"),
+    Index("deadline_waiting", "rule", "basis", "met_at", "due_at"),
+    Index("deadline_carrier", "carrier", "ended_at"),
+    Index("deadline_ended", "rule", "ended_at"),
+)
+
+explained = Table(
+    "explained",
+    metadata,
+    Column("rule", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("what", String, primary_key=True),  # justified | marked-met
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+act = Table(
+    "act",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("what", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("state", String, nullable=False),  # proposed | done | refused
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("act_state", "state"),
+    Index("act_subject", "subject"),
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("station", String, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+BUREAU_FACTS: Final = (
+    person, person_login, person_number, department, recorder_move, trip, trip_version, trip_of, casefile, case_number,
+    case_handler, case_activity, tag, said_of, deadline, explained, act, rules,
+)  # fmt: skip
+"""Parents first."""
+
+proposal = Table(
+    "proposal",
+    metadata,
+    Column("recording", String, primary_key=True),
+    Column("casefile", String, primary_key=True),
+    Column("score", Integer, nullable=False),
+    Column("reasons", String, nullable=False),
+    Index("proposal_casefile", "casefile"),
+)
