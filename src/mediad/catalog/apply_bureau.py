@@ -7,7 +7,7 @@ nobody has to look for it.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
@@ -177,7 +177,7 @@ def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
 
 def _ruled(conn: Connection, batch: Batch) -> None:
     rows = [
-        {"rule": d["rule"], "subject": e.subject, "basis": d["basis"], "due_at": d["due_at"], "met_at": d["met_at"],
+        {"rule": d["rule"], "subject": e.subject, "state": d["state"], "due_at": d["due_at"], "met_at": d["met_at"],
          "carrier": d["carrier"], "ended_at": d["ended_at"], "detail": canonical(d)}
         for e, d in batch
     ]  # fmt: skip
@@ -217,8 +217,9 @@ def docked(conn: Connection, dockings: Iterable[str], at: str) -> None:
         row = conn.execute(select(k.recorder, k.recorder_id).where(k.id == docking)).first()
         if row is None:
             continue
-        waiting = select(c.subject).where(c.met_at.is_(None), or_(c.basis == "limit", c.basis == "open"))
-        waiting = waiting.where(c.rule.in_(("article-28-24h", "recorder-back")))
+        waiting = select(c.subject).where(
+            c.state.in_(("waiting", "open")), c.rule.in_(("article-28-24h", "recorder-back"))
+        )
         becomes_due(conn, RULE, [(each, at) for each in conn.execute(waiting).scalars()])
         if row.recorder_id:
             becomes_due(conn, RULE, [(row.recorder_id, at)])

@@ -162,14 +162,14 @@ deadline = Table(
     metadata,
     Column("rule", String, primary_key=True),
     Column("subject", String, primary_key=True),
-    Column("basis", String, nullable=False),
+    Column("state", String, nullable=False),  # met | late (met, but late) | waiting | open | untrusted | not-applicable
     Column("due_at", String),
     Column("met_at", String),
     Column("carrier", String, nullable=False),
     Column("ended_at", String),
     Column("detail", Text, nullable=False),
     Index("deadline_subject", "subject"),
-    Index("deadline_waiting", "rule", "basis", "met_at", "due_at"),
+    Index("deadline_state", "state", "due_at"),
     Index("deadline_carrier", "carrier", "ended_at"),
     Index("deadline_ended", "rule", "ended_at"),
 )

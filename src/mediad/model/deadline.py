@@ -108,19 +108,21 @@ class Ruling:
     ended_at: datetime | None = None
     remarks: tuple[str, ...] = ()
 
+    @property
+    def state(self) -> str:
+        """What holds whatever the time is: ``met``, ``late`` (met, but late), ``waiting``, ``open``, ``untrusted`` or
+        ``not-applicable``."""
+        if self.basis in ("not-applicable", "untrusted"):
+            return self.basis
+        if self.met_at is not None:
+            return "met" if self.due_at is None or self.met_at <= self.due_at else "late"
+        return "open" if self.basis == "open" else "waiting"
+
     def status(self, now: datetime) -> Status:
         """Total, and monotone in ``now``."""
-        if self.basis == "not-applicable":
-            return Status.NOT_APPLICABLE
-        if self.basis == "untrusted":
-            return Status.UNTRUSTED
-        if self.met_at is not None and (self.due_at is None or self.met_at <= self.due_at):
-            return Status.MET
-        if self.basis == "open":
-            return Status.OPEN
-        if self.met_at is None and self.due_at is not None and now <= self.due_at:
-            return Status.DUE
-        return Status.LATE
+        if self.state != "waiting":
+            return Status(self.state)
+        return Status.DUE if self.due_at is not None and now <= self.due_at else Status.LATE
 
 
 def storage(facts: Recorded, rule: StorageRule) -> Ruling:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from mediad.model.ids import Digest
 
-Channel = Literal["body-camera", "terminal", "cctv", "manual"]
+Channel = Literal["body-camera", "terminal", "cctv", "manual", "legacy"]
 CHANNELS: Final[tuple[str, ...]] = get_args(Channel)
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
+from mediad.config.rules import Acts, Deadlines
+from mediad.config.section import Section
 from mediad.errors import ConfigError
 from mediad.model.evidence import Channel
 from mediad.model.layout import MAX_LISTED_FILES, safe_name
@@ -70,11 +72,7 @@ FilledPath = Annotated[Path, BeforeValidator(_filled)]
 FilledText = Annotated[str, Field(min_length=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Unit(_Section):
+class Unit(Section):
     """Who keeps the records."""
 
     name: str = Field(min_length=1, description="name of the unit, as it stands on records and labels")
@@ -85,7 +83,7 @@ class Unit(_Section):
         return ZoneInfo(self.timezone)
 
 
-class Station(_Section):
+class Station(Section):
     """This docking station."""
 
     id: PlainName = Field(description="id of the station; it names the custody chain and never changes")
@@ -95,7 +93,7 @@ class Station(_Section):
     runtime: FilledPath | None = Field(None, description="folder for the slot board; default: `run` below `state`")
 
 
-class CatalogSection(_Section):
+class CatalogSection(Section):
     """The catalogue."""
 
     url: Annotated[str, AfterValidator(_url)] = Field(
@@ -108,7 +106,7 @@ class CatalogSection(_Section):
         return Path(self.url.removeprefix("sqlite:///")) if self.url.startswith("sqlite:///") else None
 
 
-class VaultSection(_Section):
+class VaultSection(Section):
     """One place that keeps originals. The first one receives what is docked."""
 
     name: PlainName = Field(description="name of the vault")
@@ -118,7 +116,7 @@ class VaultSection(_Section):
     volatile: bool = Field(False, description="let the vault lie in memory (tmpfs); for trials alone")
 
 
-class Ingest(_Section):
+class Ingest(Section):
     """How files are taken."""
 
     sm3: bool = Field(False, description="keep an SM3 digest (GB/T 32905) beside the SHA-256 of every original")
@@ -138,7 +136,7 @@ class Ingest(_Section):
         return max(self.reserve_bytes, int(total * self.reserve_percent / 100))
 
 
-class Devices(_Section):
+class Devices(Section):
     """What is plugged in."""
 
     usb: bool = Field(True, description="watch the USB ports")
@@ -159,7 +157,7 @@ class Devices(_Section):
     )
 
 
-class Folder(_Section):
+class Folder(Section):
     """A watched drop folder."""
 
     path: FilledPath = Field(description="the folder")
@@ -172,7 +170,7 @@ class Folder(_Section):
     )
 
 
-class Derive(_Section):
+class Derive(Section):
     """Probes, times, takes and previews, which a process of their own makes."""
 
     jobs: int = Field(0, ge=0, le=64, description="how many are worked on side by side; 0: half the processors")
@@ -201,7 +199,7 @@ class Derive(_Section):
         return jobs, self.threads or max(1, processors // jobs)
 
 
-class Http(_Section):
+class Http(Section):
     """Metrics and health over HTTP."""
 
     listen: Annotated[str, AfterValidator(_listen)] = Field(
@@ -209,13 +207,13 @@ class Http(_Section):
     )
 
 
-class Log(_Section):
+class Log(Section):
     """Logging."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration."""
 
     unit: Unit
@@ -226,6 +224,8 @@ class Config(_Section):
     devices: Devices = Field(default_factory=Devices)  # type: ignore[arg-type]
     folder: tuple[Folder, ...] = ()
     derive: Derive = Field(default_factory=Derive)  # type: ignore[arg-type]
+    deadlines: Deadlines = Field(default_factory=Deadlines)  # type: ignore[arg-type]
+    acts: Acts = Field(default_factory=Acts)  # type: ignore[arg-type]
     http: Http = Field(default_factory=Http)  # type: ignore[arg-type]
     log: Log = Field(default_factory=Log)  # type: ignore[arg-type]
 
@@ -390,6 +390,7 @@ def _resolve(config: Config, file: Path) -> Config:
             ),
             "catalog": config.catalog.model_copy(update={"url": url}),
             "vault": tuple(v.model_copy(update={"path": at(v.path)}) for v in config.vault),
+            "deadlines": config.deadlines.model_copy(update={"calendar": at(config.deadlines.calendar)}),
             "devices": config.devices.model_copy(update={"profiles": tuple(at(p) for p in config.devices.profiles)}),
             "folder": tuple(f.model_copy(update={"path": at(f.path)}) for f in config.folder),
         }

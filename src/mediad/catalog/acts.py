@@ -1,0 +1,29 @@
+"""Acts that wait for signatures, and what became of them."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+
+
+def act(conn: Connection, act_id: str) -> dict[str, Any] | None:
+    """An act as its newest event tells it."""
+    detail = conn.execute(select(b.act.c.detail).where(b.act.c.id == act_id)).scalar()
+    return None if detail is None else dict(json.loads(detail))
+
+
+def listed(conn: Connection, *, waiting: bool) -> list[dict[str, Any]]:
+    """All acts, or those that wait, the oldest first."""
+    a = b.act.c
+    query = select(a.id, a.at, a.detail).order_by(a.at, a.id)
+    rows = conn.execute(query.where(a.state == "proposed") if waiting else query)
+    return [{"id": row.id, "at": row.at, **json.loads(row.detail)} for row in rows]
+
+
+def newest_event(conn: Connection, subject: str) -> int:
+    """The number of the newest custody event of a subject; 0 for none."""
+    found = conn.execute(select(func.max(t.custody.c.seq)).where(t.custody.c.subject == subject)).scalar()
+    return int(found or 0)

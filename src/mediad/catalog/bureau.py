@@ -1,0 +1,113 @@
+"""What the registers hold: people, departments, moves of recorders, trips, cases."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
+from mediad.model import registers
+from mediad.model.cases import Case
+from mediad.model.numbers import number_key
+from mediad.model.people import Person
+from mediad.model.registers import Department, Move, TripEntry
+from mediad.model.trips import Trip
+
+
+def people(conn: Connection) -> list[Person]:
+    """Everybody, in the order of ids. A bureau has hundreds, not millions."""
+    rows = conn.execute(select(b.person.c.id, b.person.c.detail).order_by(b.person.c.id))
+    return [registers.person_of(row.id, json.loads(row.detail)) for row in rows]
+
+
+def person(conn: Connection, person_id: str) -> Person | None:
+    detail = conn.execute(select(b.person.c.detail).where(b.person.c.id == person_id)).scalar()
+    return None if detail is None else registers.person_of(person_id, json.loads(detail))
+
+
+def person_at(conn: Connection, login: str) -> Person | None:
+    """Whose account it is."""
+    found = conn.execute(select(b.person_login.c.person).where(b.person_login.c.login == login)).scalar()
+    return None if found is None else person(conn, found)
+
+
+def departments(conn: Connection) -> list[Department]:
+    rows = conn.execute(select(b.department).order_by(b.department.c.name, b.department.c.id))
+    return [Department(row.id, row.name, row.unit, row.active) for row in rows]
+
+
+def recorder_names(conn: Connection) -> dict[str, str]:
+    """Label, name and serial of each registered recorder to its id; what names two of them names none."""
+    found: dict[str, str] = {}
+    twice: set[str] = set()
+    rows = list(conn.execute(select(t.recorder.c.id, t.recorder.c.label, t.recorder.c.name)))
+    named = [(name, row.id) for row in rows for name in (row.id, row.label, row.name)]
+    named += [(key.partition(":")[2], recorder) for key, recorder in conn.execute(select(t.recorder_key)).tuples()]
+    for name, recorder in named:
+        if name and found.setdefault(name, recorder) != recorder:
+            twice.add(name)
+    return {name: recorder for name, recorder in found.items() if name not in twice}
+
+
+def moves(conn: Connection, recorders: Collection[str] | None = None) -> dict[str, list[Move]]:
+    """What became of recorders, each in the order in which it was so; of all of them, or of some."""
+    m = b.recorder_move.c
+    query = select(m.recorder, m.detail).order_by(m.recorder, m.at, m.seq)
+    found: dict[str, list[Move]] = {}
+    for chunk in [None] if recorders is None else chunks(sorted(recorders)):
+        for row in conn.execute(query if chunk is None else query.where(m.recorder.in_(chunk))):
+            found.setdefault(row.recorder, []).append(registers.move_of(row.recorder, json.loads(row.detail)))
+    return found
+
+
+def trips(conn: Connection) -> list[TripEntry]:
+    """Every trip as it was entered last."""
+    rows = conn.execute(select(b.trip.c.id, b.trip.c.detail).order_by(b.trip.c.left, b.trip.c.id))
+    return [registers.trip_of(row.id, json.loads(row.detail)) for row in rows]
+
+
+def trip(conn: Connection, trip_id: str) -> TripEntry | None:
+    detail = conn.execute(select(b.trip.c.detail).where(b.trip.c.id == trip_id)).scalar()
+    return None if detail is None else registers.trip_of(trip_id, json.loads(detail))
+
+
+def trips_of(conn: Connection, who: Iterable[str]) -> dict[str, list[Trip]]:
+    """Person or recorder to their trips, with all that was ever entered of them."""
+    o, v = b.trip_of.c, b.trip_version.c
+    whose: dict[str, set[str]] = {}
+    for chunk in chunks(sorted(set(who))):
+        for row in conn.execute(select(o.who, o.trip).where(o.who.in_(chunk))):
+            whose.setdefault(row.trip, set()).add(row.who)
+    entered: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for chunk in chunks(sorted(whose)):
+        for trip_id, at, detail in conn.execute(
+            select(v.trip, v.at, v.detail).where(v.trip.in_(chunk)).order_by(v.seq)
+        ).tuples():
+            entered.setdefault(trip_id, []).append((at, json.loads(detail)))
+    found: dict[str, list[Trip]] = {}
+    for trip_id, entries in sorted(entered.items()):
+        for each in whose[trip_id]:
+            found.setdefault(each, []).append(registers.versions(trip_id, entries))
+    return found
+
+
+def case(conn: Connection, case_id: str) -> Case | None:
+    detail = conn.execute(select(b.casefile.c.detail).where(b.casefile.c.id == case_id)).scalar()
+    return None if detail is None else registers.case_of(case_id, json.loads(detail))
+
+
+def case_by_number(conn: Connection, number: str) -> Case | None:
+    """The case that has a number, however it is written; also by its id."""
+    found = conn.execute(select(b.case_number.c.casefile).where(b.case_number.c.key == number_key(number))).scalar()
+    return case(conn, found or number)
+
+
+def cases(conn: Connection, ids: Collection[str] | None = None) -> list[Case]:
+    """All cases, or some, by id."""
+    c = b.casefile.c
+    query = select(c.id, c.detail).order_by(c.id)
+    some = [query] if ids is None else [query.where(c.id.in_(chunk)) for chunk in chunks(sorted(ids))]
+    return [registers.case_of(row.id, json.loads(row.detail)) for each in some for row in conn.execute(each)]

@@ -1,0 +1,127 @@
+"""Facts for the rules: what is known of recordings, of files that were seen and not stored; and the rulings that stand."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select
+
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
+
+
+def parts_of(conn: Connection, recordings: Sequence[str]) -> dict[str, list[Any]]:
+    """Recording to its files: how they are timed, when they were stored, by which docking they came, and what the recording itself
+    says. Data is no recording that a limit is about."""
+    r, m, a, s, k, v = t.recording.c, t.recording_asset.c, t.asset.c, t.timing.c, t.docking.c, t.replica.c
+    dedicated = (
+        select(func.count())
+        .select_from(t.replica.join(t.vault, t.vault.c.name == v.vault))
+        .where(v.asset == a.id, t.vault.c.dedicated.is_(True))
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            m.recording, a.id.label("asset"), a.captured_at, a.captured_confidence, a.stored_at, s.ended_at,
+            s.confidence, s.detail, r.source, r.officer, r.channel, k.recorder_id, k.officer.label("giver"),
+            k.opened_at, dedicated.label("dedicated"),
+        )
+        .join(t.recording, r.id == m.recording)
+        .join(t.asset, a.id == m.asset)
+        .join(t.docking, k.id == a.docking)
+        .join(t.timing, s.asset == a.id, isouter=True)
+        .where(r.kind != "data")
+        .order_by(m.recording, m.position)
+    )  # fmt: skip
+    found: dict[str, list[Any]] = {}
+    for chunk in chunks(recordings):
+        for row in conn.execute(query.where(m.recording.in_(chunk))):
+            found.setdefault(row.recording, []).append(row)
+    return found
+
+
+def said(conn: Connection, recordings: Sequence[str], what: str) -> dict[str, dict[str, Any]]:
+    """Recording to what a person said about it."""
+    s = b.said_of.c
+    return {
+        row.recording: json.loads(row.detail)
+        for chunk in chunks(recordings)
+        for row in conn.execute(select(s.recording, s.detail).where(s.what == what, s.recording.in_(chunk)))
+    }
+
+
+def explained(conn: Connection, subjects: Sequence[str], rule: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """(Subject, justified or marked-met) to what was said."""
+    e = b.explained.c
+    return {
+        (row.subject, row.what): json.loads(row.detail)
+        for chunk in chunks(subjects)
+        for row in conn.execute(select(e.subject, e.what, e.detail).where(e.rule == rule, e.subject.in_(chunk)))
+    }
+
+
+def dockings_of(conn: Connection, sources: Collection[str], recorders: Collection[str], since: str) -> list[Row[Any]]:
+    """When recorders were docked, folders left aside, from some time on, the earliest first."""
+    k = t.docking.c
+    ours = or_(k.recorder.in_(sorted(sources)), k.recorder_id.in_(sorted(recorders)))
+    query = select(k.opened_at, k.recorder, k.recorder_id).where(
+        ours, k.opened_at >= since, ~k.recorder.startswith("folder:")
+    )
+    return list(conn.execute(query.order_by(k.opened_at)))
+
+
+def seen_only(conn: Connection, docking: str) -> list[Row[Any]]:
+    """Files that a docking saw, wanted and did not get: failed, or not reached. What was stored under the same name, size and time
+    since then is no longer one of them."""
+    f, k, c = t.source_file.c, t.docking.c, t.claim.c
+    query = (
+        select(
+            f.volume, f.path, f.size, f.mtime_ns, f.outcome, k.recorder, k.recorder_id, k.officer, k.channel, k.opened_at,
+            k.profile, k.zones, t.asset.c.stored_at, c.asset,
+        )
+        .join(t.docking, k.id == f.docking)
+        .join(
+            t.claim,
+            and_(c.source == k.recorder, c.volume == f.volume, c.path == f.path, c.size == f.size, c.mtime_ns == f.mtime_ns),
+            isouter=True,
+        )
+        .join(t.asset, t.asset.c.id == c.asset, isouter=True)
+        .where(f.docking == docking, or_(f.outcome.is_(None), f.outcome == "failed"), f.mtime_ns > 0)
+        .order_by(f.volume, f.path)
+    )  # fmt: skip
+    return list(conn.execute(query))
+
+
+def rulings(conn: Connection, subjects: Iterable[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """(Rule, subject) to the ruling that stands."""
+    d = b.deadline.c
+    return {
+        (row.rule, row.subject): json.loads(row.detail)
+        for chunk in chunks(sorted(set(subjects)))
+        for row in conn.execute(select(d.rule, d.subject, d.detail).where(d.subject.in_(chunk)))
+    }
+
+
+def listed(conn: Connection, rule: str | None = None) -> Iterable[Row[Any]]:
+    """Every ruling, by rule and limit."""
+    d = b.deadline.c
+    query = select(b.deadline).order_by(d.rule, d.due_at, d.subject)
+    return conn.execute(query if rule is None else query.where(d.rule == rule))
+
+
+def pressing(conn: Connection, soon: str, limit: int) -> list[Row[Any]]:
+    """What is late, or will be until ``soon``, or has a limit that nobody can know; the most pressing first. What was met late is
+    among it as long as nobody gave a reason in writing."""
+    d, e = b.deadline.c, b.explained.c
+    reason = exists().where(e.rule == d.rule, e.subject == d.subject, e.what == "justified")
+    waiting = and_(d.state == "waiting", d.due_at <= soon)
+    query = select(b.deadline).where(or_(waiting, d.state.in_(("open", "untrusted")), and_(d.state == "late", ~reason)))
+    return list(conn.execute(query.order_by(d.due_at, d.subject).limit(limit)))
+
+
+def without_ruling(conn: Connection, limit: int) -> list[str]:
+    """Recordings that nothing was ever ruled of: what was recorded before there were rules."""
+    r, d = t.recording.c, b.deadline.c
+    ruled = exists().where(d.subject == r.id)
+    return list(conn.execute(select(r.id).where(r.kind != "data", ~ruled).limit(limit)).scalars())

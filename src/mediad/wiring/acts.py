@@ -1,0 +1,162 @@
+"""What a writing command of the bureau does: who acts, may they, do others have to sign; and then the facts, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import acts as memory
+from mediad.catalog import bureau
+from mediad.config import Config
+from mediad.edges import files
+from mediad.errors import NotFound, Refused
+from mediad.model.acts import Act, Actor, Signature, refusal, signing_refusal
+from mediad.model.custody import Draft
+from mediad.wiring.register import REGISTER_LOCK
+from mediad.wiring.station import OPEN_SECONDS, Station, new_id
+
+if TYPE_CHECKING:
+    from mediad.catalog.ledger import Ledger
+
+Make = Callable[["Ledger", Actor], Sequence[Draft]]
+
+
+@dataclass(frozen=True)
+class Performed:
+    """What came of it: the facts that were recorded, or the act that waits for signatures."""
+
+    drafts: Sequence[Draft]
+    actor: Actor
+    waits: str = ""
+    wants: tuple[Signature, ...] = ()
+
+
+def perform(config: Config, name: str, make: Make) -> Performed:
+    """Do an act: ``make`` looks, and says which facts are to be. Where the unit wants signatures, they become facts with the last
+    one. Raises Refused if the acting person may not."""
+    act = config.acts.act(name)
+
+    def work(station: Station) -> Performed:
+        ledger = station.ledger
+        actor = acting(ledger)
+        if problem := refusal(act, actor, unmapped=config.acts.unmapped):
+            raise Refused(
+                problem.detail,
+                code=problem.code,
+                hint="ask somebody who may, or the storage administrator for the role",
+            )
+        drafts = [_by(draft, actor) for draft in make(ledger, actor)]
+        if not drafts:
+            return Performed((), actor)
+        if not act.wants:
+            ledger.record(drafts)
+            return Performed(drafts, actor)
+        return _propose(ledger, act, actor, drafts)
+
+    return _at_station(config, work)
+
+
+def acting(ledger: Ledger) -> Actor:
+    """Who is behind this process."""
+    with ledger.catalog.read() as conn:
+        return Actor(ledger.actor, bureau.person_at(conn, ledger.actor))
+
+
+def _by(draft: Draft, actor: Actor) -> Draft:
+    """A fact of a person says whose act it was; an account of nobody is flagged by an empty one."""
+    return Draft(draft.kind, draft.subject, {**draft.detail, "by": actor.person.id if actor.person else ""})
+
+
+def _propose(ledger: Ledger, act: Act, actor: Actor, drafts: Sequence[Draft]) -> Performed:
+    act_id = new_id("act")
+    with ledger.catalog.read() as conn:
+        stands = {d.subject: memory.newest_event(conn, d.subject) for d in drafts}
+    detail = {
+        "what": act.name, "subject": drafts[0].subject, "login": actor.login, "handler": actor.person.id if actor.person else "",
+        "wants": list(act.wants), "signed": {}, "state": "proposed", "stands": stands,
+        "effect": [{"kind": d.kind, "subject": d.subject, "detail": d.detail} for d in drafts],
+    }  # fmt: skip
+    ledger.record([Draft("act.proposed", act_id, detail)])
+    return Performed((), actor, act_id, act.wants)
+
+
+def sign(config: Config, act_id: str, as_: Signature) -> Performed:
+    """Sign an act as its reviewer or approver. With the last signature its facts are recorded."""
+
+    def work(station: Station) -> Performed:
+        ledger = station.ledger
+        detail = _open_act(ledger, act_id)
+        act = Act(detail["what"], frozenset(), tuple(detail["wants"]))
+        signer = acting(ledger)
+        with ledger.catalog.read() as conn:
+            handler = Actor(detail["login"], bureau.person(conn, detail["handler"]))
+            moved = [s for s, seq in detail["stands"].items() if memory.newest_event(conn, s) != seq]
+        if problem := signing_refusal(act, as_, signer, handler, detail["signed"]):
+            raise Refused(problem.detail, code=problem.code, hint="`mediad acts` shows who has to sign")
+        if moved:
+            raise Refused(
+                f"{moved[0]} has changed since this was proposed", hint=f"refuse {act_id}, and propose it anew"
+            )
+        signed = {**detail["signed"], as_: signer.person.id if signer.person else ""}
+        last = all(wanted in signed for wanted in act.wants)
+        told = {**detail, "signed": signed, "state": "done" if last else "proposed"}
+        effect = [
+            Draft(e["kind"], e["subject"], {**e["detail"], "signed": {"handler": detail["handler"], **signed}})
+            for e in detail["effect"]
+        ]
+        ledger.record([Draft("act.signed", act_id, told), *(effect if last else [])])
+        left = tuple(wanted for wanted in act.wants if wanted not in signed)
+        return Performed(effect if last else (), signer, "" if last else act_id, left)
+
+    return _at_station(config, work)
+
+
+def refuse(config: Config, act_id: str, why: str) -> None:
+    """An act has no effect, and never will have: by its handler, or by whoever would have to sign."""
+
+    def work(station: Station) -> None:
+        ledger = station.ledger
+        detail = _open_act(ledger, act_id)
+        actor = acting(ledger)
+        if actor.person is None and actor.login != detail["login"]:
+            raise Refused(
+                f"the account {actor.login} is of no registered person",
+                code="nobody",
+                hint="act under your own account",
+            )
+        told = {
+            **detail,
+            "state": "refused",
+            "why": why,
+            "refused_by": actor.person.id if actor.person else "",
+            "login_of": actor.login,
+        }
+        ledger.record([Draft("act.refused", act_id, told)])
+
+    _at_station(config, work)
+
+
+def _open_act(ledger: Ledger, act_id: str) -> Mapping[str, Any]:
+    with ledger.catalog.read() as conn:
+        detail = memory.act(conn, act_id)
+    if detail is None:
+        raise NotFound(f"{act_id} is no act", hint="`mediad acts` lists those that wait")
+    if detail["state"] != "proposed":
+        raise Refused(f"{act_id} is {detail['state']} already", hint="`mediad acts --all` shows what became of it")
+    return detail
+
+
+def _at_station(config: Config, work: Callable[[Station], Any]) -> Any:
+    """One command at a time, mirrored before it returns (invariant 9)."""
+    from mediad.stages import mirror
+
+    station = Station(config, wait_for_space=False)
+    try:
+        busy = "another command is registering something, and takes long"
+        with files.locked(station.locks / REGISTER_LOCK, busy=busy, wait_seconds=OPEN_SECONDS):
+            result = work(station)
+        mirror.mirror(station.ledger, station.vault)
+        return result
+    finally:
+        station.close()
