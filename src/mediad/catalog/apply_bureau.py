@@ -7,11 +7,11 @@ nobody has to look for it.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, exists, select, update
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
-from mediad.catalog.apply import Batch, Row, becomes_due, upsert
+from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, upsert
 from mediad.catalog.chunks import chunks
 from mediad.model.custody import canonical
 from mediad.model.numbers import number_key
@@ -125,14 +125,17 @@ def _tag_set(conn: Connection, batch: Batch) -> None:
         upsert(conn, b.tag, [row])
         if d["supersedes"]:
             conn.execute(update(b.tag).where(b.tag.c.id == d["supersedes"]).values(state="superseded"))
-        becomes_due(conn, RULE, [(row["recording"], e.at)])
+        conn.execute(delete(b.untagged).where(b.untagged.c.recording == row["recording"]))
+        conn.execute(delete(b.proposal).where(b.proposal.c.recording == row["recording"]))
 
 
 def _tag_withdrawn(conn: Connection, batch: Batch) -> None:
     for e, _ in batch:
         conn.execute(update(b.tag).where(b.tag.c.id == e.subject).values(state="withdrawn"))
         recording = conn.execute(select(b.tag.c.recording).where(b.tag.c.id == e.subject)).scalar()
-        becomes_due(conn, RULE, [(recording, e.at)] if recording else [])
+        left = exists().where(b.tag.c.recording == recording, b.tag.c.state == "set")
+        if recording is not None and not conn.execute(select(left)).scalar():
+            insert_new(conn, b.untagged, [{"recording": recording, "since": e.at}])
 
 
 def _now(conn: Connection, recording: str) -> str:
@@ -150,6 +153,8 @@ def _said(what: str) -> Callable[[Connection, Batch], None]:
         ]
         for row in rows:
             upsert(conn, b.said_of, [row])
+            if what == "non-duty":
+                conn.execute(delete(b.untagged).where(b.untagged.c.recording == row["recording"]))
         becomes_due(conn, RULE, [(row["recording"], row["at"]) for row in rows])
 
     return rule
@@ -171,6 +176,7 @@ def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
         for table in (b.deadline, b.explained):
             conn.execute(delete(table).where(table.c.subject.in_(chunk)))
         conn.execute(delete(b.proposal).where(b.proposal.c.recording.in_(chunk)))
+        conn.execute(delete(b.untagged).where(b.untagged.c.recording.in_(chunk)))
     becomes_due(conn, RULE, [(survivor, at)])
     becomes_due(conn, MATCH, [(survivor, at)])
 
@@ -210,19 +216,26 @@ def _rules(conn: Connection, batch: Batch) -> None:
     upsert(conn, b.rules, [{"station": e.subject, "at": e.at, "detail": canonical(d)} for e, d in batch])
 
 
-def docked(conn: Connection, dockings: Iterable[str], at: str) -> None:
-    """A docking proves that somebody is back, and may bring what was only seen before: what is not met yet is looked at again."""
-    k, c = t.docking.c, b.deadline.c
-    for docking in dockings:
-        row = conn.execute(select(k.recorder, k.recorder_id).where(k.id == docking)).first()
-        if row is None:
-            continue
-        waiting = select(c.subject).where(
-            c.state.in_(("waiting", "open")), c.rule.in_(("article-28-24h", "recorder-back"))
-        )
-        becomes_due(conn, RULE, [(each, at) for each in conn.execute(waiting).scalars()])
-        if row.recorder_id:
-            becomes_due(conn, RULE, [(row.recorder_id, at)])
+def docked(conn: Connection, docking: str, at: str) -> None:
+    """A docking was closed: what came with it is ruled, it proves that somebody is back, and may have brought what was only seen
+    before. So what waits is looked at again; that is little, for what is stored has its ruling."""
+    c = b.deadline.c
+    waiting = select(c.subject).where(c.state.in_(("waiting", "open")), c.rule.in_(("article-28-24h", "recorder-back")))
+    subjects = [docking, *conn.execute(waiting).scalars()]
+    becomes_due(conn, RULE, [(each, at) for each in subjects])
+    becomes_due(conn, MATCH, [(docking, at)])
+
+
+def timed(conn: Connection, recordings: Mapping[str, str]) -> None:
+    """Recordings have times now, or others: recording to when that was recorded."""
+    g, r, s = b.tag.c, t.recording.c, b.said_of.c
+    becomes_due(conn, RULE, recordings.items())
+    becomes_due(conn, MATCH, recordings.items())
+    for chunk in chunks(list(recordings)):
+        tagged = exists().where(g.recording == r.id, g.state == "set")
+        excused = exists().where(s.recording == r.id, s.what == "non-duty")
+        bare = conn.execute(select(r.id).where(r.id.in_(chunk), r.kind != "data", ~tagged, ~excused)).scalars()
+        insert_new(conn, b.untagged, [{"recording": each, "since": recordings[each]} for each in bare])
 
 
 APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {

@@ -39,6 +39,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from mediad.catalog import replay, schema
 from mediad.catalog import tables as t
 from mediad.catalog.db import SCHEMA, sqlite_path
+from mediad.catalog.metadata import metadata
 from mediad.catalog.replay import name_of, raw
 from mediad.errors import CatalogError
 
@@ -133,7 +134,7 @@ class Snapshot:
         """What is not as the migrations made it, such as a trigger that drops what is written."""
         return schema.differences(self._conn)
 
-    def misfits(self, tables: Iterable[Table] = t.metadata.sorted_tables, limit: int = 50) -> Iterator[tuple[str, str]]:
+    def misfits(self, tables: Iterable[Table] = metadata.sorted_tables, limit: int = 50) -> Iterator[tuple[str, str]]:
         """Cells that hold what their column may not: which row of which table, and what is wrong. SQLite does not refuse them."""
         if self._conn.dialect.name != "sqlite":
             return

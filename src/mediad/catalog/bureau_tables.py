@@ -1,4 +1,4 @@
-"""The tables of people, recorders, trips, cases, tags, limits and hand-overs. Facts, but for the last one.
+"""The tables of people, recorders, trips, cases, tags, limits and hand-overs. Facts, but for the last two.
 
 ``detail`` is the canonical JSON of the newest event; the other columns are what questions ask for.
 """
@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
 
-from mediad.catalog.tables import metadata
+from mediad.catalog.metadata import metadata
 
 person = Table(
     "person",
@@ -219,4 +219,12 @@ proposal = Table(
     Column("score", Integer, nullable=False),
     Column("reasons", String, nullable=False),
     Index("proposal_casefile", "casefile"),
+)
+
+untagged = Table(
+    "untagged",
+    metadata,
+    Column("recording", String, primary_key=True),
+    Column("since", String, nullable=False),  # when it was timed first
+    Index("untagged_since", "since"),
 )

@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from mediad.errors import Busy, CatalogError, ConfigError, MediadError, Stopping, StorageError
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """The migration that this program needs; tests hold it equal to the newest file in migrations/versions."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
+from mediad.catalog import apply_bureau
 from mediad.catalog import tables as t
 from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, no_longer_due, raw_bytes, upsert
 from mediad.catalog.chunks import chunks
@@ -122,6 +123,8 @@ def _docking_closed(conn: Connection, batch: Batch) -> None:
                   "handover_key": d["handover"]["key"], "handover_sha256": d["handover"]["sha256"]}  # fmt: skip
         conn.execute(update(t.docking).where(t.docking.c.id == e.subject).values(**values))
     becomes_due(conn, "assemble", [(e.subject, e.at) for e, _ in batch])
+    for e, _ in batch:
+        apply_bureau.docked(conn, e.subject, e.at)
 
 
 _OUTCOME = (
@@ -247,6 +250,7 @@ def _asset_timed(conn: Connection, batch: Batch) -> None:
         for row in conn.execute(select(m.recording, m.asset).where(m.asset.in_(chunk)))
     }
     _sum_up(conn, list(where))
+    apply_bureau.timed(conn, where)
     for chunk in chunks(list(where)):
         for kind, stage in (("photo", "photo"), ("video", "preview"), ("audio", "preview")):
             shown = conn.execute(
@@ -269,6 +273,7 @@ def _recording_joined(conn: Connection, batch: Batch) -> None:
         conn.execute(update(t.recording).where(t.recording.c.id == e.subject).values(joined=told))
         _sum_up(conn, [e.subject])
         becomes_due(conn, "preview", [(r, e.at) for r in [e.subject, *gone]])  # of what is gone, to be cleared away
+        apply_bureau.joined(conn, e.subject, gone, e.at)
 
 
 _SUMMED = (
@@ -331,6 +336,7 @@ _APPLY: Mapping[str, Callable[[Connection, Batch], None]] = {
     "clock.measured": _clock_measured,
     "clock.withdrawn": _clock_withdrawn,
     "alarm.raised": _alarm_raised,
+    **apply_bureau.APPLY,
     "catalogue.rebuilt": lambda _conn, _batch: None,  # a fact about the catalogue, in none of its tables
 }
 

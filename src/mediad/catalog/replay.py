@@ -13,6 +13,7 @@ from sqlalchemy.types import NullType
 
 from mediad.catalog import record
 from mediad.catalog import tables as t
+from mediad.catalog.metadata import metadata
 from mediad.errors import CatalogError
 from mediad.model.custody import Event
 
@@ -32,7 +33,7 @@ def differences(actual: Connection, events: Iterator[Any]) -> Iterator[tuple[str
     try:
         with fresh.connect() as replayed:
             replayed.exec_driver_sql("BEGIN")  # ours, so that savepoints are within it
-            t.metadata.create_all(replayed)
+            metadata.create_all(replayed)
             _replay(replayed, events)
             for table in t.FACTS:
                 yield from _compare(table, actual, replayed)

@@ -12,14 +12,14 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
 
-metadata = MetaData()
+from mediad.catalog.bureau_tables import BUREAU_FACTS
+from mediad.catalog.metadata import metadata
 
 custody = Table(
     "custody",
@@ -254,7 +254,7 @@ alarm = Table(
 
 FACTS = (
     station, vault, recorder, recorder_key, slot, docking, source_file, asset, replica, recording, recording_asset, claim,
-    recording_alias, probe, timing, clock, alarm,
+    recording_alias, probe, timing, clock, alarm, *BUREAU_FACTS,
 )  # fmt: skip
 """Every table that ``rebuild`` restores, parents first."""
 

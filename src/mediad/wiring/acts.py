@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mediad.catalog import acts as memory
 from mediad.catalog import bureau
@@ -19,6 +19,7 @@ from mediad.wiring.station import OPEN_SECONDS, Station, new_id
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
 
+T = TypeVar("T")
 Make = Callable[["Ledger", Actor], Sequence[Draft]]
 
 
@@ -147,7 +148,7 @@ def _open_act(ledger: Ledger, act_id: str) -> Mapping[str, Any]:
     return detail
 
 
-def _at_station(config: Config, work: Callable[[Station], Any]) -> Any:
+def _at_station(config: Config, work: Callable[[Station], T]) -> T:
     """One command at a time, mirrored before it returns (invariant 9)."""
     from mediad.stages import mirror
 

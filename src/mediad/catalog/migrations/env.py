@@ -6,7 +6,8 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, create_engine, event
 
-from mediad.catalog.tables import metadata
+import mediad.catalog.tables  # noqa: F401 - they are in the collection only then
+from mediad.catalog.metadata import metadata
 
 engine = create_engine(context.config.attributes["url"])
 

@@ -1,0 +1,5 @@
+"""The one collection of all tables."""
+
+from sqlalchemy import MetaData
+
+metadata = MetaData()

@@ -1,0 +1,223 @@
+"""The bureau: people, recorders handed out, trips, cases, tags, limits, acts."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "person",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("department", sa.String(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "person_login",
+        sa.Column("login", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["person.id"]),
+        sa.PrimaryKeyConstraint("login"),
+    )
+    op.create_index("person_login_person", "person_login", ["person"], unique=False)
+    op.create_table(
+        "person_number",
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("start", sa.String(), nullable=False),
+        sa.Column("until", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["person.id"]),
+        sa.PrimaryKeyConstraint("number", "kind", "person", "position"),
+    )
+    op.create_index("person_number_person", "person_number", ["person"], unique=False)
+    op.create_table(
+        "department",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("unit", sa.String(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "recorder_move",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("recorder", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("carrier", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    op.create_index("recorder_move_carrier", "recorder_move", ["carrier", "at"], unique=False)
+    op.create_index("recorder_move_recorder", "recorder_move", ["recorder", "at"], unique=False)
+    op.create_table(
+        "trip",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("left", sa.String(), nullable=False),
+        sa.Column("expected", sa.String(), nullable=False),
+        sa.Column("returned", sa.String(), nullable=True),
+        sa.Column("void", sa.Boolean(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("trip_open", "trip", ["returned", "expected"], unique=False)
+    op.create_table(
+        "trip_version",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("trip", sa.String(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["trip"], ["trip.id"]),
+        sa.PrimaryKeyConstraint("seq"),
+    )
+    op.create_index("trip_version_trip", "trip_version", ["trip"], unique=False)
+    op.create_table(
+        "trip_of",
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("trip", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["trip"], ["trip.id"]),
+        sa.PrimaryKeyConstraint("who", "trip"),
+    )
+    op.create_index("trip_of_trip", "trip_of", ["trip"], unique=False)
+    op.create_table(
+        "casefile",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("form", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("department", sa.String(), nullable=False),
+        sa.Column("opened", sa.String(), nullable=True),
+        sa.Column("act_ended", sa.String(), nullable=True),
+        sa.Column("archived", sa.Boolean(), nullable=False),
+        sa.Column("merged_into", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("casefile_merged", "casefile", ["merged_into"], unique=False)
+    op.create_index("casefile_opened", "casefile", ["opened"], unique=False)
+    op.create_table(
+        "case_number",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("casefile", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["casefile"], ["casefile.id"]),
+        sa.PrimaryKeyConstraint("key"),
+    )
+    op.create_index("case_number_casefile", "case_number", ["casefile"], unique=False)
+    op.create_table(
+        "case_handler",
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("casefile", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["casefile"], ["casefile.id"]),
+        sa.PrimaryKeyConstraint("person", "casefile"),
+    )
+    op.create_index("case_handler_casefile", "case_handler", ["casefile"], unique=False)
+    op.create_table(
+        "case_activity",
+        sa.Column("casefile", sa.String(), nullable=False),
+        sa.Column("activity", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["casefile"], ["casefile.id"]),
+        sa.PrimaryKeyConstraint("casefile", "activity"),
+    )
+    op.create_table(
+        "tag",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("recording", sa.String(), nullable=False),
+        sa.Column("casefile", sa.String(), nullable=False),
+        sa.Column("activity", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("by_rule", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("tag_casefile", "tag", ["casefile", "state"], unique=False)
+    op.create_index("tag_recording", "tag", ["recording", "state"], unique=False)
+    op.create_table(
+        "said_of",
+        sa.Column("recording", sa.String(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("recording", "what"),
+    )
+    op.create_index("said_of_what", "said_of", ["what"], unique=False)
+    op.create_table(
+        "deadline",
+        sa.Column("rule", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("due_at", sa.String(), nullable=True),
+        sa.Column("met_at", sa.String(), nullable=True),
+        sa.Column("carrier", sa.String(), nullable=False),
+        sa.Column("ended_at", sa.String(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("rule", "subject"),
+    )
+    op.create_index("deadline_carrier", "deadline", ["carrier", "ended_at"], unique=False)
+    op.create_index("deadline_ended", "deadline", ["rule", "ended_at"], unique=False)
+    op.create_index("deadline_state", "deadline", ["state", "due_at"], unique=False)
+    op.create_index("deadline_subject", "deadline", ["subject"], unique=False)
+    op.create_table(
+        "explained",
+        sa.Column("rule", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("rule", "subject", "what"),
+    )
+    op.create_table(
+        "act",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("act_state", "act", ["state"], unique=False)
+    op.create_index("act_subject", "act", ["subject"], unique=False)
+    op.create_table(
+        "rules",
+        sa.Column("station", sa.String(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("station"),
+    )
+    op.create_table(
+        "proposal",
+        sa.Column("recording", sa.String(), nullable=False),
+        sa.Column("casefile", sa.String(), nullable=False),
+        sa.Column("score", sa.Integer(), nullable=False),
+        sa.Column("reasons", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("recording", "casefile"),
+    )
+    op.create_index("proposal_casefile", "proposal", ["casefile"], unique=False)
+    op.create_table(
+        "untagged",
+        sa.Column("recording", sa.String(), nullable=False),
+        sa.Column("since", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("recording"),
+    )
+    op.create_index("untagged_since", "untagged", ["since"], unique=False)
+    # What is stored already wants its rulings and its case.
+    op.execute(
+        "INSERT INTO due (stage, subject, since, tries, not_before, owner, why)"
+        " SELECT 'rule', id, closed_at, 0, '', NULL, '' FROM docking WHERE closed_at IS NOT NULL"
+    )
+    op.execute(
+        "INSERT INTO due (stage, subject, since, tries, not_before, owner, why)"
+        " SELECT 'match', id, closed_at, 0, '', NULL, '' FROM docking WHERE closed_at IS NOT NULL"
+    )
+    op.execute(
+        "INSERT INTO untagged (recording, since) SELECT id, ended_at FROM recording WHERE kind <> 'data' AND NOT provisional"
+    )
