@@ -19,7 +19,10 @@ from mediad.model.backoff import MOST
 from mediad.model.instants import stamp
 
 PROBE, ASSEMBLE, PHOTO, PREVIEW = STAGES = ("probe", "assemble", "photo", "preview")
-"""``photo`` is the preview of photos, many at a time."""
+"""What the second daemon does, in its sandbox. ``photo`` is the preview of photos, many at a time."""
+
+RULE, MATCH = BUREAU = ("rule", "match")
+"""What the first daemon does beside its dockings: limits, and cases of recordings."""
 
 ROWS = 1_000
 """Rows that one transaction writes, of many: an ingest waits for it."""
@@ -148,6 +151,11 @@ def unprobed(conn: Connection, dockings: Iterable[str]) -> list[str]:
     return [
         each for some in chunks(sorted(dockings)) for each in conn.execute(query.where(a.docking.in_(some))).scalars()
     ]
+
+
+def subjects(conn: Connection, stage: str) -> list[str]:
+    """Everything that is due of a stage, taken or not."""
+    return list(conn.execute(select(t.due.c.subject).where(t.due.c.stage == stage).order_by(t.due.c.subject)).scalars())
 
 
 def left(conn: Connection, only: Mapping[str, Collection[str]] | None = None) -> dict[str, int]:

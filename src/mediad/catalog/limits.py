@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
+from mediad.model.deadline import STORAGE
 
 
 def parts_of(conn: Connection, recordings: Sequence[str]) -> dict[str, list[Any]]:
@@ -93,6 +94,13 @@ def seen_only(conn: Connection, docking: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
+def recordings_of_dockings(conn: Connection, dockings: Sequence[str]) -> list[str]:
+    """Recordings of which a docking brought a file."""
+    m, a = t.recording_asset.c, t.asset.c
+    query = select(m.recording).distinct().join(t.asset, a.id == m.asset)
+    return [each for chunk in chunks(dockings) for each in conn.execute(query.where(a.docking.in_(chunk))).scalars()]
+
+
 def rulings(conn: Connection, subjects: Iterable[str]) -> dict[tuple[str, str], dict[str, Any]]:
     """(Rule, subject) to the ruling that stands."""
     d = b.deadline.c
@@ -103,11 +111,12 @@ def rulings(conn: Connection, subjects: Iterable[str]) -> dict[tuple[str, str], 
     }
 
 
-def listed(conn: Connection, rule: str | None = None) -> Iterable[Row[Any]]:
-    """Every ruling, by rule and limit."""
+def bodies(conn: Connection) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every ruling that stands, by rule and subject."""
     d = b.deadline.c
-    query = select(b.deadline).order_by(d.rule, d.due_at, d.subject)
-    return conn.execute(query if rule is None else query.where(d.rule == rule))
+    return {
+        (row.rule, row.subject): json.loads(row.detail) for row in conn.execute(select(d.rule, d.subject, d.detail))
+    }
 
 
 def pressing(conn: Connection, soon: str, limit: int) -> list[Row[Any]]:
@@ -120,8 +129,8 @@ def pressing(conn: Connection, soon: str, limit: int) -> list[Row[Any]]:
     return list(conn.execute(query.order_by(d.due_at, d.subject).limit(limit)))
 
 
-def without_ruling(conn: Connection, limit: int) -> list[str]:
-    """Recordings that nothing was ever ruled of: what was recorded before there were rules."""
+def without_ruling(conn: Connection) -> list[str]:
+    """Recordings that nothing was ruled of yet: a docking is under way, or they are older than the rules."""
     r, d = t.recording.c, b.deadline.c
-    ruled = exists().where(d.subject == r.id)
-    return list(conn.execute(select(r.id).where(r.kind != "data", ~ruled).limit(limit)).scalars())
+    ruled = exists().where(d.subject == r.id, d.rule == STORAGE)
+    return list(conn.execute(select(r.id).where(r.kind != "data", ~ruled)).scalars())
