@@ -27,3 +27,10 @@ def newest_event(conn: Connection, subject: str) -> int:
     """The number of the newest custody event of a subject; 0 for none."""
     found = conn.execute(select(func.max(t.custody.c.seq)).where(t.custody.c.subject == subject)).scalar()
     return int(found or 0)
+
+
+def entered_by(conn: Connection, subject: str) -> str:
+    """The account by which the newest state of a subject was recorded; empty for none."""
+    c = t.custody.c
+    found = conn.execute(select(c.actor).where(c.subject == subject).order_by(c.seq.desc()).limit(1)).scalar()
+    return found or ""

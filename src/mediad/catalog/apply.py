@@ -28,7 +28,10 @@ def upsert(conn: Connection, table: Table, rows: list[Row], *, keep: Sequence[st
     statement = dialect.insert(table)
     keys = [c.name for c in table.primary_key]
     others = {c: statement.excluded[c] for c in rows[0] if c not in keys and c not in keep}
-    conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+    if others:
+        conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+    else:  # all of it is key
+        conn.execute(statement.on_conflict_do_nothing(), rows)
 
 
 def insert_new(conn: Connection, table: Table, rows: list[Row]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mediad.catalog import bureau, due, limits
@@ -46,15 +47,19 @@ def work_off(station: Station) -> int:
                 seen = due.waiting(conn, due.RULE, ledger.clock(), live=(), limit=_SOME)
             if not seen:
                 break
-            rows = ledger.catalog.write(lambda conn, seen=seen: due.take(conn, seen, _OWNER, ledger.clock(), put_off))
+            rows = ledger.catalog.write(partial(_take, seen, ledger.clock()))
             recorded += rule.run(ledger, rules, [row.subject for row in rows])
-
-            def answered(conn: Connection, rows: Any = rows) -> None:
-                for row in rows:  # what became due anew meanwhile is nobody's, and stays
-                    due.done(conn, due.RULE, row.subject, _OWNER)
-
-            ledger.catalog.write(answered)
+            ledger.catalog.write(partial(_answered, rows))
     return recorded
+
+
+def _take(seen: Sequence[Any], now: datetime, conn: Connection) -> list[Any]:
+    return due.take(conn, seen, _OWNER, now, put_off)
+
+
+def _answered(rows: Sequence[Any], conn: Connection) -> None:
+    for row in rows:  # what became due anew meanwhile is nobody's, and stays
+        due.done(conn, due.RULE, row.subject, _OWNER)
 
 
 def standing(conn: Connection, rules: Rules) -> dict[tuple[str, str], dict[str, Any]]:

@@ -1,0 +1,403 @@
+"""`mediad officer | department | trip | case`: registers, by single entries and by tables."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from mediad.cli import common
+from mediad.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from mediad.model.imports import Plan
+    from mediad.wiring.acts import Performed
+
+officer_app = typer.Typer(help="Registered people (执法人员 and others).", no_args_is_help=True)
+department_app = typer.Typer(help="Departments (科室).", no_args_is_help=True)
+trip_app = typer.Typer(help="Trips (外出).", no_args_is_help=True)
+case_app = typer.Typer(help="Cases and enforcement activities (案件, 执法活动).", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Table = Annotated[
+    Path, typer.Argument(help="A table: CSV or JSON, UTF-8 or GB18030.", parser=common.given_path, metavar="TABLE")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")]
+Good = Annotated[bool, typer.Option("--good", help="Take the good lines although others are bad.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(officer_app, name="officer")
+    app.add_typer(department_app, name="department")
+    app.add_typer(trip_app, name="trip")
+    app.add_typer(case_app, name="case")
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+@officer_app.command("import")
+def officer_import(table: Table, dry_run: DryRun = False, good: Good = False, as_json: AsJson = False) -> None:
+    """Import people: certificate number, name, department, and what else is told. Exit code 2 if nothing was taken."""
+    _import("people", table, dry_run, good, as_json)
+
+
+@department_app.command("import")
+def department_import(table: Table, dry_run: DryRun = False, good: Good = False, as_json: AsJson = False) -> None:
+    """Import departments, each perhaps with a producing unit of its own. Exit code 2 if nothing was taken."""
+    _import("departments", table, dry_run, good, as_json)
+
+
+@trip_app.command("import")
+def trip_import(table: Table, dry_run: DryRun = False, good: Good = False, as_json: AsJson = False) -> None:
+    """Import trips: officers, when they left, are expected and came back. Exit code 2 if nothing was taken."""
+    _import("trips", table, dry_run, good, as_json)
+
+
+@case_app.command("import")
+def case_import(table: Table, dry_run: DryRun = False, good: Good = False, as_json: AsJson = False) -> None:
+    """Import cases: numbers, name, kind, and what else is told. Exit code 2 if nothing was taken."""
+    _import("cases", table, dry_run, good, as_json)
+
+
+def _import(what: str, table: Path, dry_run: bool, good: bool, as_json: bool) -> None:
+    from mediad.wiring import registers
+
+    config = common.load_config()
+    if dry_run:
+        with common.ledger(config) as ledger:
+            plan, performed = registers.preview(ledger, config, what, table), None
+    else:
+        plan, performed = registers.take(config, what, table, good=good)
+    refused = any(f.code not in registers.NOTES for f in plan.findings)
+    taken = performed is not None
+    if as_json:
+        common.print_json(_as_json(plan, performed, taken))
+    else:
+        _print(plan, performed, dry_run, taken)
+    if refused and not (good and not dry_run):
+        sys.exit(2)
+
+
+def _as_json(plan: Plan[Any], performed: Performed | None, taken: bool) -> dict[str, Any]:
+    return {
+        "taken": taken, "new": sum(c.new for c in plan.changes), "changed": sum(not c.new for c in plan.changes),
+        "same": plan.same, "waits": performed.waits or None if performed else None,
+        "changes": [{"line": c.line, "id": c.entry.id, "new": c.new, "fields": list(c.fields)} for c in plan.changes],
+        "findings": [{"line": f.line, "code": f.code, "detail": f.detail} for f in plan.findings],
+    }  # fmt: skip
+
+
+def _print(plan: Plan[Any], performed: Performed | None, dry_run: bool, taken: bool) -> None:
+    for f in plan.findings:
+        common.say(f"  第{f.line}行 line {f.line}: {f.detail} ({f.code})")
+    if dry_run:
+        for c in plan.changes:
+            what = "新增 new" if c.new else f"变更 changed: {', '.join(c.fields)}"
+            common.say(f"  第{c.line}行 line {c.line}: {c.entry.id} {what}")
+    new = sum(c.new for c in plan.changes)
+    word = "将会 would be: " if dry_run else "" if taken or not plan.changes else "未导入 nothing was taken: "
+    common.say(
+        f"{word}新增 new {new} · 变更 changed {len(plan.changes) - new} · 不变 same {plan.same}"
+        f" · 有误 bad {len({f.line for f in plan.findings})}"
+    )
+    if performed is not None and performed.waits:
+        common.say(f"待签 waits for {', '.join(performed.wants)}: {performed.waits}")
+    if performed is not None and performed.actor.person is None:
+        common.tell(f"注意 note: the account {performed.actor.login} belongs to no registered person")
+
+
+# --- single entries -------------------------------------------------------------------------------------------------
+
+
+def enter(what: str, cells: dict[str, str | None], as_json: bool) -> None:
+    """One entry: what is None is not told."""
+    from mediad.wiring import registers
+
+    told = {name: value for name, value in cells.items() if value is not None}
+    plan, performed = registers.enter(common.load_config(), what, told)
+    if as_json:
+        common.print_json(_as_json(plan, performed, performed is not None))
+    elif performed is None:
+        common.say("不变 this is registered already")
+    else:
+        _print(plan, performed, dry_run=False, taken=True)
+        for c in plan.changes:
+            common.say(c.entry.id)
+
+
+@officer_app.command("add")
+def officer_add(
+    name: Annotated[str, typer.Option(help="姓名")],
+    certificate: Annotated[
+        str, typer.Option(help="执法证件编号; else --staff-number or --login names the person.")
+    ] = "",
+    staff_number: Annotated[str, typer.Option(help="Number of somebody without a certificate.")] = "",
+    login: Annotated[str | None, typer.Option(help="Account; several are parted by commas.")] = None,
+    department: Annotated[str | None, typer.Option(help="科室")] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="officer, dock-operator, archivist, storage-administrator, approver or auditor; may be repeated."
+        ),
+    ] = None,
+    device_number: Annotated[str | None, typer.Option(help="User number as it stands in names of files.")] = None,
+    begins: Annotated[str | None, typer.Option("--from", help="First day of these numbers.")] = None,
+    until: Annotated[str | None, typer.Option(help="Last day of these numbers.")] = None,
+    position: Annotated[str | None, typer.Option(help="职务")] = None,
+    shared: Annotated[bool, typer.Option("--shared", help="An account that several people use.")] = False,
+    left: Annotated[bool, typer.Option("--left", help="No longer active.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Register a person, or change what is told of one."""
+    cells = {
+        "certificate": certificate or None, "name": name, "staff_number": staff_number or None, "login": login,
+        "department": department, "roles": None if role is None else ";".join(role), "device_number": device_number,
+        "from": begins, "until": until, "position": position, "shared": "yes" if shared else None,
+        "active": "no" if left else None,
+    }  # fmt: skip
+    enter("people", cells, as_json)
+
+
+@officer_app.command("list")
+def officer_list(as_json: AsJson = False) -> None:
+    """List registered people."""
+    from mediad.catalog import bureau
+    from mediad.model.registers import person_json
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        people = bureau.people(conn)
+        departments = {d.id: d.name for d in bureau.departments(conn)}
+        today = ledger.clock().astimezone(config.unit.zone).date()
+    if as_json:
+        common.print_json([{"id": p.id, **person_json(p), "department": departments.get(p.department)} for p in people])
+        return
+    for p in people:
+        mark = " " if p.active else "×"
+        roles = ",".join(sorted(p.roles))
+        common.say(
+            f"{mark} {p.certificate(today) or p.key:14} {p.name:8} {departments.get(p.department, ''):12} {roles}"
+        )
+    common.say(f"{len(people)} 人 people")
+
+
+@department_app.command("add")
+def department_add(
+    name: Annotated[str, typer.Argument(help="名称")],
+    unit: Annotated[str | None, typer.Option(help="制作单位, if it is not the station's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a department, or give it another producing unit."""
+    enter("departments", {"name": name, "unit": unit}, as_json)
+
+
+@department_app.command("list")
+def department_list(as_json: AsJson = False) -> None:
+    """List departments."""
+    from mediad.catalog import bureau
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        departments = bureau.departments(conn)
+    if as_json:
+        common.print_json(
+            [{"id": d.id, "name": d.name, "unit": d.unit or config.unit.name, "active": d.active} for d in departments]
+        )
+        return
+    for d in departments:
+        common.say(f"{d.name:16} {d.unit or config.unit.name}")
+
+
+@trip_app.command("add")
+def trip_add(
+    officer: Annotated[list[str], typer.Option(help="Certificate number; may be repeated.")],
+    left: Annotated[str, typer.Option(help="When they left, such as 2026-11-24 08:00.")],
+    expected: Annotated[str, typer.Option(help="When they are expected back.")],
+    returned: Annotated[str | None, typer.Option(help="When they came back, if they did.")] = None,
+    reason: Annotated[str, typer.Option(help="事由")] = "",
+    recorder: Annotated[list[str] | None, typer.Option(help="Recorder that is away; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enter a trip. What is entered after the limit (补登) waits for an approver: `mediad trip approve`."""
+    cells = {
+        "officers": ";".join(officer), "left": left, "expected": expected, "returned": returned, "reason": reason,
+        "recorders": ";".join(recorder) if recorder else None,
+    }  # fmt: skip
+    enter("trips", cells, as_json)
+
+
+@trip_app.command("return")
+def trip_return(
+    trip: Annotated[str, typer.Argument(metavar="TRIP", help="The trip (trp-).")],
+    at: Annotated[str, typer.Option(help="When they came back; else now.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """They are back."""
+    from mediad.wiring.trips import come_back
+
+    config = common.load_config()
+    told = come_back(config, trip, moment(at, config.unit.zone) if at else None)
+    _said(told, as_json)
+
+
+@trip_app.command("void")
+def trip_void(
+    trip: Annotated[str, typer.Argument(metavar="TRIP", help="The trip (trp-).")],
+    reason: Annotated[str, typer.Option(help="Why it never was.")],
+    as_json: AsJson = False,
+) -> None:
+    """It was entered by mistake."""
+    from mediad.wiring.trips import make_void
+
+    _said(make_void(common.load_config(), trip, reason), as_json)
+
+
+@trip_app.command("approve")
+def trip_approve(
+    trip: Annotated[str, typer.Argument(metavar="TRIP", help="The trip (trp-).")], as_json: AsJson = False
+) -> None:
+    """Agree to a trip that was entered late (补登): an approver's act, under an account of their own."""
+    from mediad.wiring.trips import approve
+
+    _said(approve(common.load_config(), trip), as_json)
+
+
+@trip_app.command("list")
+def trip_list(
+    still_open: Annotated[bool, typer.Option("--open", help="Only those who are not back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List trips."""
+    from mediad.catalog import bureau
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        names = {p.id: p.name for p in bureau.people(conn)}
+        trips = [t for t in bureau.trips(conn) if not (still_open and (t.returned or t.void))]
+    rows: list[dict[str, Any]] = [
+        {
+            "id": t.id, "officers": [names.get(p, p) for p in sorted(t.persons)], "recorders": sorted(t.recorders),
+            "left": local(t.left, config.unit.zone), "expected": local(t.expected, config.unit.zone),
+            "returned": local(t.returned, config.unit.zone), "reason": t.reason, "void": t.void,
+            "approved_by": names.get(t.approved_by) or t.approved_by or None,
+        }
+        for t in trips
+    ]  # fmt: skip
+    if as_json:
+        common.print_json(rows)
+        return
+    for r in rows:
+        back = "作废 void" if r["void"] else str(r["returned"] or "未归 away")[:16]
+        common.say(f"{str(r['left'])[:16]} → {back:16} {'、'.join(r['officers']):16} {r['reason']}  {r['id']}")
+    common.say(f"{len(rows)} 次外出 trips")
+
+
+def _said(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        common.print_json(told)
+    else:
+        common.say(f"{told['id']}: {told['said']}")
+
+
+@case_app.command("add")
+def case_add(
+    number: Annotated[
+        str, typer.Option(help="编号 (another type: --filing-number, --inspection-number, --document-number).")
+    ] = "",
+    name: Annotated[str, typer.Option(help="名称")] = "",
+    kind: Annotated[
+        str, typer.Option(help="licensing, penalty, compulsion or inspection (许可, 处罚, 强制, 检查).")
+    ] = "",
+    filing_number: Annotated[str | None, typer.Option(help="立案号")] = None,
+    inspection_number: Annotated[str | None, typer.Option(help="检查编号")] = None,
+    document_number: Annotated[str | None, typer.Option(help="文号")] = None,
+    form: Annotated[str | None, typer.Option(help="case or activity (案件, 执法活动).")] = None,
+    party: Annotated[str | None, typer.Option(help="当事人")] = None,
+    handler: Annotated[list[str] | None, typer.Option(help="Certificate number of a 承办人; may be repeated.")] = None,
+    department: Annotated[str | None, typer.Option(help="承办机构")] = None,
+    opened: Annotated[str | None, typer.Option(help="When it was opened.")] = None,
+    urgent: Annotated[bool, typer.Option("--urgent", help="Begun in an emergency (Article 8).")] = False,
+    reported: Annotated[str | None, typer.Option(help="When an urgent one was reported.")] = None,
+    act_ended: Annotated[str | None, typer.Option(help="When the enforcement act ended.")] = None,
+    concluded: Annotated[str | None, typer.Option(help="When it was concluded.")] = None,
+    merged_into: Annotated[str | None, typer.Option(help="Number of the case that took it over.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a case, or change what is told of one: any of its numbers finds it."""
+    cells = {
+        "number": number or None, "name": name, "kind": kind, "filing_number": filing_number,
+        "inspection_number": inspection_number, "document_number": document_number, "form": form, "party": party,
+        "handlers": None if handler is None else ";".join(handler), "department": department, "opened": opened,
+        "urgent": "yes" if urgent else None, "reported": reported, "act_ended": act_ended, "concluded": concluded,
+        "merged_into": merged_into,
+    }  # fmt: skip
+    enter("cases", cells, as_json)
+
+
+@case_app.command("list")
+def case_list(as_json: AsJson = False) -> None:
+    """List cases."""
+    from mediad.catalog import bureau
+
+    with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
+        names = {p.id: p.name for p in bureau.people(conn)}
+        rows = [_case_row(c, names) for c in bureau.cases(conn)]
+    if as_json:
+        common.print_json(rows)
+        return
+    for r in rows:
+        number = r["numbers"][0]["number"] if r["numbers"] else ""
+        common.say(f"{number:24} {r['kind']:10} {str(r['opened'] or '')[:10]:10} {r['name']}")
+    common.say(f"{len(rows)} 件 cases")
+
+
+@case_app.command("show")
+def case_show(
+    number: Annotated[str, typer.Argument(help="Any of its numbers, or its id.")], as_json: AsJson = False
+) -> None:
+    """Show a case."""
+    from mediad.catalog import bureau
+
+    with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
+        case = bureau.case_by_number(conn, number)
+        names = {p.id: p.name for p in bureau.people(conn)}
+    if case is None:
+        raise NotFound(f"{number} is the number of no case", hint="`mediad case list` shows those that are registered")
+    row = _case_row(case, names)
+    if as_json:
+        common.print_json(row)
+        return
+    row["numbers"] = "; ".join(f"{n['type']} {n['number']}" for n in row["numbers"])
+    for key, value in row.items():
+        if value not in (None, "", [], False):
+            common.say(f"{key}: {value}")
+
+
+def _case_row(case: Any, names: dict[str, str]) -> dict[str, Any]:
+    from mediad.model.registers import case_json
+
+    body = case_json(case)
+    return {"id": case.id, **body, "handlers": [names.get(h, h) for h in body["handlers"]]}
+
+
+# --- what they share ------------------------------------------------------------------------------------------------
+
+
+def moment(text: str, zone: ZoneInfo) -> datetime:
+    """A time of the unit's zone as a person types it. Raises UsageError."""
+    from mediad.model import columns
+
+    found = columns.moment(text, zone)
+    if not isinstance(found, datetime):
+        raise UsageError(f"{text or 'an empty text'} is no time", hint="write it like 2026-11-24 09:30")
+    return found
+
+
+def local(at: datetime | None, zone: ZoneInfo) -> str | None:
+    """A time as people read it."""
+    return None if at is None else at.astimezone(zone).isoformat(timespec="seconds")

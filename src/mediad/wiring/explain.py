@@ -1,0 +1,69 @@
+"""What people say about limits: why something is late, that it is met elsewhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import recordings
+from mediad.config import Config
+from mediad.errors import NotFound, Refused, UsageError
+from mediad.model.acts import Actor
+from mediad.model.custody import Draft
+from mediad.model.deadline import RULES, STORAGE
+from mediad.model.instants import stamp
+from mediad.wiring.acts import Performed, perform
+from mediad.wiring.rules import rules_of, standing, status
+
+if TYPE_CHECKING:
+    from mediad.catalog.ledger import Ledger
+
+LONGEST = 2_000
+
+
+def justify(config: Config, subject: str, rule: str, text: str) -> dict[str, Any]:
+    """The reason in writing for something late. Raises Refused if it is not late."""
+    _checked(text, "a reason")
+    if rule not in RULES:
+        raise UsageError(f"{rule} is no rule", hint=", ".join(RULES))
+    rules = rules_of(config)
+
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            name = recordings.recording_of(conn, subject) or subject
+            body = standing(conn, rules).get((rule, name))
+        if body is None:
+            raise NotFound(f"{subject} has no limit {rule}", hint="`mediad deadlines --all` lists what has one")
+        if (found := status(body, ledger.clock())) != "late":
+            raise Refused(f"{subject} is not late: {found}", hint="a reason is wanted for what is late")
+        return [Draft("deadline.justified", name, {"rule": rule, "text": text.strip()})]
+
+    return _said(perform(config, "late-reason", make), subject, "理由已记录 the reason is recorded")
+
+
+def mark_met(config: Config, subject: str, receipt: str, at: datetime) -> dict[str, Any]:
+    """It is met by a receipt of the enforcement information system."""
+    _checked(receipt, "a receipt's number")
+
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        if at > ledger.clock():
+            raise Refused("a receipt is not of the future", hint="give the time at which it was received")
+        with ledger.catalog.read() as conn:
+            name = recordings.recording_of(conn, subject)
+        if name is None:
+            raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
+        detail = {"rule": STORAGE, "receipt": receipt.strip(), "at": stamp(at)}
+        return [Draft("deadline.marked-met", name, detail)]
+
+    return _said(perform(config, "mark-met", make), subject, "已登记回执 the receipt is recorded")
+
+
+def _checked(text: str, what: str) -> None:
+    if not text.strip() or len(text) > LONGEST or not text.replace("\n", " ").isprintable():
+        raise UsageError(f"{what} has 1 to {LONGEST} printable characters")
+
+
+def _said(performed: Performed, subject: str, said: str) -> dict[str, Any]:
+    if performed.waits:
+        return {"subject": subject, "said": f"待签 waits for {', '.join(performed.wants)}", "waits": performed.waits}
+    return {"subject": subject, "said": said, "waits": None}

@@ -1,0 +1,76 @@
+"""Trips after they were entered: back, void, approved. Each is a further version of the trip; none is overwritten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import acts as memory
+from mediad.catalog import bureau
+from mediad.config import Config
+from mediad.errors import NotFound, Refused
+from mediad.model.acts import Act, Actor, signing_refusal
+from mediad.model.custody import Draft
+from mediad.model.imports import trip_problems
+from mediad.model.registers import TripEntry, trip_json
+from mediad.wiring.acts import perform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mediad.catalog.ledger import Ledger
+
+
+def come_back(config: Config, trip_id: str, at: datetime | None) -> dict[str, Any]:
+    """They are back, at a time or now."""
+
+    def change(ledger: Ledger, _: Actor, trip: TripEntry) -> TripEntry:
+        return replace(trip, returned=at or ledger.clock(), approved_by="")
+
+    return _change(config, "enter-trip", trip_id, change, "已返回 back")
+
+
+def make_void(config: Config, trip_id: str, reason: str) -> dict[str, Any]:
+    """It was entered by mistake, and never was."""
+    if not reason.strip():
+        raise Refused("a trip is made void for a reason", hint="--reason TEXT")
+
+    def change(_ledger: Ledger, _: Actor, trip: TripEntry) -> TripEntry:
+        return replace(trip, void=True, reason=f"{trip.reason}; {reason}" if trip.reason else reason, approved_by="")
+
+    return _change(config, "enter-trip", trip_id, change, "已作废 void")
+
+
+def approve(config: Config, trip_id: str) -> dict[str, Any]:
+    """An approver agrees to what was entered late. Raises Refused to whoever cannot sign, and to who entered it."""
+
+    def change(ledger: Ledger, actor: Actor, trip: TripEntry) -> TripEntry:
+        with ledger.catalog.read() as conn:
+            entered = memory.entered_by(conn, trip_id)
+            handler = Actor(entered, bureau.person_at(conn, entered))
+        problem = signing_refusal(Act("backdate-trip", frozenset(), ("approver",)), "approver", actor, handler, {})
+        if problem is not None:
+            raise Refused(
+                problem.detail, code=problem.code, hint="an approver (批准人) approves it under an account of their own"
+            )
+        return replace(trip, approved_by=actor.person.id if actor.person else "")
+
+    return _change(config, "enter-trip", trip_id, change, "已批准 approved")
+
+
+def _change(
+    config: Config, act: str, trip_id: str, change: Callable[[Ledger, Actor, TripEntry], TripEntry], said: str
+) -> dict[str, Any]:
+    def make(ledger: Ledger, actor: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            trip = bureau.trip(conn, trip_id)
+        if trip is None:
+            raise NotFound(f"{trip_id} is no trip", hint="`mediad trip list` shows those that were entered")
+        after = change(ledger, actor, trip)
+        if problem := next(iter(trip_problems(after)), None):
+            raise Refused(problem.detail, code=problem.code, hint="nothing was recorded")
+        return [] if after == trip else [Draft("trip.registered", trip_id, trip_json(after))]
+
+    performed = perform(config, act, make)
+    return {"id": trip_id, "said": said if performed.drafts else "不变 nothing has changed"}
