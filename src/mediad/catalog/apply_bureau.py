@@ -153,7 +153,7 @@ def _said(what: str) -> Callable[[Connection, Batch], None]:
         ]
         for row in rows:
             upsert(conn, b.said_of, [row])
-            if what == "non-duty":
+            if what == "excused":
                 conn.execute(delete(b.untagged).where(b.untagged.c.recording == row["recording"]))
         becomes_due(conn, RULE, [(row["recording"], row["at"]) for row in rows])
 
@@ -233,7 +233,7 @@ def timed(conn: Connection, recordings: Mapping[str, str]) -> None:
     becomes_due(conn, MATCH, recordings.items())
     for chunk in chunks(list(recordings)):
         tagged = exists().where(g.recording == r.id, g.state == "set")
-        excused = exists().where(s.recording == r.id, s.what == "non-duty")
+        excused = exists().where(s.recording == r.id, s.what == "excused")
         bare = conn.execute(select(r.id).where(r.id.in_(chunk), r.kind != "data", ~tagged, ~excused)).scalars()
         insert_new(conn, b.untagged, [{"recording": each, "since": recordings[each]} for each in bare])
 
@@ -250,10 +250,10 @@ APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
     "recording.carried": _said("carried"),
     "recording.dated": _said("dated"),
     "recording.classified": _said("classified"),
-    "recording.non-duty": _said("non-duty"),
+    "recording.excused": _said("excused"),
     "deadline.ruled": _ruled,
     "deadline.justified": _explained("justified"),
-    "deadline.marked-met": _explained("marked-met"),
+    "deadline.receipt": _explained("receipt"),
     "act.proposed": _act("proposed"),
     "act.signed": _act("proposed"),
     "act.refused": _act("refused"),

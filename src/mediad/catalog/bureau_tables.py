@@ -151,7 +151,7 @@ said_of = Table(
     "said_of",
     metadata,
     Column("recording", String, primary_key=True),
-    Column("what", String, primary_key=True),  # carried | dated | classified | non-duty
+    Column("what", String, primary_key=True),  # carried | dated | classified | excused
     Column("at", String, nullable=False),
     Column("detail", Text, nullable=False),
     Index("said_of_what", "what"),
@@ -179,7 +179,7 @@ explained = Table(
     metadata,
     Column("rule", String, primary_key=True),
     Column("subject", String, primary_key=True),
-    Column("what", String, primary_key=True),  # justified | marked-met
+    Column("what", String, primary_key=True),  # justified | receipt
     Column("at", String, nullable=False),
     Column("detail", Text, nullable=False),
 )

@@ -53,7 +53,7 @@ def said(conn: Connection, recordings: Sequence[str], what: str) -> dict[str, di
 
 
 def explained(conn: Connection, subjects: Sequence[str], rule: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """(Subject, justified or marked-met) to what was said."""
+    """(Subject, justified or receipt) to what was said."""
     e = b.explained.c
     return {
         (row.subject, row.what): json.loads(row.detail)

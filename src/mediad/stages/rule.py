@@ -90,7 +90,7 @@ def storage_of(conn: Connection, rules: Rules, recordings: Sequence[str]) -> lis
     for name, rows, own in owners:
         mine = [trip for who in sorted(_whose(rows, own)) for trip in trips.get(who, ())]
         unique = tuple({trip.id: trip for trip in mine}.values())
-        marked = words.get((name, "marked-met"))
+        marked = words.get((name, "receipt"))
         facts.append(
             (
                 Recorded(

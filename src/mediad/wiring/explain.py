@@ -53,7 +53,7 @@ def mark_met(config: Config, subject: str, receipt: str, at: datetime) -> dict[s
         if name is None:
             raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
         detail = {"rule": STORAGE, "receipt": receipt.strip(), "at": stamp(at)}
-        return [Draft("deadline.marked-met", name, detail)]
+        return [Draft("deadline.receipt", name, detail)]
 
     return _said(perform(config, "mark-met", make), subject, "已登记回执 the receipt is recorded")
 

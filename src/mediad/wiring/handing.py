@@ -1,0 +1,96 @@
+"""Recorders that are handed out and come back, or do not (领用, 归还, 丢失, 损坏)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import bureau
+from mediad.config import Config
+from mediad.errors import NotFound, Refused
+from mediad.model import people
+from mediad.model.acts import Actor
+from mediad.model.calendar import day_of
+from mediad.model.custody import Draft
+from mediad.model.registers import Move, RecorderState, move_json
+from mediad.wiring.acts import perform
+
+if TYPE_CHECKING:
+    from mediad.catalog.ledger import Ledger
+
+SAID = {"issued": "已领用 handed out", "returned": "已归还 returned", "lost": "已报失 lost", "broken": "已报损 broken"}
+
+
+def move(
+    config: Config,
+    recorder: str,
+    state: RecorderState,
+    *,
+    carrier: str = "",
+    at: datetime | None = None,
+    expected: datetime | None = None,
+    why: str = "",
+    presumed: str = "",
+) -> dict[str, Any]:
+    """Record what became of a recorder. ``carrier`` is a certificate or device user number; ``presumed`` what footage was on it,
+    as far as anybody knows. Raises NotFound, or Refused if it cannot have been so."""
+    told: dict[str, Any] = {}
+
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        now = ledger.clock()
+        when = at or now
+        with ledger.catalog.read() as conn:
+            found = bureau.recorder_names(conn).get(recorder)
+            if found is None:
+                raise NotFound(
+                    f"{recorder} is no registered recorder", hint="`mediad recorder list` shows those that are"
+                )
+            before = bureau.moves(conn, [found]).get(found, [])
+            whose = _carrier(bureau.people(conn), carrier, when, config) if carrier else ""
+        new = Move(found, state, when, whose, expected, why.strip(), presumed.strip())
+        _possible(new, before, now)
+        told.update(id=found, said=SAID[state], state=state, carrier=whose or None)
+        return [Draft("recorder.moved", found, move_json(new))]
+
+    perform(config, "move-recorder", make)
+    return told
+
+
+def _carrier(known: list[people.Person], number: str, when: datetime, config: Config) -> str:
+    found = people.bearers(known, number, day_of(when, config.unit.zone))
+    if len(found) != 1:
+        say = "is nobody's number" if not found else "is the number of several"
+        raise Refused(
+            f"{number} {say} on that day", code="unknown-person", hint="`mediad officer list` shows who is registered"
+        )
+    return found[0].id
+
+
+def _possible(new: Move, before: list[Move], now: datetime) -> None:
+    """Raise Refused for what cannot have been: two carriers at a time, or something of the future."""
+    if new.at > now:
+        raise Refused("that is in the future", code="future", hint="give a time that has been")
+    last = before[-1] if before else None
+    if last is not None and new.at < last.at:
+        raise Refused(
+            f"it was {last.state} at {last.at.isoformat()} already",
+            code="out-of-order",
+            hint="moves come in their order",
+        )
+    if new.state == "issued":
+        if not new.carrier:
+            raise Refused("a recorder is handed out to somebody", code="nobody", hint="--officer NUMBER")
+        if last is not None and last.state == "issued" and last.carrier != new.carrier:
+            raise Refused(
+                "it is out already, with somebody else", code="two-carriers", hint="`mediad recorder return` first"
+            )
+        if new.expected is not None and new.expected < new.at:
+            raise Refused(
+                "it is expected back before it goes out", code="ends-before-it-begins", hint="check the times"
+            )
+    if new.state in ("lost", "broken") and not new.why:
+        raise Refused(
+            f"{new.state} wants to be told how",
+            code="no-reason",
+            hint="--why TEXT, and --presumed TEXT for what was on it",
+        )
