@@ -205,9 +205,31 @@ rules = Table(
     Column("detail", Text, nullable=False),
 )
 
+handover = Table(
+    "handover",
+    metadata,
+    Column("docking", String, primary_key=True),  # the first, where others continue it
+    Column("state", String, nullable=False),  # nothing (no new files, so nothing to sign) | waiting | signed
+    Column("since", String, nullable=False),  # when the newest of its dockings was closed that brought new files
+    Column("signed_at", String),
+    Column("version", Integer, nullable=False),  # how often it was signed; each signing stands for those before
+    Column("giver", String, nullable=False),  # whom a person named, where it was not known by itself
+    Column("detail", Text, nullable=False),  # of the newest signing
+    Index("handover_state", "state", "since"),
+)
+
+handover_part = Table(
+    "handover_part",
+    metadata,
+    Column("docking", String, primary_key=True),
+    Column("handover", String, nullable=False),
+    Index("handover_part_handover", "handover"),
+)
+
 BUREAU_FACTS: Final = (
     person, person_login, person_number, department, recorder_move, trip, trip_version, trip_of, casefile, case_number,
     case_handler, case_activity, tag, said_of, deadline, explained, act, rules,
+    handover, handover_part,
 )  # fmt: skip
 """Parents first."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from mediad.catalog import apply_bureau
+from mediad.catalog import apply_bureau, apply_handover
 from mediad.catalog import tables as t
 from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, no_longer_due, raw_bytes, upsert
 from mediad.catalog.chunks import chunks
@@ -123,8 +123,9 @@ def _docking_closed(conn: Connection, batch: Batch) -> None:
                   "handover_key": d["handover"]["key"], "handover_sha256": d["handover"]["sha256"]}  # fmt: skip
         conn.execute(update(t.docking).where(t.docking.c.id == e.subject).values(**values))
     becomes_due(conn, "assemble", [(e.subject, e.at) for e, _ in batch])
-    for e, _ in batch:
+    for e, d in batch:
         apply_bureau.docked(conn, e.subject, e.at)
+        apply_handover.closed(conn, e.subject, e.at, d)
 
 
 _OUTCOME = (
@@ -337,6 +338,7 @@ _APPLY: Mapping[str, Callable[[Connection, Batch], None]] = {
     "clock.withdrawn": _clock_withdrawn,
     "alarm.raised": _alarm_raised,
     **apply_bureau.APPLY,
+    **apply_handover.APPLY,
     "catalogue.rebuilt": lambda _conn, _batch: None,  # a fact about the catalogue, in none of its tables
 }
 

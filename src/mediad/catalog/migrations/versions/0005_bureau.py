@@ -1,4 +1,4 @@
-"""The bureau: people, recorders handed out, trips, cases, tags, limits, acts."""
+"""The bureau: people, recorders handed out, trips, cases, tags, limits, acts, hand-overs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -194,6 +194,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("station"),
     )
     op.create_table(
+        "handover",
+        sa.Column("docking", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("since", sa.String(), nullable=False),
+        sa.Column("signed_at", sa.String(), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("giver", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("docking"),
+    )
+    op.create_index("handover_state", "handover", ["state", "since"], unique=False)
+    op.create_table(
+        "handover_part",
+        sa.Column("docking", sa.String(), nullable=False),
+        sa.Column("handover", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("docking"),
+    )
+    op.create_index("handover_part_handover", "handover_part", ["handover"], unique=False)
+    op.create_table(
         "proposal",
         sa.Column("recording", sa.String(), nullable=False),
         sa.Column("casefile", sa.String(), nullable=False),
@@ -221,3 +240,27 @@ def upgrade() -> None:
     op.execute(
         "INSERT INTO untagged (recording, since) SELECT id, ended_at FROM recording WHERE kind <> 'data' AND NOT provisional"
     )
+    _hand_overs()
+
+
+def _hand_overs() -> None:
+    """Dockings that were closed before: each is a hand-over, or part of the one that it continues."""
+    conn = op.get_bind()
+    docking = sa.table("docking", *(sa.column(c) for c in ("id", "continues", "closed_at", "new", "seq")))
+    part = sa.table("handover_part", sa.column("docking"), sa.column("handover"))
+    handover = sa.table("handover", *(sa.column(c) for c in _HANDOVER))
+    closed = sa.select(docking).where(docking.c.closed_at.is_not(None))
+    root: dict[str, str] = {}
+    rows: dict[str, tuple[str, str]] = {}
+    for row in conn.execute(closed.order_by(docking.c.seq)).all():
+        first = root[row.id] = root.get(row.continues, row.id)
+        if row.new or first == row.id:
+            rows[first] = ("waiting" if row.new else "nothing", row.closed_at)
+    for first, (state, since) in rows.items():
+        values = (first, state, since, None, 0, "", "{}")
+        conn.execute(sa.insert(handover).values(**dict(zip(_HANDOVER, values, strict=True))))
+    for each, first in root.items():
+        conn.execute(sa.insert(part).values(docking=each, handover=first))
+
+
+_HANDOVER = ("docking", "state", "since", "signed_at", "version", "giver", "detail")
