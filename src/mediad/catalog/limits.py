@@ -1,15 +1,22 @@
 """Facts for the rules: what is known of recordings, of files that were seen and not stored; and the rulings that stand."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
+from mediad.model import carrier as carriers
+from mediad.model.calendar import day_of
+from mediad.model.carrier import Carrier
 from mediad.model.deadline import STORAGE
+from mediad.model.people import Person
+from mediad.model.registers import Move
 
 
 def parts_of(conn: Connection, recordings: Sequence[str]) -> dict[str, list[Any]]:
@@ -40,6 +47,23 @@ def parts_of(conn: Connection, recordings: Sequence[str]) -> dict[str, list[Any]
         for row in conn.execute(query.where(m.recording.in_(chunk))):
             found.setdefault(row.recording, []).append(row)
     return found
+
+
+def carrier_of(
+    rows: Sequence[Any],
+    people: Iterable[Person],
+    moves: Mapping[str, Sequence[Move]],
+    told: Mapping[str, Any],
+    dated: Mapping[str, Any] | None,
+    zone: ZoneInfo,
+) -> Carrier:
+    """Who carried the recorder of a recording, given as ``parts_of`` does: by what a person ``told``, or its number, or who had
+    it when the recording ended (``dated``: as a person said)."""
+    ended = datetime.fromisoformat(dated["ended_at"] if dated else max(row.ended_at or row.captured_at for row in rows))
+    number = rows[0].officer or rows[0].giver
+    return carriers.carrier(
+        number, day_of(ended, zone), ended, people, moves.get(rows[0].recorder_id or "", ()), told.get("carrier", "")
+    )
 
 
 def said(conn: Connection, recordings: Sequence[str], what: str) -> dict[str, dict[str, Any]]:

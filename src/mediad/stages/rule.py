@@ -27,7 +27,6 @@ from mediad.model.evidence import from_ns
 from mediad.model.ids import named_id
 from mediad.model.instants import stamp
 from mediad.model.layout import printable
-from mediad.model.people import Person
 from mediad.model.registers import Move
 from mediad.model.trips import Trip
 
@@ -84,7 +83,7 @@ def storage_of(conn: Connection, rules: Rules, recordings: Sequence[str]) -> lis
     owners: list[tuple[str, list[Any], Carrier]] = []
     for name in names:
         rows = parts[name]
-        own = _carrier(rows, people, moves, told.get(name, {}), dated.get(name), rules.zone)
+        own = limits.carrier_of(rows, people, moves, told.get(name, {}), dated.get(name), rules.zone)
         owners.append((name, rows, own))
     trips = bureau.trips_of(conn, {who for _, rows, own in owners for who in _whose(rows, own)})
     for name, rows, own in owners:
@@ -111,21 +110,6 @@ def storage_of(conn: Connection, rules: Rules, recordings: Sequence[str]) -> lis
 def _whose(rows: Sequence[Any], own: Carrier) -> set[str]:
     """Those whose trips count: the carrier, who had the recorder, and the recorder itself."""
     return {who for who in (own.person, own.assigned, rows[0].recorder_id) if who}
-
-
-def _carrier(
-    rows: Sequence[Any],
-    people: Sequence[Person],
-    moves: Mapping[str, Sequence[Move]],
-    told: Mapping[str, Any],
-    dated: Mapping[str, Any] | None,
-    zone: ZoneInfo,
-) -> Carrier:
-    ended = datetime.fromisoformat(dated["ended_at"] if dated else max(row.ended_at or row.captured_at for row in rows))
-    number = rows[0].officer or rows[0].giver
-    return carriers.carrier(
-        number, day_of(ended, zone), ended, people, moves.get(rows[0].recorder_id or "", ()), told.get("carrier", "")
-    )
 
 
 def _parts(rows: Sequence[Any], dated: Mapping[str, Any] | None, moves: Sequence[Move]) -> tuple[Part, ...]:
