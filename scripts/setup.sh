@@ -9,17 +9,14 @@ here=$(dirname "$0")/..
 # program:package pairs; a package is installed only if its program is missing
 wanted="ffmpeg:ffmpeg strace:strace udisksctl:udisks2 dbus-daemon:dbus-daemon fusermount3:fuse3 mkfs.vfat:dosfstools
 mkfs.ext4:e2fsprogs losetup:mount bwrap:bubblewrap systemd-analyze:systemd exiftool:libimage-exiftool-perl heif-enc:libheif-examples
-chromium:chromium"
+chromium:chromium pdftotext:poppler-utils zbarimg:zbar-tools"
 missing=
 for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 ||
         missing="$missing ${pair#*:}"
 done
-fonts=  # for the station's screen
-for font in /usr/share/fonts/opentype/noto/NotoSansCJK-*.ttc /usr/share/fonts/truetype/wqy/*.ttc; do
-    [ -e "$font" ] && fonts=yes
-done
-[ -n "$fonts" ] || missing="$missing fonts-wqy-microhei"
+# for forms on paper, and the station's screen
+[ -e /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ] || missing="$missing fonts-noto-cjk"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     root=

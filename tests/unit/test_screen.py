@@ -103,7 +103,7 @@ def test_each_state_is_said_in_its_colour_in_chinese_and_english(state: SlotStat
 
 @pytest.mark.parametrize("state", STATES)
 def test_on_a_screen_of_one_slot_the_state_is_drawn_large(state: SlotState) -> None:
-    assert glyphs.find_font() is not None, "no font with Chinese characters: apt-get install -y fonts-wqy-microhei"
+    assert glyphs.find_font() is not None, "no font with Chinese characters: apt-get install -y fonts-noto-cjk"
     rows = Tile(slot(1, state), 118, 38, FULL).rows()
     assert drawn(rows) > 300
 
