@@ -7,13 +7,14 @@ nobody has to look for it.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import Connection, and_, delete, exists, or_, select, update
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, upsert
 from mediad.catalog.chunks import chunks
-from mediad.model.custody import canonical
+from mediad.model.custody import Event, canonical
+from mediad.model.deadline import STORAGE
 from mediad.model.numbers import number_key
 
 RULE: Final = "rule"
@@ -118,15 +119,32 @@ def _activity(conn: Connection, batch: Batch) -> None:
     upsert(conn, b.case_activity, rows)
 
 
+def _archived(conn: Connection, batch: Batch) -> None:
+    rows = [
+        {"casefile": e.subject, "number": d["number"], "vault": d["vault"], "key": d["key"], "sha256": d["sha256"], "at": e.at,
+         "detail": canonical(d)}
+        for e, d in batch
+    ]  # fmt: skip
+    upsert(conn, b.case_archive, rows)
+
+
 def _tag_set(conn: Connection, batch: Batch) -> None:
+    """A tag stands for those that it names, and a person's for those of the rule."""
+    g = b.tag.c
     for e, d in batch:
-        row = {"id": e.subject, "recording": _now(conn, d["recording"]), "casefile": d["case"], "activity": d["activity"],
-               "state": "set", "by_rule": d["by_rule"], "at": e.at, "detail": canonical(d)}  # fmt: skip
+        row = _tag_row(conn, e, d, "set")
         upsert(conn, b.tag, [row])
-        if d["supersedes"]:
-            conn.execute(update(b.tag).where(b.tag.c.id == d["supersedes"]).values(state="superseded"))
+        older = and_(g.recording == row["recording"], g.id != e.subject, g.state == "set")
+        instead = g.id.in_(d["supersedes"]) if d["by_rule"] else or_(g.id.in_(d["supersedes"]), g.by_rule.is_(True))
+        conn.execute(update(b.tag).where(older, instead).values(state="superseded"))
         conn.execute(delete(b.untagged).where(b.untagged.c.recording == row["recording"]))
         conn.execute(delete(b.proposal).where(b.proposal.c.recording == row["recording"]))
+
+
+def _tag_row(conn: Connection, event: Event, detail: Mapping[str, Any], state: str) -> Row:
+    return {"id": event.subject, "recording": _now(conn, detail["recording"]), "casefile": detail["case"],
+            "activity": detail["activity"], "state": state, "by_rule": detail["by_rule"], "at": event.at,
+            "detail": canonical(detail)}  # fmt: skip
 
 
 def _tag_withdrawn(conn: Connection, batch: Batch) -> None:
@@ -136,6 +154,16 @@ def _tag_withdrawn(conn: Connection, batch: Batch) -> None:
         left = exists().where(b.tag.c.recording == recording, b.tag.c.state == "set")
         if recording is not None and not conn.execute(select(left)).scalar():
             insert_new(conn, b.untagged, [{"recording": recording, "since": e.at}])
+            becomes_due(conn, MATCH, [(recording, e.at)])
+
+
+def _tag_dismissed(conn: Connection, batch: Batch) -> None:
+    """A person said that a recording is not of a case: the rule does not ask again."""
+    for e, d in batch:
+        row = _tag_row(conn, e, d, "dismissed")
+        upsert(conn, b.tag, [row])
+        p = b.proposal.c
+        conn.execute(delete(b.proposal).where(p.recording == row["recording"], p.casefile == d["case"]))
 
 
 def _now(conn: Connection, recording: str) -> str:
@@ -175,13 +203,23 @@ def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
         conn.execute(delete(b.said_of).where(s.recording.in_(chunk)))
         for table in (b.deadline, b.explained):
             conn.execute(delete(table).where(table.c.subject.in_(chunk)))
-        conn.execute(delete(b.proposal).where(b.proposal.c.recording.in_(chunk)))
-        conn.execute(delete(b.untagged).where(b.untagged.c.recording.in_(chunk)))
+        for table in (b.proposal, b.untagged, b.mention):
+            conn.execute(delete(table).where(table.c.recording.in_(chunk)))
     becomes_due(conn, RULE, [(survivor, at)])
     becomes_due(conn, MATCH, [(survivor, at)])
 
 
 def _ruled(conn: Connection, batch: Batch) -> None:
+    """Another carrier than before may have recorded for another case."""
+    carried = {
+        e.subject: (d["carrier"], e.at) for e, d in batch if d["rule"] == STORAGE and e.subject.startswith("rec-")
+    }
+    g = b.deadline.c
+    for chunk in chunks(sorted(carried)):
+        before = select(g.subject, g.carrier).where(g.rule == STORAGE, g.subject.in_(chunk))
+        known = {row.subject: row.carrier for row in conn.execute(before)}
+        changed = [(each, carried[each][1]) for each in chunk if known.get(each) != carried[each][0]]
+        becomes_due(conn, MATCH, changed)
     rows = [
         {"rule": d["rule"], "subject": e.subject, "state": d["state"], "due_at": d["due_at"], "met_at": d["met_at"],
          "carrier": d["carrier"], "ended_at": d["ended_at"], "detail": canonical(d)}
@@ -245,8 +283,10 @@ APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
     "trip.registered": _trip,
     "case.registered": _case,
     "case.activity": _activity,
+    "case.archived": _archived,
     "tag.set": _tag_set,
     "tag.withdrawn": _tag_withdrawn,
+    "tag.dismissed": _tag_dismissed,
     "recording.carried": _said("carried"),
     "recording.dated": _said("dated"),
     "recording.classified": _said("classified"),

@@ -45,7 +45,7 @@ def recorder_names(conn: Connection) -> dict[str, str]:
     twice: set[str] = set()
     rows = list(conn.execute(select(t.recorder.c.id, t.recorder.c.label, t.recorder.c.name)))
     named = [(name, row.id) for row in rows for name in (row.id, row.label, row.name)]
-    named += [(key.partition(":")[2], recorder) for key, recorder in conn.execute(select(t.recorder_key)).tuples()]
+    named += [(key.partition(":")[2], recorder) for key, recorder in conn.execute(select(t.recorder_key))]
     for name, recorder in named:
         if name and found.setdefault(name, recorder) != recorder:
             twice.add(name)
@@ -85,7 +85,7 @@ def trips_of(conn: Connection, who: Iterable[str]) -> dict[str, list[Trip]]:
     for chunk in chunks(sorted(whose)):
         for trip_id, at, detail in conn.execute(
             select(v.trip, v.at, v.detail).where(v.trip.in_(chunk)).order_by(v.seq)
-        ).tuples():
+        ):
             entered.setdefault(trip_id, []).append((at, json.loads(detail)))
     found: dict[str, list[Trip]] = {}
     for trip_id, entries in sorted(entered.items()):

@@ -132,6 +132,18 @@ case_activity = Table(
     Column("detail", Text, nullable=False),
 )
 
+case_archive = Table(
+    "case_archive",
+    metadata,
+    Column("casefile", String, ForeignKey("casefile.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # 1, then supplements
+    Column("vault", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
 tag = Table(
     "tag",
     metadata,
@@ -139,7 +151,7 @@ tag = Table(
     Column("recording", String, nullable=False),
     Column("casefile", String, nullable=False),
     Column("activity", String, nullable=False),
-    Column("state", String, nullable=False),  # set | superseded | withdrawn
+    Column("state", String, nullable=False),  # set | superseded | withdrawn | dismissed
     Column("by_rule", Boolean, nullable=False),
     Column("at", String, nullable=False),
     Column("detail", Text, nullable=False),
@@ -228,7 +240,7 @@ handover_part = Table(
 
 BUREAU_FACTS: Final = (
     person, person_login, person_number, department, recorder_move, trip, trip_version, trip_of, casefile, case_number,
-    case_handler, case_activity, tag, said_of, deadline, explained, act, rules,
+    case_handler, case_activity, case_archive, tag, said_of, deadline, explained, act, rules,
     handover, handover_part,
 )  # fmt: skip
 """Parents first."""
@@ -242,6 +254,14 @@ proposal = Table(
     Column("reasons", String, nullable=False),
     Index("proposal_casefile", "casefile"),
 )
+
+mention = Table(
+    "mention",
+    metadata,
+    Column("recording", String, primary_key=True),
+    Column("text", String, primary_key=True),  # as model/numbers.py:number_key has it
+)
+"""What stands on folders and in sidecars and may hold the number of a case that is imported later."""
 
 untagged = Table(
     "untagged",

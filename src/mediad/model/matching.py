@@ -5,12 +5,13 @@ recorder and when says less: an officer has several cases at a time. So nothing 
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from mediad.model.cases import Case, within
-from mediad.model.numbers import mentions
+from mediad.model.numbers import mentioned, number_key
 
 NUMBER: Final = 100
 SHORT: Final = 80
@@ -26,13 +27,16 @@ CLEAR: Final = 80
 LEAD: Final = 20
 """What is tagged without a person has at least this score, and so much more than the next."""
 
+SLACK: Final = timedelta(hours=24)
+"""So long before a case is opened, and after its act has ended, what its handlers record may be of it."""
+
 _SHORT: Final = timedelta(hours=36)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A recording as far as matching goes. ``texts``: names of folders and words of sidecars; ``carrier`` and ``others`` ids of
-    persons."""
+    """A recording as far as matching goes. ``texts``: names of folders, which may hold a number; ``told``: what sidecars say is
+    the number; ``carrier`` and ``others`` ids of persons."""
 
     recording: str
     start: datetime
@@ -40,8 +44,13 @@ class Scene:
     carrier: str = ""
     others: frozenset[str] = frozenset()
     texts: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     important: bool = False
     trusted: bool = True
+
+    def keys(self) -> frozenset[str]:
+        """The numbers that it may name."""
+        return frozenset().union(*map(mentioned, (*self.texts, *self.told)), map(number_key, self.told)) - {""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +70,12 @@ class Matched:
     proposed: tuple[Match, ...]
 
 
-def score(scene: Scene, case: Case, slack: timedelta) -> Match | None:
-    """How well they fit; None if not at all. A time that cannot be true proves nothing."""
+def score(scene: Scene, case: Case, slack: timedelta, keys: AbstractSet[str] | None = None) -> Match | None:
+    """How well they fit; None if not at all. A time that cannot be true proves nothing. ``keys``: those of the scene, if they are
+    at hand."""
     points, reasons = 0, []
-    if any(mentions(text, n.key) for text in scene.texts for n in case.numbers):
+    named = scene.keys() if keys is None else keys
+    if any(n.key in named for n in case.numbers):
         points, reasons = NUMBER, ["number"]
     elif (
         scene.trusted
@@ -82,17 +93,19 @@ def score(scene: Scene, case: Case, slack: timedelta) -> Match | None:
     return Match(case.id, min(points, NUMBER), tuple(reasons)) if points else None
 
 
-def match(scene: Scene, cases: Iterable[Case], *, slack: timedelta = timedelta(hours=24), most: int = 10) -> Matched:
+def match(scene: Scene, cases: Iterable[Case], *, slack: timedelta = SLACK, most: int = 10) -> Matched:
     """The cases that a recording may be of. What was merged stands for nothing of its own, and what is archived takes only what
     names its number."""
-    found: list[Match] = []
+    found: list[tuple[int, timedelta, str, Match]] = []
+    keys = scene.keys()
     for case in cases:
         if case.merged_into:
             continue
-        fit = score(scene, case, slack)
+        fit = score(scene, case, slack, keys)
         if fit is not None and (case.archived is None or "number" in fit.reasons):
-            found.append(fit)
-    ranked = sorted(found, key=lambda m: (-m.score, m.case))
+            away = abs(scene.start - case.opened) if case.opened else timedelta.max
+            found.append((-fit.score, away, case.id, fit))
+    ranked = [fit for *_, fit in sorted(found)]
     return Matched(_clear(ranked), tuple(ranked[:most]))
 
 

@@ -6,6 +6,7 @@ does not. All of them mean the same number; what was typed is what is shown.
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from mediad.model.problems import Problem
@@ -17,6 +18,13 @@ _BRACKETS: Final = str.maketrans(
 _DASHES: Final = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣", "-"))
 
 
+TELLING: Final = 4
+"""So many characters a number has at least that is believed wherever it stands in a text."""
+_LONGEST_DATE: Final = 8
+_LONGEST_TEXT: Final = 255
+
+
+@lru_cache(maxsize=65_536)
 def number_key(text: str) -> str:
     """The key of a number: empty if nothing is left of it."""
     plain = unicodedata.normalize("NFKC", text).translate(_BRACKETS).translate(_DASHES)
@@ -39,3 +47,26 @@ def mentions(text: str, key: str) -> bool:
     before = r"(?<!\d)" if key[0].isdigit() else r"(?<![A-Z])" if key[0].isascii() and key[0].isalpha() else ""
     after = r"(?!\d)" if key[-1].isdigit() else r"(?![A-Z])" if key[-1].isascii() and key[-1].isalpha() else ""
     return re.search(before + re.escape(key) + after, number_key(text)) is not None
+
+
+def telling(key: str) -> bool:
+    """Whether a number is one wherever it stands: a 12, or what may be a day, is something else more often."""
+    return len(key) >= TELLING and not (key.isdigit() and len(key) <= _LONGEST_DATE)
+
+
+@lru_cache(maxsize=4_096)
+def mentioned(text: str) -> frozenset[str]:
+    """Every key of a telling number that a text could hold: what ``mentions`` says yes to. So the numbers of all cases need not
+    be gone through."""
+    plain = number_key(text[:_LONGEST_TEXT])
+    starts = [n for n in range(len(plain)) if n == 0 or not _one_word(plain[n - 1], plain[n])]
+    ends = [n for n in range(1, len(plain) + 1) if n == len(plain) or not _one_word(plain[n], plain[n - 1])]
+    spans = (plain[a:z] for a in starts for z in ends if TELLING <= z - a <= LONGEST)
+    return frozenset(key for key in spans if telling(key))
+
+
+def _one_word(beside: str, edge: str) -> bool:
+    """Whether a number that ends in ``edge`` goes on with what stands beside it."""
+    if edge.isdigit():
+        return re.fullmatch(r"\d", beside) is not None
+    return edge.isascii() and edge.isalpha() and beside.isascii() and beside.isalpha()

@@ -127,6 +127,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("casefile", "activity"),
     )
     op.create_table(
+        "case_archive",
+        sa.Column("casefile", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("vault", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["casefile"], ["casefile.id"]),
+        sa.PrimaryKeyConstraint("casefile", "number"),
+    )
+    op.create_table(
         "tag",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("recording", sa.String(), nullable=False),
@@ -221,6 +233,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("recording", "casefile"),
     )
     op.create_index("proposal_casefile", "proposal", ["casefile"], unique=False)
+    op.create_table(
+        "mention",
+        sa.Column("recording", sa.String(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("recording", "text"),
+    )
     op.create_table(
         "untagged",
         sa.Column("recording", sa.String(), nullable=False),

@@ -1,0 +1,239 @@
+"""Tags: which recording is of which case, what is only proposed, and what matching asks to find out.
+
+What a person said of a recording and a case (set, withdrawn, dismissed) stands in ``tag``; what the rule could not decide in
+``proposal``, which is no fact and made again when its recording is matched again.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, exists, insert, literal, or_, select
+
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
+from mediad.model import registers
+from mediad.model.cases import Case
+from mediad.model.deadline import STORAGE
+from mediad.model.matching import Match
+
+
+def of(conn: Connection, recordings: Iterable[str]) -> dict[str, list[Row[Any]]]:
+    """Recording to all that was ever said of its cases, in order."""
+    g = b.tag.c
+    found: dict[str, list[Row[Any]]] = {}
+    for chunk in chunks(sorted(set(recordings))):
+        for row in conn.execute(select(b.tag).where(g.recording.in_(chunk)).order_by(g.at, g.id)):
+            found.setdefault(row.recording, []).append(row)
+    return found
+
+
+def of_cases(conn: Connection, cases: Iterable[str]) -> list[Row[Any]]:
+    """Tags of cases that are set, in the order of their recordings."""
+    g = b.tag.c
+    query = select(b.tag).where(g.state == "set").order_by(g.recording, g.at, g.id)
+    return [row for chunk in chunks(sorted(cases)) for row in conn.execute(query.where(g.casefile.in_(chunk)))]
+
+
+def shown(conn: Connection) -> dict[str, list[tuple[str, str]]]:
+    """Every tagged recording to its cases, each with the activity; a person's tags before the rule's, the newest first."""
+    g = b.tag.c
+    query = select(g.recording, g.casefile, g.activity).where(g.state == "set")
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in conn.execute(query.order_by(g.recording, g.by_rule, g.at.desc(), g.id)):
+        found.setdefault(row.recording, []).append((row.casefile, row.activity))
+    return found
+
+
+def numbers(conn: Connection) -> dict[str, str]:
+    """Case to the number by which people call it: its first, or that of the case which it was merged into."""
+    into: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for row in conn.execute(select(b.casefile.c.id, b.casefile.c.merged_into, b.casefile.c.detail)):
+        listed = json.loads(row.detail)["numbers"]
+        first[row.id] = listed[0]["number"] if listed else row.id
+        if row.merged_into:
+            into[row.id] = row.merged_into
+    return {case: first.get(_end(into, case), first[case]) for case in first}
+
+
+def _end(into: Mapping[str, str], case: str) -> str:
+    seen = {case}
+    while (then := into.get(case)) and then not in seen:
+        case = then
+        seen.add(case)
+    return case
+
+
+def family(conn: Connection, case_id: str) -> list[str]:
+    """A case and all that was merged into it, over any number of steps; itself first."""
+    found = [case_id]
+    fresh = [case_id]
+    while fresh:
+        query = select(b.casefile.c.id).where(b.casefile.c.merged_into.in_(fresh)).order_by(b.casefile.c.id)
+        fresh = [each for each in conn.execute(query).scalars() if each not in found]
+        found += fresh
+    return found
+
+
+def survivor(conn: Connection, case: Case) -> Case:
+    """What a case has become part of; itself if it was not merged."""
+    seen = {case.id}
+    while case.merged_into and case.merged_into not in seen:
+        row = conn.execute(select(b.casefile.c.detail).where(b.casefile.c.id == case.merged_into)).scalar()
+        if row is None:
+            break
+        case = registers.case_of(case.merged_into, json.loads(row))
+        seen.add(case.id)
+    return case
+
+
+# --- what matching asks -------------------------------------------------------------------------------------------------
+
+
+def heads(conn: Connection, recordings: Iterable[str]) -> dict[str, Any]:
+    """Recording to its times and marks. Data is none that a case is about."""
+    r = t.recording.c
+    query = select(r.id, r.kind, r.started_at, r.ended_at, r.important, r.confidence).where(r.kind != "data")
+    return {
+        row.id: row for chunk in chunks(sorted(set(recordings))) for row in conn.execute(query.where(r.id.in_(chunk)))
+    }
+
+
+def places(conn: Connection, recordings: Iterable[str]) -> dict[str, list[Any]]:
+    """Recording to the raw paths of its files, and where the folder lay, if it came from one."""
+    m, a, k = t.recording_asset.c, t.asset.c, t.docking.c
+    query = select(m.recording, a.path, k.recorder, k.source)
+    query = query.join(t.asset, a.id == m.asset).join(t.docking, k.id == a.docking).order_by(m.recording, m.position)
+    found: dict[str, list[Any]] = {}
+    for chunk in chunks(sorted(set(recordings))):
+        for row in conn.execute(query.where(m.recording.in_(chunk))):
+            found.setdefault(row.recording, []).append(row)
+    return found
+
+
+def excused(conn: Connection, recordings: Iterable[str]) -> set[str]:
+    """Those of which a person said that they are of no duty."""
+    s = b.said_of.c
+    query = select(s.recording).where(s.what == "excused")
+    return {
+        each
+        for chunk in chunks(sorted(set(recordings)))
+        for each in conn.execute(query.where(s.recording.in_(chunk))).scalars()
+    }
+
+
+def cases_near(conn: Connection, persons: Collection[str], first: str, last: str) -> list[Case]:
+    """Cases of these handlers that are not archived or merged, were opened by ``last``, and had not ended before ``first``."""
+    c, h = b.casefile.c, b.case_handler.c
+    query = (
+        select(c.id, c.detail)
+        .distinct()
+        .join(b.case_handler, h.casefile == c.id)
+        .where(c.archived.is_(False), c.merged_into == "", c.opened <= last)
+        .where(or_(c.act_ended.is_(None), c.act_ended >= first))
+    )
+    return [
+        registers.case_of(row.id, json.loads(row.detail))
+        for chunk in chunks(sorted(persons))
+        for row in conn.execute(query.where(h.person.in_(chunk)))
+    ]
+
+
+def cases_named(conn: Connection, keys: Collection[str]) -> set[str]:
+    """Cases that have one of these numbers."""
+    n = b.case_number.c
+    return {
+        each
+        for chunk in chunks(sorted(keys))
+        for each in conn.execute(select(n.casefile).where(n.key.in_(chunk))).scalars()
+    }
+
+
+def recordings_that_mention(conn: Connection, keys: Iterable[str]) -> set[str]:
+    """Recordings on whose folders, or in whose sidecars, a number may stand."""
+    m = b.mention.c
+    found: set[str] = set()
+    for key in keys:
+        like = literal("%" + key.replace("\\", "_") + "%")  # what is no such text falls out when it is matched
+        found |= set(conn.execute(select(m.recording).where(m.text.like(like))).scalars())
+    return found
+
+
+def recordings_carried(conn: Connection, persons: Collection[str], first: str, last: str, limit: int) -> list[str]:
+    """Recordings of these carriers that ended in a time and are of no case yet, the earliest first."""
+    d, g = b.deadline.c, b.tag.c
+    tagged = exists().where(g.recording == d.subject, g.state == "set")
+    query = select(d.subject).where(d.rule == STORAGE, d.carrier.in_(sorted(persons)), ~tagged)
+    query = query.where(d.ended_at >= first, d.ended_at <= last, d.subject.startswith("rec-"))
+    return list(conn.execute(query.order_by(d.ended_at, d.subject).limit(limit)).scalars())
+
+
+def proposed_for(conn: Connection, case_id: str) -> list[str]:
+    """Recordings that are proposed for a case."""
+    p = b.proposal.c
+    return list(conn.execute(select(p.recording).where(p.casefile == case_id)).scalars())
+
+
+def note(conn: Connection, proposed: Mapping[str, Sequence[Match]], mentions: Mapping[str, Collection[str]]) -> None:
+    """What waits for a person from now on, and what may name a case, of each recording that was matched."""
+    for table, some in ((b.proposal, proposed), (b.mention, mentions)):
+        for chunk in chunks(sorted(some)):
+            conn.execute(delete(table).where(table.c.recording.in_(chunk)))
+    rows = [
+        {"recording": recording, "casefile": m.case, "score": m.score, "reasons": ",".join(m.reasons)}
+        for recording, matches in proposed.items()
+        for m in matches
+    ]
+    if rows:
+        conn.execute(insert(b.proposal), rows)
+    texts = [{"recording": recording, "text": each} for recording, said in mentions.items() for each in sorted(said)]
+    if texts:
+        conn.execute(insert(b.mention), texts)
+
+
+# --- what people ask ----------------------------------------------------------------------------------------------------
+
+
+def proposals(conn: Connection, recordings: Collection[str] | None = None) -> dict[str, list[Row[Any]]]:
+    """Recording to the cases that are proposed for it, the best first."""
+    p = b.proposal.c
+    query = select(b.proposal).order_by(p.recording, p.score.desc(), p.casefile)
+    found: dict[str, list[Row[Any]]] = {}
+    for chunk in [None] if recordings is None else chunks(sorted(recordings)):
+        for row in conn.execute(query if chunk is None else query.where(p.recording.in_(chunk))):
+            found.setdefault(row.recording, []).append(row)
+    return found
+
+
+def find(
+    conn: Connection,
+    *,
+    first: str | None = None,
+    last: str | None = None,
+    number: str = "",
+    person: str = "",
+    sources: Collection[str] = (),
+    cases: Collection[str] | None = None,
+    untagged: bool = False,
+) -> list[str]:
+    """Recordings in order of their start: that start in a time; whose carrier bears a ``number``, being ``person`` if that is
+    registered; of a recorder, by its keys and its id; of cases; without any tag."""
+    r, d, g = t.recording.c, b.deadline.c, b.tag.c
+    query = select(r.id)
+    if first is not None:
+        query = query.where(r.started_at >= first)
+    if last is not None:
+        query = query.where(r.started_at <= last)
+    if number:
+        ruled = and_(d.rule == STORAGE, d.subject == r.id, d.carrier != "")
+        by_number = and_(r.officer == number, ~exists().where(ruled))
+        query = query.where(or_(by_number, exists().where(ruled, d.carrier == person)) if person else by_number)
+    if sources:
+        query = query.where(or_(r.source.in_(sorted(sources)), r.label.in_(sorted(sources))))
+    if cases is not None:
+        query = query.where(exists().where(g.recording == r.id, g.state == "set", g.casefile.in_(sorted(cases))))
+    if untagged:
+        query = query.where(r.kind != "data", ~exists().where(g.recording == r.id, g.state == "set"))
+    return list(conn.execute(query.order_by(r.started_at, r.id)).scalars())

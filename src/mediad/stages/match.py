@@ -1,0 +1,243 @@
+"""Match: find the case that a recording is of. What is clear is tagged, what is not is proposed, and a person decides.
+
+A recording is matched when it is there, when its times or its carrier change, and when a case comes later that may be its own. What
+a person has said of a recording stands: the rule leaves it alone, and never sets or proposes what was withdrawn or dismissed.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from mediad.catalog import bureau, limits, recordings, tags
+from mediad.catalog.ledger import Ledger
+from mediad.errors import Busy
+from mediad.model import matching
+from mediad.model.cases import Case
+from mediad.model.custody import Draft
+from mediad.model.ids import named_id
+from mediad.model.instants import stamp
+from mediad.model.layout import printable
+from mediad.model.matching import SLACK, Match, Scene
+from mediad.model.numbers import number_key, telling
+
+AT_A_TIME = 200
+"""Recordings of one transaction."""
+MOST = 2_000
+"""So many recordings are tried for a case that was imported late and has not ended, from its opening on."""
+_TRIES = 5
+_NO_NUMBER = re.compile(r"\d*|\d{3}[0-9A-Z_]{5}")
+"""Folders that cameras make (100MEDIA), and days, are asked for no number later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many recordings were looked at, tagged, and left for a person to decide."""
+
+    matched: int = 0
+    tagged: int = 0
+    proposed: int = 0
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(self.matched + other.matched, self.tagged + other.tagged, self.proposed + other.proposed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    drafts: Sequence[Draft]
+    proposed: Mapping[str, Sequence[Match]]
+    mentions: Mapping[str, Collection[str]]
+    seen: Mapping[str, Any]
+    """What was said of these recordings when it was decided."""
+
+
+class _Changed(Exception):
+    """A person was faster."""
+
+
+def run(ledger: Ledger, zone: ZoneInfo, subjects: Sequence[str]) -> Outcome:
+    """Match what is due: recordings (rec-), those of dockings (dck-), and those that may be of cases (cas-)."""
+    with ledger.catalog.read() as conn:
+        wanted = sorted(_recordings(conn, subjects))
+    done = Outcome()
+    for start in range(0, len(wanted), AT_A_TIME):
+        done += _some(ledger, zone, wanted[start : start + AT_A_TIME])
+    return done
+
+
+def _recordings(conn: Connection, subjects: Sequence[str]) -> set[str]:
+    kinds: dict[str, list[str]] = {}
+    for subject in subjects:
+        kinds.setdefault(subject[:3], []).append(subject)
+    found = {recordings.resolve(conn, each) for each in kinds.get("rec", ())}
+    found |= set(limits.recordings_of_dockings(conn, kinds.get("dck", ())))
+    for case in bureau.cases(conn, kinds.get("cas", ())):
+        found |= _may_be_of(conn, case)
+    return found
+
+
+def _may_be_of(conn: Connection, case: Case) -> set[str]:
+    """Recordings that a case may be about, which was registered or changed: those that name it, those that its handlers made in
+    its time, and those that it was proposed for."""
+    found = set(tags.proposed_for(conn, case.id))
+    if case.merged_into:
+        return found
+    found |= tags.recordings_that_mention(conn, [n.key for n in case.numbers])
+    if case.opened is not None and case.handlers and case.archived is None:
+        end = case.act_ended or case.concluded
+        last = stamp(_later(end, SLACK)) if end else stamp(datetime.max.replace(tzinfo=UTC))
+        found |= set(tags.recordings_carried(conn, case.handlers, stamp(case.opened - SLACK), last, MOST))
+    return found
+
+
+def _some(ledger: Ledger, zone: ZoneInfo, wanted: Sequence[str]) -> Outcome:
+    for _ in range(_TRIES):
+        with ledger.catalog.read() as conn:
+            decided = _decide(conn, zone, wanted)
+        try:
+            _record(ledger, decided)
+        except _Changed:
+            continue
+        return Outcome(len(decided.seen), len(decided.drafts), sum(bool(m) for m in decided.proposed.values()))
+    raise Busy("somebody is tagging the same recordings", hint="it is tried again")
+
+
+def _record(ledger: Ledger, decided: _Decided) -> None:
+    def given(conn: Connection) -> None:
+        if _said(conn, decided.seen) != decided.seen:
+            raise _Changed
+
+    def also(conn: Connection) -> None:
+        tags.note(conn, decided.proposed, decided.mentions)
+
+    if decided.seen:
+        ledger.record(decided.drafts, also=also, given=given)
+
+
+def _said(conn: Connection, wanted: Collection[str]) -> dict[str, Any]:
+    """What decides whether the rule may say anything: all that was said of the cases of a recording, and whether it is of no
+    duty."""
+    told, none = tags.of(conn, wanted), tags.excused(conn, wanted)
+    return {name: (name in none, [(row.id, row.state) for row in told.get(name, ())]) for name in wanted}
+
+
+def _decide(conn: Connection, zone: ZoneInfo, wanted: Sequence[str]) -> _Decided:
+    scenes = scenes_of(conn, zone, wanted)
+    cases = _cases(conn, scenes)
+    told = tags.of(conn, scenes)
+    none = tags.excused(conn, scenes)
+    drafts: list[Draft] = []
+    proposed: dict[str, Sequence[Match]] = {}
+    for name, scene in scenes.items():
+        rows = told.get(name, [])
+        standing = [row for row in rows if row.state == "set"]
+        proposed[name] = ()
+        if name in none or any(not row.by_rule for row in standing):
+            continue
+        refused = {row.casefile for row in rows if row.state != "set"}
+        ours = {row.casefile for row in standing}
+        found = matching.match(scene, (cases[c] for c in _of(scene, cases) if c not in refused))
+        if found.clear is None:
+            proposed[name] = () if ours & {m.case for m in found.proposed[:1]} else found.proposed
+        elif found.clear.case not in ours:
+            drafts.append(_tag(name, found.clear, len(rows), [row.id for row in standing]))
+    return _Decided(drafts, proposed, {name: _mentions(scene) for name, scene in scenes.items()}, _said(conn, scenes))
+
+
+def _tag(recording: str, match: Match, before: int, supersedes: Sequence[str]) -> Draft:
+    tag_id = named_id("tag", "tag", f"{recording}\0{before}")  # tags only ever become more
+    return Draft(
+        "tag.set",
+        tag_id,
+        {
+            "recording": recording, "case": match.case, "activity": "", "fields": {}, "by_rule": True, "score": match.score,
+            "reasons": list(match.reasons), "supersedes": list(supersedes),
+        },
+    )  # fmt: skip
+
+
+def scenes_of(conn: Connection, zone: ZoneInfo, wanted: Collection[str]) -> dict[str, Scene]:
+    """What is known of recordings, as far as matching goes. Data is left out."""
+    heads = tags.heads(conn, wanted)
+    names = sorted(heads)
+    parts = limits.parts_of(conn, names)
+    told, dated = limits.said(conn, names, "carried"), limits.said(conn, names, "dated")
+    people = bureau.people(conn)
+    moves = bureau.moves(conn, {rows[0].recorder_id for rows in parts.values() if rows[0].recorder_id})
+    sidecars = {name: _sidecars(rows) for name, rows in parts.items()}
+    claims = recordings.probes_of(conn, sorted({each for some in sidecars.values() for each in some}))
+    places = tags.places(conn, names)
+    found: dict[str, Scene] = {}
+    for name, rows in parts.items():
+        head, said = heads[name], dated.get(name)
+        who = limits.carrier_of(rows, people, moves, told.get(name, {}), said, zone)
+        numbers = (claims.get(each, {}).get("sidecar") for each in sidecars[name])
+        found[name] = Scene(
+            recording=name,
+            start=datetime.fromisoformat(
+                (said or {}).get("started_at") or (said or {}).get("ended_at") or head.started_at
+            ),
+            end=datetime.fromisoformat(said["ended_at"] if said else head.ended_at),
+            carrier=who.person,
+            others=frozenset(told.get(name, {}).get("co_officers", ())),
+            texts=tuple(dict.fromkeys(text for place in places.get(name, ()) for text in _folders(place))),
+            told=tuple(dict.fromkeys(each["case"] for each in numbers if each and each.get("case"))),
+            important=head.important,
+            trusted=bool(said) or head.confidence != "untrusted",
+        )
+    return found
+
+
+def _sidecars(rows: Sequence[Any]) -> list[str]:
+    """The files that lay beside those of a recording and speak of them."""
+    timed = (json.loads(row.detail) for row in rows if row.detail)
+    return [each["sidecar"] for each in timed if each.get("sidecar")]
+
+
+def _folders(place: Any) -> list[str]:
+    """The names of the folders that a file lay in. Of a folder that was given, its own name is one too."""
+    *folders, _ = printable(place.path).split("/")
+    given = [place.source.rstrip("/").rpartition("/")[2]] if place.recorder.startswith("folder:") else []
+    return [name for name in (*given, *folders) if name]
+
+
+def _mentions(scene: Scene) -> set[str]:
+    """What a case may have as its number that is not known yet."""
+    said = {number_key(text) for text in scene.told}
+    folders = {number_key(text) for text in scene.texts}
+    return (said | {text for text in folders if telling(text) and not _NO_NUMBER.fullmatch(text)}) - {""}
+
+
+def _cases(conn: Connection, scenes: Mapping[str, Scene]) -> dict[str, Case]:
+    """The cases that any of these may be of: those whose number they name, and those of their carriers near in time."""
+    keys = frozenset().union(*(scene.keys() for scene in scenes.values()))
+    found = {case.id: case for case in bureau.cases(conn, tags.cases_named(conn, keys))}
+    carriers = {scene.carrier for scene in scenes.values() if scene.carrier}
+    if carriers:
+        first = min(scene.start for scene in scenes.values())
+        last = max(scene.end for scene in scenes.values())
+        near = tags.cases_near(conn, carriers, stamp(first - SLACK), stamp(_later(last, SLACK)))
+        found |= {case.id: case for case in near}
+    return found
+
+
+def _later(at: datetime, by: timedelta) -> datetime:
+    try:
+        return at + by
+    except OverflowError:
+        return at
+
+
+def _of(scene: Scene, cases: Mapping[str, Case]) -> list[str]:
+    """Cases that a scene need be held against: most are of other people."""
+    keys = scene.keys()
+    return [
+        case.id
+        for case in cases.values()
+        if scene.carrier in case.handlers or any(number.key in keys for number in case.numbers)
+    ]
