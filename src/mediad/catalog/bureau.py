@@ -52,6 +52,11 @@ def recorder_names(conn: Connection) -> dict[str, str]:
     return {name: recorder for name, recorder in found.items() if name not in twice}
 
 
+def keys_of(conn: Connection, recorder: str) -> set[str]:
+    """The keys of a registered recorder."""
+    return set(conn.execute(select(t.recorder_key.c.key).where(t.recorder_key.c.recorder == recorder)).scalars())
+
+
 def moves(conn: Connection, recorders: Collection[str] | None = None) -> dict[str, list[Move]]:
     """What became of recorders, each in the order in which it was so; of all of them, or of some."""
     m = b.recorder_move.c

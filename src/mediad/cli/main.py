@@ -67,11 +67,25 @@ def version() -> None:
 
 def main() -> None:
     """Run the program; a user sees one clear sentence and what to do, never a traceback."""
-    from mediad.cli import acts, admin, audit, deadlines, derive, handing, ingest, profile, registers, run, show, slots
+    from mediad.cli import (
+        acts,
+        admin,
+        audit,
+        deadlines,
+        derive,
+        handing,
+        ingest,
+        profile,
+        registers,
+        run,
+        show,
+        slots,
+        tags,
+    )
 
     common.use_closed_streams()
     common.use_any_locale()
-    for family in (run, ingest, derive, show, deadlines, registers, handing, acts, slots, audit, profile, admin):
+    for family in (run, ingest, derive, show, deadlines, registers, handing, acts, tags, slots, audit, profile, admin):
         family.register(app)
     sys.exit(common.finish_output(_run()))
 

@@ -104,22 +104,36 @@ def _left_behind(docking: Any) -> str:
 def recordings(
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(help="Only the newest so many (as a table).")] = 50,
+    case: Annotated[str, typer.Option(help="Those of this case: any of its numbers.")] = "",
+    officer: Annotated[str, typer.Option(help="Those of whom bears this number.")] = "",
+    recorder: Annotated[str, typer.Option(help="Those of this recorder: its label, name, serial or key.")] = "",
+    first: Annotated[str, typer.Option("--from", help="Those that start at this time or later.")] = "",
+    until: Annotated[str, typer.Option(help="Those that start at this time or before.")] = "",
+    untagged: Annotated[bool, typer.Option("--untagged", help="Those of no case.")] = False,
 ) -> None:
-    """List recordings (音像记录)."""
-    from mediad.catalog import evidence
+    """List recordings (音像记录), all or those that are chosen."""
+    from mediad.catalog import evidence, tags
+    from mediad.cli.tags import picked
+    from mediad.wiring.tagging import chosen
 
     config = common.load_config()
+    some = picked(config, first, until, officer, recorder, case=case, untagged=untagged)
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        only = set(chosen(conn, config, some)) if some else None
+        tagged, numbers = tags.shown(conn), tags.numbers(conn)
         rows = [
             {
                 "id": r["id"], "kind": r["kind"], "started_at": _local(r["started_at"], config.unit.zone),
                 "ended_at": _local(r["ended_at"], config.unit.zone), "provisional": r["provisional"],
                 "recorder": r["label"], "officer": r["officer"] or None,
-                "officers": [r["officer"]] if r["officer"] else [], "channel": r["channel"], "case": None,
+                "officers": [r["officer"]] if r["officer"] else [], "channel": r["channel"],
+                "case": next((numbers.get(of, of) for of, _ in tagged.get(r["id"], ())), None),
+                "activities": [activity for _, activity in tagged.get(r["id"], ()) if activity],
                 "important": r["important"], "assets": r["assets"], "deadline": None, "confidence": r["confidence"],
                 "lens": r["lens"] or None,
             }
             for r in evidence.recordings(conn)
+            if only is None or r["id"] in only
         ]  # fmt: skip
     if as_json:
         common.print_json(rows)
@@ -130,7 +144,7 @@ def recordings(
         lens = f" {r['lens']}" if r["lens"] else "  "
         common.say(
             f"{r['started_at'][:19].replace('T', ' ')}{doubt}{mark} {_length(r):>8}  {tell.both(tell.KINDS, r['kind']):8}"
-            f"  {r['recorder']:16}{lens}  {r['officer'] or '-':12}  {r['id']}"
+            f"  {r['recorder']:16}{lens}  {r['officer'] or '-':12}  {r['id']}  {r['case'] or ''}"
         )
     common.say(
         f"{len(rows)} 条音像记录 recordings" + ("，以上为最近的 these are the newest" if len(rows) > limit else "")

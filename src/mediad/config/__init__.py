@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from mediad.config.rules import Acts, Deadlines
+from mediad.config.rules import Acts, Cases, Deadlines
 from mediad.config.section import Section
 from mediad.errors import ConfigError
 from mediad.model.evidence import Channel
@@ -226,6 +226,7 @@ class Config(Section):
     derive: Derive = Field(default_factory=Derive)  # type: ignore[arg-type]
     deadlines: Deadlines = Field(default_factory=Deadlines)  # type: ignore[arg-type]
     acts: Acts = Field(default_factory=Acts)  # type: ignore[arg-type]
+    cases: Cases = Field(default_factory=Cases)  # type: ignore[arg-type]
     http: Http = Field(default_factory=Http)  # type: ignore[arg-type]
     log: Log = Field(default_factory=Log)  # type: ignore[arg-type]
 
@@ -391,6 +392,7 @@ def _resolve(config: Config, file: Path) -> Config:
             "catalog": config.catalog.model_copy(update={"url": url}),
             "vault": tuple(v.model_copy(update={"path": at(v.path)}) for v in config.vault),
             "deadlines": config.deadlines.model_copy(update={"calendar": at(config.deadlines.calendar)}),
+            "cases": config.cases.model_copy(update={"activities": at(config.cases.activities)}),
             "devices": config.devices.model_copy(update={"profiles": tuple(at(p) for p in config.devices.profiles)}),
             "folder": tuple(f.model_copy(update={"path": at(f.path)}) for f in config.folder),
         }

@@ -113,3 +113,12 @@ class Acts(Section):
         """An act, with the signatures that this unit wants of it."""
         shipped = ACTS[name]
         return Act(name, shipped.roles, tuple(self.wants.get(name, shipped.wants)))
+
+
+class Cases(Section):
+    """Cases and what is recorded of them."""
+
+    activities: Path = Field(
+        Path("activities.toml"),
+        description="file of activities (执法环节) and duties; the shipped one if it is missing",
+    )

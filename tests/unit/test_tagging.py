@@ -1,0 +1,233 @@
+"""What people say of the cases of recordings: tags, proposals, bulk; superseded, never edited, and not overruled."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad.edges.activities import load_activities
+from mediad.errors import ConfigError, NotFound, Refused, UsageError
+from mediad.model.duty import Level
+from mediad.wiring import registers, tagging
+from mediad.wiring.tagging import Chosen, Wanted
+from tests.support import Site, complaints
+from tests.unit.test_matching import case, footage, proposed, site, tags, work_off
+
+__all__ = ["site"]
+
+
+def recordings(site: Site, *options: str) -> list[dict[str, Any]]:
+    done = site.run("recordings", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+def test_a_person_tags_a_recording_and_the_list_shows_the_number_of_its_case(site: Site) -> None:
+    own, taken = case(site, "立-1", handlers="210002"), footage(site)
+    done = site.run("tag", taken, "--case", "立-1", "--activity", "hearing", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [t["case"] for t in json.loads(done.stdout)["tags"]] == [own]
+    (row,) = recordings(site, "--case", "立-1")
+    assert (row["id"], row["case"], row["activities"]) == (taken, "立-1", ["hearing"])
+    assert recordings(site, "--untagged") == []
+    assert complaints(site) == []
+
+
+def test_a_tag_is_superseded_and_never_edited(site: Site) -> None:
+    case(site, "立-1", handlers="210002"), case(site, "立-2", handlers="210002")
+    taken = footage(site)
+    for wanted in (
+        Wanted("立-1"),
+        Wanted("立-1", "preservation", {"reason": "易灭失"}),
+        Wanted("立-1", "preservation", {"object": "药品"}),
+        Wanted("立-2"),
+    ):
+        tagging.tag(site.config, [taken], wanted)
+    states = site.rows("SELECT state, activity, detail FROM tag ORDER BY at")
+    assert [(s, a) for s, a, _ in states] == [
+        ("superseded", ""), ("superseded", "preservation"), ("superseded", "preservation"), ("set", ""),
+    ]  # fmt: skip
+    assert [json.loads(d)["fields"] for *_, d in states][2] == {"reason": "易灭失", "object": "药品"}
+    assert len(site.rows("SELECT 1 FROM custody WHERE kind = 'tag.set'")) == 4
+    assert site.run("fsck").returncode == 0
+
+
+def test_the_same_tag_once_more_is_no_new_fact(site: Site) -> None:
+    case(site, "立-1"), footage(site)
+    (row,) = recordings(site)
+    assert tagging.tag(site.config, [row["id"]], Wanted("立-1"))["tags"]
+    assert tagging.tag(site.config, row["assets"], Wanted("立 - 1"))["tags"] == []
+
+
+def test_a_recording_may_be_of_two_cases_and_show_two_activities(site: Site) -> None:
+    case(site, "立-1"), case(site, "立-2")
+    taken = footage(site)
+    tagging.tag(site.config, [taken], Wanted("立-1", "sampling"))
+    tagging.tag(site.config, [taken], Wanted("立-1", "hearing"))
+    tagging.tag(site.config, [taken], Wanted("立-2"), also=True)
+    assert [r["id"] for n in "12" for r in recordings(site, "--case", f"立-{n}")] == [taken, taken]
+    assert sorted(row[2] for row in tags(site)) == ["set"] * 3
+
+
+def test_a_persons_tag_stands_whatever_the_rule_finds(site: Site) -> None:
+    other = case(site, "立-9", handlers="210002", days=200)
+    taken = footage(site)
+    tagging.tag(site.config, [taken], Wanted("立-9"))
+    case(site, "立-1")
+    assert work_off(site).tagged == 0
+    assert tags(site) == [(taken, other, "set", 0)]
+    assert proposed(site) == []
+
+
+def test_a_persons_tag_takes_the_place_of_the_rules(site: Site) -> None:
+    first, other = case(site, "立-1"), case(site, "立-9", handlers="210002", days=200)
+    taken = footage(site)
+    work_off(site)
+    tagging.tag(site.config, [taken], Wanted("立-9"))
+    assert sorted(tags(site)) == sorted([(taken, first, "superseded", 1), (taken, other, "set", 0)])
+
+
+def test_what_a_person_withdrew_the_rule_does_not_set_again(site: Site) -> None:
+    own = case(site, "立-1")
+    taken = footage(site)
+    work_off(site)
+    tagging.untag(site.config, [taken], why="不是本案")
+    work_off(site)
+    assert tags(site) == [(taken, own, "withdrawn", 1)]
+    assert proposed(site) == []
+    assert site.rows("SELECT recording FROM untagged") == [(taken,)], "it is of no case again"
+    with pytest.raises(Refused, match="no such tag"):
+        tagging.untag(site.config, [taken])
+
+
+def test_a_proposal_is_accepted_or_dismissed_by_a_person(site: Site) -> None:
+    first, second = case(site, "立-1"), case(site, "立-2")
+    taken, other = footage(site), footage(site, seed=2)
+    done = site.run("proposals", "--json")
+    assert done.returncode == 0, done.stderr
+    waiting = json.loads(done.stdout)
+    assert sorted(r["recording"] for r in waiting) == sorted([taken, other])
+    assert {c["number"] for c in waiting[0]["cases"]} == {"立-1", "立-2"}
+    with pytest.raises(Refused, match="2 cases"):
+        tagging.accept(site.config, [taken])
+    tagging.accept(site.config, [taken], case="立-2", activity="sampling")
+    assert tags(site) == [(taken, second, "set", 0)]
+    tagging.dismiss(site.config, [other], case="立-1", why="王某不在场")
+    assert [row[:2] for row in proposed(site)] == [(other, second)]
+    registers.enter(site.config, "cases", {"number": "立-1", "name": "改名案", "kind": "penalty"})  # due again
+    work_off(site)
+    assert [row[:2] for row in tags(site) if row[2] == "set"] == [(taken, second)]
+    assert first not in {row[1] for row in proposed(site)}
+    with pytest.raises(Refused, match="nothing like that"):
+        tagging.accept(site.config, [other], case="立-1")
+    assert site.run("fsck").returncode == 0
+
+
+def test_many_are_tagged_at_once_after_it_was_said_how_many(site: Site) -> None:
+    case(site, "立-1", handlers="210002", days=300), case(site, "立-2", handlers="210002", days=300)
+    mine = [footage(site, seed=n) for n in (1, 2)]
+    others = footage(site, officer="210002", seed=3)
+    by_hand = footage(site, seed=4)
+    tagging.tag(site.config, [by_hand], Wanted("立-2"))
+    local = ["--from", "2026-09-21 20:00", "--until", "2026-09-21 23:00", "--officer", "210001"]
+    done = site.run("tag", *local, "--case", "立-1", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (sorted(told["chosen"]), told["left"], told["tags"]) == (sorted(mine), 1, [])
+    assert len(tags(site)) == 1, "it was only said how many"
+    done = site.run("tag", *local, "--case", "立-1", "--yes", "--json")
+    assert sorted(t["recording"] for t in json.loads(done.stdout)["tags"]) == sorted(mine)
+    assert sorted(r["id"] for r in recordings(site, "--case", "立-1")) == sorted(mine)
+    assert [r["id"] for r in recordings(site, "--untagged")] == [others]
+    assert [r["case"] for r in recordings(site, "--officer", "210001")].count("立-1") == 2
+
+
+def test_recordings_are_chosen_by_recorder_and_time(site: Site) -> None:
+    taken = footage(site)
+    (row,) = recordings(site)
+    assert recordings(site, "--recorder", row["recorder"]) == [row]
+    assert recordings(site, "--recorder", "another") == []
+    assert recordings(site, "--until", "2026-09-21 21:00") == []
+    assert [r["id"] for r in recordings(site, "--from", "2026-09-21 21:00")] == [taken]
+
+
+def test_what_cannot_be_is_one_sentence_and_changes_nothing(site: Site) -> None:
+    case(site, "立-1")
+    taken = footage(site)
+    before = site.rows("SELECT count(*) FROM custody")
+    for wrong, error in (
+        (lambda: tagging.tag(site.config, [taken], Wanted("没有")), NotFound),
+        (lambda: tagging.tag(site.config, ["rec-nothing"], Wanted("立-1")), NotFound),
+        (lambda: tagging.tag(site.config, [taken], Wanted("立-1", "dancing")), UsageError),
+        (lambda: tagging.tag(site.config, [taken], Wanted("立-1", "hearing", {"reason": "x"})), UsageError),
+        (lambda: tagging.tag(site.config, [taken], Wanted("立-1", "preservation", {"reason": " "})), UsageError),
+        (lambda: tagging.tag_many(site.config, Chosen(), Wanted("立-1"), dry_run=False), UsageError),
+    ):
+        with pytest.raises(error):
+            wrong()
+    assert site.rows("SELECT count(*) FROM custody") == before
+
+
+def test_a_tag_of_an_inspection_that_was_merged_is_one_of_the_case(site: Site) -> None:
+    case(site, "检-1", handlers="210002"), case(site, "立-1", handlers="210002")
+    first, second = footage(site), footage(site, seed=2)
+    tagging.tag(site.config, [first], Wanted("检-1"))
+    registers.enter(
+        site.config, "cases", {"number": "检-1", "name": "检-1案", "kind": "penalty", "merged_into": "立-1"}
+    )
+    tagging.tag(site.config, [second], Wanted("检-1"))
+    assert {r["id"]: r["case"] for r in recordings(site, "--case", "检-1")} == {first: "立-1", second: "立-1"}
+
+
+# --- the file of activities ---------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_activities_are_those_of_the_measures(tmp_path: Path) -> None:
+    found = {a.key: (a.level, a.article) for a in load_activities(tmp_path / "none.toml")}
+    assert found["on-site-inspection"] == (Level.OR_REASON, "Article 13")
+    assert {found[k][0] for k in ("sampling", "hearing")} == {Level.OR_REASON}
+    assert {found[k] for k in ("sealing", "seizure")} == {(Level.REQUIRED, "Article 15")}
+    assert found["simplified-procedure"] == (Level.IF_DISPUTED, "Article 18")
+    assert found["service-by-leaving"] == (Level.OR_EQUIVALENT, "Article 21")
+    assert found["service-by-announcement"] == (Level.REQUIRED, "Article 23")
+    assert found["rectification-check"] == (Level.AS_NEEDED, "Article 24")
+    (preservation,) = [a for a in load_activities(tmp_path / "none.toml") if a.key == "preservation"]
+    assert (preservation.article, set(preservation.fields)) == ("Article 14", {"reason", "object", "form"})
+
+
+GOOD = '[[activity]]\nkey="a"\nname="甲"\nenglish="a"\narticle="Article 1"\nduty="required"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "1 to 200"),
+        ("[[activity]", "not TOML"),
+        (GOOD + GOOD, "twice"),
+        (GOOD.replace('"required"', '"sometimes"'), "duty = 'sometimes'"),
+        (GOOD.replace('name="甲"\n', ""), "name is a text"),
+        (GOOD.replace('key="a"', 'key="A b"'), "lower-case"),
+        (GOOD + 'colour="red"\n', "colour is no key"),
+        (GOOD + 'kinds=["theft"]\n', "kinds is a list"),
+        (GOOD + 'kinds=["penalty"]\nexpected=["licensing"]\n', "no part of"),
+        (GOOD + "[activity.fields]\nreason=1\n", "fields is a table"),
+        ("x = 1\n" + GOOD, "nothing else"),
+        ("[activity]\nkey=1\n", "nothing else"),
+    ],
+)
+def test_a_wrong_file_of_activities_is_told_by_file_and_key(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "activities.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=says) as told:
+        load_activities(file)
+    assert str(file) in told.value.message
+
+
+def test_a_file_of_the_units_own_stands_for_the_shipped_one(site: Site) -> None:
+    (site.root / "activities.toml").write_text(GOOD, encoding="utf-8")
+    case(site, "立-1")
+    taken = footage(site)
+    assert tagging.tag(site.config, [taken], Wanted("立-1", "a"))["tags"]
+    with pytest.raises(UsageError, match="no activity"):
+        tagging.tag(site.config, [taken], Wanted("立-1", "hearing"))
