@@ -254,6 +254,12 @@ def _rules(conn: Connection, batch: Batch) -> None:
     upsert(conn, b.rules, [{"station": e.subject, "at": e.at, "detail": canonical(d)} for e, d in batch])
 
 
+def _imported(conn: Connection, batch: Batch) -> None:
+    names = ("what", "name", "taken", "bad")
+    rows = [{"id": e.subject, **{n: d[n] for n in names}, "at": e.at, "detail": canonical(d)} for e, d in batch]
+    upsert(conn, b.imported, rows)
+
+
 def docked(conn: Connection, docking: str, at: str) -> None:
     """A docking was closed: what came with it is ruled, it proves that somebody is back, and may have brought what was only seen
     before. So what waits is looked at again; that is little, for what is stored has its ruling."""
@@ -298,4 +304,5 @@ APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
     "act.signed": _act("proposed"),
     "act.refused": _act("refused"),
     "rules.adopted": _rules,
+    "table.imported": _imported,
 }

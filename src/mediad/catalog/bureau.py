@@ -116,3 +116,15 @@ def cases(conn: Connection, ids: Collection[str] | None = None) -> list[Case]:
     query = select(c.id, c.detail).order_by(c.id)
     some = [query] if ids is None else [query.where(c.id.in_(chunk)) for chunk in chunks(sorted(ids))]
     return [registers.case_of(row.id, json.loads(row.detail)) for each in some for row in conn.execute(each)]
+
+
+def imported(conn: Connection, import_id: str) -> bool:
+    """Whether a table was imported already, or refused: the same bytes once more say nothing new."""
+    return conn.execute(select(b.imported.c.id).where(b.imported.c.id == import_id)).first() is not None
+
+
+def imports(conn: Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest imports first."""
+    i = b.imported.c
+    rows = conn.execute(select(i.id, i.at, i.detail).order_by(i.at.desc(), i.id).limit(limit))
+    return [{"id": row.id, "at": row.at, **json.loads(row.detail)} for row in rows]

@@ -209,6 +209,19 @@ act = Table(
     Index("act_subject", "subject"),
 )
 
+imported = Table(
+    "imported",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("what", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("taken", Boolean, nullable=False),
+    Column("bad", Integer, nullable=False),
+    Column("at", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("imported_at", "at"),
+)
+
 rules = Table(
     "rules",
     metadata,
@@ -240,7 +253,7 @@ handover_part = Table(
 
 BUREAU_FACTS: Final = (
     person, person_login, person_number, department, recorder_move, trip, trip_version, trip_of, casefile, case_number,
-    case_handler, case_activity, case_archive, tag, said_of, deadline, explained, act, rules,
+    case_handler, case_activity, case_archive, tag, said_of, deadline, explained, act, rules, imported,
     handover, handover_part,
 )  # fmt: skip
 """Parents first."""

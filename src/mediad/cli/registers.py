@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(department_app, name="department")
     app.add_typer(trip_app, name="trip")
     app.add_typer(case_app, name="case")
+    app.command()(imports)
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -109,6 +110,27 @@ def _print(plan: Plan[Any], performed: Performed | None, dry_run: bool, taken: b
         common.say(f"待签 waits for {', '.join(performed.wants)}: {performed.waits}")
     if performed is not None and performed.actor.person is None:
         common.tell(f"注意 note: the account {performed.actor.login} belongs to no registered person")
+
+
+def imports(limit: Annotated[int, typer.Option(help="Only the newest so many.")] = 20, as_json: AsJson = False) -> None:
+    """List tables that were imported, with what was wrong with them."""
+    from mediad.catalog import bureau
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        rows = bureau.imports(conn, limit)
+    if as_json:
+        common.print_json(rows)
+        return
+    for r in rows:
+        at = local(datetime.fromisoformat(r["at"]), config.unit.zone) or ""
+        word = "已导入 taken" if r["taken"] else "未导入 not taken"
+        common.say(
+            f"{at[:16]} {word} {r['what']:11} {r['name']}: 新增 new {r['new']}, 变更 changed {r['changed']}, 有误 bad {r['bad']}"
+        )
+        for f in r["findings"]:
+            common.say(f"    第{f['line']}行 line {f['line']}: {f['detail']} ({f['code']})")
+    common.say(f"{len(rows)} 次导入 imports")
 
 
 # --- single entries -------------------------------------------------------------------------------------------------

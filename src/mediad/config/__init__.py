@@ -170,6 +170,19 @@ class Folder(Section):
     )
 
 
+class Inbox(Section):
+    """A watched folder for tables, such as the export of the enforcement information system."""
+
+    path: FilledPath = Field(description="the folder; its files are read and left as they are")
+    name: PlainName = Field(description="its name in records")
+    what: Literal["people", "departments", "trips", "cases"] = Field("cases", description="what its tables hold")
+    good: bool = Field(True, description="take the good lines of a table although others are bad")
+    settle_seconds: float = Field(10.0, ge=0, le=3600, description="a file unchanged for so long is complete")
+    rescan_seconds: float = Field(
+        300.0, ge=1, le=86_400, description="the folder is looked through again after so long"
+    )
+
+
 class Derive(Section):
     """Probes, times, takes and previews, which a process of their own makes."""
 
@@ -223,6 +236,7 @@ class Config(Section):
     ingest: Ingest = Field(default_factory=Ingest)  # type: ignore[arg-type]
     devices: Devices = Field(default_factory=Devices)  # type: ignore[arg-type]
     folder: tuple[Folder, ...] = ()
+    inbox: tuple[Inbox, ...] = ()
     derive: Derive = Field(default_factory=Derive)  # type: ignore[arg-type]
     deadlines: Deadlines = Field(default_factory=Deadlines)  # type: ignore[arg-type]
     acts: Acts = Field(default_factory=Acts)  # type: ignore[arg-type]
@@ -281,6 +295,7 @@ def _check_apart(config: Config, file: Path) -> None:
     """Raise ConfigError where two places would write into one another, or two watched folders would take the same files."""
     vaults = [(f"vault.{n}.path", vault.path) for n, vault in enumerate(config.vault, 1)]
     watched = [(f"folder.{n}.path", folder.path) for n, folder in enumerate(config.folder, 1)]
+    watched += [(f"inbox.{n}.path", inbox.path) for n, inbox in enumerate(config.inbox, 1)]
     own = [("catalog.url", config.catalog.file), ("station.state", config.station.state)]
     runtime = [("station.runtime", config.runtime)] if config.station.state or config.station.runtime else []
     pairs = [(inner, outer) for outer in vaults for inner in (*own, *runtime, *vaults)]  # a vault below state is fine
@@ -380,6 +395,7 @@ def _resolve(config: Config, file: Path) -> Config:
         state = state or database.parent
     runtime = config.station.runtime
     names = [v.name.lower() for v in config.vault] + [f"folder {f.name.lower()}" for f in config.folder]
+    names += [f"inbox {i.name.lower()}" for i in config.inbox]
     if double := {n for n in names if names.count(n) > 1}:
         raise ConfigError(
             f"{file}: the name {double.pop()!r} is given twice", hint="names of vaults and folders are unique"
@@ -390,6 +406,7 @@ def _resolve(config: Config, file: Path) -> Config:
                 update={"state": at(state) if state else None, "runtime": at(runtime) if runtime else None}
             ),
             "catalog": config.catalog.model_copy(update={"url": url}),
+            "inbox": tuple(i.model_copy(update={"path": at(i.path)}) for i in config.inbox),
             "vault": tuple(v.model_copy(update={"path": at(v.path)}) for v in config.vault),
             "deadlines": config.deadlines.model_copy(update={"calendar": at(config.deadlines.calendar)}),
             "cases": config.cases.model_copy(update={"activities": at(config.cases.activities)}),

@@ -1,9 +1,13 @@
 """Tables that come as files: CSV and JSON, in UTF-8 or GB18030, with a size that a person can have typed. Raises UsageError."""
 
 import csv
+import hashlib
 import io
 import json
+import os
+import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mediad.errors import UsageError
@@ -16,14 +20,33 @@ Row = tuple[int, list[str]]
 """The number of a line in its file, from 1, and its cells."""
 
 
-def read_table(path: Path) -> tuple[Sequence[str], list[Row], str]:
-    """The header, the rows behind it, and the encoding that the file was in."""
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file that is a table: its ``header``, the ``rows`` behind it, and the SHA-256 (hex) of its bytes."""
+
+    name: str
+    header: Sequence[str]
+    rows: Sequence[Row]
+    encoding: str
+    sha256: str
+
+
+def read_table(path: Path) -> Table:
+    """Read a file. A pipe or a device is none."""
+    data = read_bytes(path)
+    header, rows, encoding = parse_table(data, str(path))
+    return Table(path.name, header, rows, encoding, hashlib.sha256(data).hexdigest())
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file that may be a table: never more than one may have, plus one."""
     try:
-        with path.open("rb") as f:
-            data = f.read(MOST_BYTES + 1)
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as f:  # a pipe must not hold us up
+            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+                raise UsageError(f"{path} is no file", hint="give a CSV or JSON file")
+            return f.read(MOST_BYTES + 1)
     except OSError as e:
         raise UsageError(f"{path} cannot be read: {e.strerror}", hint="check the path and its rights") from e
-    return parse_table(data, str(path))
 
 
 def parse_table(data: bytes, name: str) -> tuple[Sequence[str], list[Row], str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mediad.catalog import acts as memory
@@ -36,26 +37,35 @@ class Performed:
 def perform(config: Config, name: str, make: Make) -> Performed:
     """Do an act: ``make`` looks, and says which facts are to be. Where the unit wants signatures, they become facts with the last
     one. Raises Refused if the acting person may not."""
-    act = config.acts.act(name)
+    return _at_station(config, lambda station: _perform(station.ledger, config, name, make))
 
-    def work(station: Station) -> Performed:
-        ledger = station.ledger
-        actor = acting(ledger)
-        if problem := refusal(act, actor, unmapped=config.acts.unmapped):
-            raise Refused(
-                problem.detail,
-                code=problem.code,
-                hint="ask somebody who may, or the storage administrator for the role",
-            )
-        drafts = [_by(draft, actor) for draft in make(ledger, actor)]
-        if not drafts:
-            return Performed((), actor)
-        if not act.wants:
+
+def perform_for(station: Station, make: Make, source: str) -> Performed:
+    """The same by the daemon itself, for a ``source`` that the configuration names: whoever wrote that has said that it may."""
+    from mediad.stages import mirror
+
+    ledger = replace(station.ledger, actor=source)
+    with _alone(station):
+        drafts = [_by(draft, Actor(source)) for draft in make(ledger, Actor(source))]
+        if drafts:
             ledger.record(drafts)
-            return Performed(drafts, actor)
-        return _propose(ledger, act, actor, drafts)
+    mirror.mirror(station.ledger, station.vault)
+    return Performed(drafts, Actor(source))
 
-    return _at_station(config, work)
+
+def _perform(ledger: Ledger, config: Config, name: str, make: Make) -> Performed:
+    act = config.acts.act(name)
+    actor = acting(ledger)
+    if problem := refusal(act, actor, unmapped=config.acts.unmapped):
+        hint = "ask somebody who may, or the storage administrator for the role"
+        raise Refused(problem.detail, code=problem.code, hint=hint)
+    drafts = [_by(draft, actor) for draft in make(ledger, actor)]
+    if not drafts:
+        return Performed((), actor)
+    if not act.wants:
+        ledger.record(drafts)
+        return Performed(drafts, actor)
+    return _propose(ledger, act, actor, drafts)
 
 
 def acting(ledger: Ledger) -> Actor:
@@ -154,10 +164,14 @@ def _at_station(config: Config, work: Callable[[Station], T]) -> T:
 
     station = Station(config, wait_for_space=False)
     try:
-        busy = "another command is registering something, and takes long"
-        with files.locked(station.locks / REGISTER_LOCK, busy=busy, wait_seconds=OPEN_SECONDS):
+        with _alone(station):
             result = work(station)
         mirror.mirror(station.ledger, station.vault)
         return result
     finally:
         station.close()
+
+
+def _alone(station: Station) -> AbstractContextManager[None]:
+    busy = "another command is registering something, and takes long"
+    return files.locked(station.locks / REGISTER_LOCK, busy=busy, wait_seconds=OPEN_SECONDS)

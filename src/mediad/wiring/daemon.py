@@ -123,6 +123,7 @@ def _run(config: Config, held: ExitStack) -> None:
     from mediad.edges.board import Board
     from mediad.edges.hook import Hook
     from mediad.wiring import parts
+    from mediad.wiring.inbox import InboxPart
 
     log = structlog.get_logger()
     hook = Hook(config.devices.hook, on_problem=lambda text: log.warning("hook failed", why=text))
@@ -138,10 +139,11 @@ def _run(config: Config, held: ExitStack) -> None:
     board.say("")
     station.each_pass = Names(station, board).renew
     station.each_pass()
-    running: list[parts.UsbPart | parts.FolderPart] = []
+    running: list[parts.UsbPart | parts.FolderPart | InboxPart] = []
     if config.devices.usb:
         running.append(parts.UsbPart(station, board))
     running += [parts.FolderPart(station, folder, board) for folder in config.folder]
+    running += [InboxPart(station, inbox) for inbox in config.inbox]
 
     def alive() -> None:
         station.ledger.catalog.check()

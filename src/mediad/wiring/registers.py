@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediad.catalog import bureau
 from mediad.config import Config
-from mediad.edges.tabular import read_table
+from mediad.edges.tabular import Table, read_table
 from mediad.errors import Refused
+from mediad.model.acts import Actor
+from mediad.model.columns import BadLine
 from mediad.model.custody import Draft
+from mediad.model.ids import named_id
 from mediad.model.imports import KINDS_OF_EVENTS, Known, Plan, body, plan
-from mediad.wiring.acts import Performed, perform
+from mediad.model.layout import printable
+from mediad.wiring.acts import Make, Performed, perform, perform_for
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
+    from mediad.wiring.station import Station
 
 ACTS = {
     "people": "register-person",
@@ -23,6 +29,11 @@ ACTS = {
     "trips": "enter-trip",
     "cases": "register-case",
 }
+
+IMPORTED = "table.imported"
+
+MOST_TOLD = 200
+"""So many findings of one table stand in its event; how many lines are bad stands there in any case."""
 
 NOTES = ("column-unknown",)
 """What is said of a table and keeps nothing of it back: exports have more columns than anybody needs."""
@@ -40,37 +51,76 @@ def known(ledger: Ledger, config: Config) -> Known:
 
 def preview(ledger: Ledger, config: Config, what: str, path: Path) -> Plan[Any]:
     """What a table would change."""
-    header, rows, _ = read_table(path)
-    return plan(what, header, rows, known(ledger, config))
+    table = read_table(path)
+    return plan(what, table.header, table.rows, known(ledger, config))
 
 
 def take(config: Config, what: str, path: Path, *, good: bool) -> tuple[Plan[Any], Performed | None]:
-    """Import a table: all of it, or nothing if a line is bad; with ``good`` its good lines."""
-    header, rows, _ = read_table(path)
-    return _take(config, what, header, rows, good=good)
+    """Import a table: all of it, or nothing if a line is bad; with ``good`` its good lines. That it was imported is a fact as well,
+    with what was wrong with it."""
+    table = read_table(path)
+    plans: list[Plan[Any]] = []
+    performed = perform(config, ACTS[what], _make(config, what, table, plans, good=good))
+    return plans[0], performed if _took(performed) else None
+
+
+def take_for(station: Station, what: str, table: Table, source: str, *, good: bool) -> Plan[Any]:
+    """The same by the daemon, for a folder that the configuration names."""
+    plans: list[Plan[Any]] = []
+    perform_for(station, _make(station.config, what, table, plans, good=good), source)
+    return plans[0]
+
+
+def refuse_for(station: Station, what: str, name: str, sha256: str, why: BadLine, source: str) -> None:
+    """A file that is no table at all: that is a fact as well, so that it is told, and not read again and again."""
+    table = Table(name, (), (), "", sha256)
+    found: Plan[Any] = Plan((), 0, (why,))
+    perform_for(station, lambda _ledger, _actor: [_imported(what, table, found, taken=False)], source)
 
 
 def enter(config: Config, what: str, cells: Mapping[str, str]) -> tuple[Plan[Any], Performed | None]:
     """One entry. Raises Refused, with the reason, if it cannot be."""
-    found, performed = _take(config, what, list(cells), [(1, list(cells.values()))], good=False)
-    if found.findings:
-        raise Refused(
-            "; ".join(f.detail for f in found.findings), code=found.findings[0].code, hint="nothing was recorded"
-        )
-    return found, performed
-
-
-def _take(
-    config: Config, what: str, header: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]], *, good: bool
-) -> tuple[Plan[Any], Performed | None]:
     plans: list[Plan[Any]] = []
+    table = Table("", list(cells), [(1, list(cells.values()))], "utf-8", "")
+    performed = perform(config, ACTS[what], _make(config, what, table, plans, good=False))
+    if found := plans[0].findings:
+        raise Refused("; ".join(f.detail for f in found), code=found[0].code, hint="nothing was recorded")
+    return plans[0], performed if _took(performed) else None
 
-    def make(ledger: Ledger, _: Any) -> list[Draft]:
-        found = plan(what, header, rows, known(ledger, config))
+
+def _took(performed: Performed) -> bool:
+    return bool(performed.waits) or any(d.kind != IMPORTED for d in performed.drafts)
+
+
+def _make(config: Config, what: str, table: Table, plans: list[Plan[Any]], *, good: bool) -> Make:
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        found = plan(what, table.header, table.rows, known(ledger, config))
         plans.append(found)
-        if not good and any(f.code not in NOTES for f in found.findings):
-            return []
-        return [Draft(KINDS_OF_EVENTS[what], c.entry.id, body(what, c.entry)) for c in found.changes]
+        refused = not good and any(f.code not in NOTES for f in found.findings)
+        changes = () if refused else found.changes
+        drafts = [Draft(KINDS_OF_EVENTS[what], c.entry.id, body(what, c.entry)) for c in changes]
+        return [*drafts, _imported(what, table, found, taken=not refused)] if table.sha256 else drafts
 
-    performed = perform(config, ACTS[what], make)
-    return plans[0], performed if performed.drafts or performed.waits else None
+    return make
+
+
+def _imported(what: str, table: Table, found: Plan[Any], *, taken: bool) -> Draft:
+    """That a table was read, and what was wrong with it: what an office exported, and was not taken, leaves a trace."""
+    new = sum(c.new for c in found.changes)
+    bad = len({f.line for f in found.findings if f.code not in NOTES})
+    detail = {
+        "what": what, "name": plain_name(table.name), "sha256": table.sha256, "encoding": table.encoding, "taken": taken,
+        "new": new, "changed": len(found.changes) - new, "same": found.same, "bad": bad,
+        "findings": [{"line": f.line, "code": f.code, "detail": f.detail} for f in found.findings[:MOST_TOLD]],
+    }  # fmt: skip
+    return Draft(IMPORTED, import_id(what, table.sha256), detail)
+
+
+def import_id(what: str, sha256: str) -> str:
+    """What the import of certain bytes as a certain table is called."""
+    return named_id("imp", what, sha256)
+
+
+def plain_name(name: str) -> str:
+    """The name of a file as an event may hold it."""
+    return printable(os.fsencode(name))[:200]

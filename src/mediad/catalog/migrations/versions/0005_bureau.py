@@ -225,6 +225,18 @@ def upgrade() -> None:
     )
     op.create_index("handover_part_handover", "handover_part", ["handover"], unique=False)
     op.create_table(
+        "imported",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("taken", sa.Boolean(), nullable=False),
+        sa.Column("bad", sa.Integer(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("imported_at", "imported", ["at"], unique=False)
+    op.create_table(
         "proposal",
         sa.Column("recording", sa.String(), nullable=False),
         sa.Column("casefile", sa.String(), nullable=False),

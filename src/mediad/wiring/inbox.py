@@ -1,0 +1,120 @@
+"""Watched folders for tables (`[[inbox]]`): what the enforcement information system exports is imported as soon as it is complete.
+
+Files are read and never touched: they are another system's. Which bytes were imported is a fact, so that nothing is imported twice,
+also after a restart; a table that is changed or written anew is another one.
+"""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import structlog
+
+from mediad.catalog import bureau
+from mediad.config import Inbox
+from mediad.edges.folders import FolderReady, FolderWatcher
+from mediad.edges.tabular import Table, parse_table, read_bytes
+from mediad.errors import MediadError, UsageError
+from mediad.model.columns import BadLine
+from mediad.model.layout import printable
+from mediad.wiring import registers
+from mediad.wiring.station import Station
+
+_log = structlog.get_logger()
+
+SUFFIXES = (".csv", ".json", ".txt", ".tsv")
+RETRY_SECONDS = 30.0
+
+
+class InboxPart:
+    """Watches one such folder."""
+
+    def __init__(self, station: Station, inbox: Inbox) -> None:
+        self.name = f"inbox {inbox.name}"
+        self._station, self._inbox = station, inbox
+        self._watcher = FolderWatcher(
+            [inbox.path], inbox.settle_seconds, rescan_seconds=inbox.rescan_seconds,
+            on_problem=lambda text: _log.warning("inbox problem", inbox=inbox.name, why=text),
+        )  # fmt: skip
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+
+    def start(self) -> None:
+        self._watcher.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._watcher.wake()
+
+    def join(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        ended = not self._thread.is_alive()
+        if ended:
+            self._watcher.stop()
+        return ended
+
+    def healthy(self) -> bool:
+        return self._stopping or self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for ready in self._watcher.wait(None):
+                self._take(ready)
+
+    def _take(self, ready: FolderReady) -> None:
+        again: set[bytes] = set()
+        for path in sorted(ready.files):
+            if self._stopping:
+                return
+            try:
+                take_file(self._station, self._inbox, path)
+            except MediadError as e:  # the vault or the catalogue; the table is there still
+                _log.warning("table put off", inbox=self._inbox.name, table=printable(path), code=e.code, why=e.message)
+                again.add(path)
+            except Exception:
+                _log.exception("table failed", inbox=self._inbox.name, table=printable(path))
+                again.add(path)
+        if again:
+            self._watcher.again(
+                FolderReady(ready.folder, {p: s for p, s in ready.files.items() if p in again}), RETRY_SECONDS
+            )
+
+
+def take_file(station: Station, inbox: Inbox, path: bytes) -> bool:
+    """Import one file of an inbox; False if its bytes were imported before, or it is no table by its name."""
+    if not path.lower().endswith(tuple(os.fsencode(s) for s in SUFFIXES)) or os.path.basename(path).startswith(
+        (b".", b"~")
+    ):
+        return False
+    file = Path(os.fsdecode(os.path.join(os.fsencode(inbox.path), path)))
+    try:
+        data = read_bytes(file)
+    except UsageError as e:  # gone, or no file any more
+        _log.warning("table not read", inbox=inbox.name, table=printable(path), why=e.message)
+        return False
+    sha256 = hashlib.sha256(data).hexdigest()
+    with station.ledger.catalog.read() as conn:
+        if bureau.imported(conn, registers.import_id(inbox.what, sha256)):
+            return False
+    source = f"inbox:{inbox.name}"
+    name = os.fsdecode(path)
+    try:
+        header, rows, encoding = parse_table(data, printable(path))
+    except UsageError as e:
+        registers.refuse_for(station, inbox.what, name, sha256, BadLine(0, "no-table", e.message), source)
+        _log.warning("no table", inbox=inbox.name, table=printable(path), why=e.message)
+        return True
+    plan = registers.take_for(station, inbox.what, Table(name, header, rows, encoding, sha256), source, good=inbox.good)
+    bad = [f for f in plan.findings if f.code not in registers.NOTES]
+    told = _log.warning if bad else _log.info
+    told(
+        "table imported",
+        inbox=inbox.name,
+        table=printable(path),
+        changes=len(plan.changes),
+        same=plan.same,
+        bad=len(bad),
+    )
+    return True

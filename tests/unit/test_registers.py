@@ -1,0 +1,332 @@
+"""Registers by their commands: people, departments, trips, cases, recorders handed out; who may, and who has to sign."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad.catalog import bureau
+from mediad.errors import MediadError, NotFound, Refused, UsageError
+from mediad.model.custody import Draft
+from mediad.wiring import acts, registers, trips
+from mediad.wiring.handing import move
+from mediad.wiring.register import register_recorder
+from tests.audit_support import found, fsck
+from tests.support import Site, make_site
+
+PEOPLE = """执法证件编号,姓名,部门,账号,角色
+210001,李明,监督一科,liming,执法人员
+210002,王芳,监督二科,wangfang,批准人;执法人员
+210003,赵强,,zhaoq,批准人
+"""
+CASES = (
+    "立案号,名称,类别,承办人,立案时间\n大金卫罚〔2026〕12号,某诊所案,行政处罚,210001,2026-09-01 09:00\nx,y,dance,,\n"
+)
+
+As = Callable[[str], None]
+
+
+@pytest.fixture
+def as_login(monkeypatch: pytest.MonkeyPatch) -> As:
+    """Act under an account of the operating system."""
+
+    def become(login: str) -> None:
+        monkeypatch.setattr("mediad.wiring.station.login", lambda: login)
+
+    become("root")
+    return become
+
+
+@pytest.fixture
+def office(site: Site, tmp_path: Path, as_login: As) -> Site:
+    """A station that knows its people."""
+    registers.take(site.config, "people", table(tmp_path, PEOPLE), good=False)
+    return site
+
+
+def table(folder: Path, text: str, name: str = "table.csv") -> Path:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def events(site: Site, kind: str) -> list[dict[str, Any]]:
+    return [json.loads(row[0]) for row in site.rows("SELECT detail FROM custody WHERE kind = ? ORDER BY seq", kind)]
+
+
+def refused(work: Callable[[], object]) -> str:
+    with pytest.raises(MediadError) as caught:
+        work()
+    return caught.value.code
+
+
+def holds(site: Site) -> None:
+    assert found(fsck(site)) == set()
+
+
+# --- tables -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_with_a_bad_line_is_taken_as_a_whole_or_not_at_all(office: Site, tmp_path: Path) -> None:
+    plan, performed = registers.take(office.config, "cases", table(tmp_path, CASES), good=False)
+    assert (performed, [f.line for f in plan.findings]) == (None, [3])
+    assert events(office, "case.registered") == []
+    plan, performed = registers.take(office.config, "cases", table(tmp_path, CASES), good=True)
+    assert performed is not None
+    assert [e["name"] for e in events(office, "case.registered")] == ["某诊所案"]
+    holds(office)
+
+
+def test_what_was_wrong_with_a_table_stays_in_the_record(office: Site, tmp_path: Path) -> None:
+    registers.take(office.config, "cases", table(tmp_path, CASES), good=False)
+    told = events(office, "table.imported")[-1]
+    assert (told["taken"], told["bad"], told["name"]) == (False, 1, "table.csv")
+    assert told["findings"] == [{"line": 3, "code": "bad-word", "detail": told["findings"][0]["detail"]}]
+
+
+def test_a_preview_writes_nothing(office: Site, tmp_path: Path) -> None:
+    before = office.rows("SELECT count(*) FROM custody")
+    done = office.run("case", "import", table(tmp_path, CASES), "--dry-run", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["taken"], told["new"], [f["line"] for f in told["findings"]]) == (2, False, 1, [3])
+    assert office.rows("SELECT count(*) FROM custody") == before
+
+
+def test_the_commands_say_what_came_of_a_table(site: Site, tmp_path: Path) -> None:
+    def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+        return site.run(*words)
+
+    assert "新增 new 3" in run("officer", "import", table(tmp_path, PEOPLE)).stdout
+    assert "不变 same 3" in run("officer", "import", table(tmp_path, PEOPLE)).stdout
+    assert "3 人 people" in run("officer", "list").stdout
+    done = run("case", "import", table(tmp_path, CASES))
+    assert (done.returncode, "第3行 line 3" in done.stdout, "未导入" in done.stdout) == (2, True, True)
+    assert run("case", "import", table(tmp_path, CASES), "--good").returncode == 0
+    shown = json.loads(run("case", "show", "大金卫罚[2026]第12号", "--json").stdout)
+    assert (shown["name"], shown["handlers"]) == ("某诊所案", ["李明"])
+    assert run("case", "show", "nothing").returncode == 3
+    assert "有误 bad 1" in run("imports").stdout
+    assert "Traceback" not in run("case", "import", tmp_path / "missing.csv").stderr
+
+
+def test_nothing_of_a_person_is_overwritten_without_trace(office: Site) -> None:
+    registers.enter(office.config, "people", {"certificate": "210001", "name": "李明", "position": "科长"})
+    first, second = [e for e in events(office, "person.registered") if e["key"] == "210001"]
+    assert (first["position"], second["position"]) == ("", "科长")
+    assert second["logins"] == first["logins"]
+
+
+def test_a_single_entry_that_cannot_be_is_refused_with_its_reason(office: Site) -> None:
+    assert (
+        refused(lambda: registers.enter(office.config, "people", {"certificate": "210002", "name": "别人"}))
+        == "number-taken"
+    )
+    assert (
+        refused(lambda: registers.enter(office.config, "cases", {"number": "1", "name": "x", "kind": "dance"}))
+        == "bad-word"
+    )
+
+
+def test_a_pipe_is_no_table(office: Site, tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="is no file"):
+        registers.take(office.config, "cases", tmp_path / "pipe", good=True)
+
+
+# --- who may, and who has to sign ---------------------------------------------------------------------------------------
+
+
+def test_an_account_of_nobody_acts_under_its_own_name_and_is_flagged(office: Site) -> None:
+    assert [row[0] for row in office.rows("SELECT DISTINCT actor FROM custody WHERE kind = 'person.registered'")] == [
+        "root"
+    ]
+    assert {e["by"] for e in events(office, "person.registered")} == {""}
+
+
+def test_a_unit_may_refuse_accounts_of_nobody(tmp_path: Path, as_login: As) -> None:
+    site = make_site(tmp_path / "strict", more='[acts]\nunmapped = "refuse"')
+    assert refused(lambda: registers.enter(site.config, "departments", {"name": "监督一科"})) == "unmapped"
+
+
+def test_a_person_without_the_role_is_refused(office: Site, as_login: As) -> None:
+    as_login("liming")
+    assert refused(lambda: registers.enter(office.config, "departments", {"name": "监督三科"})) == "no-right"
+    as_login("wangfang")
+    registers.enter(office.config, "departments", {"name": "监督三科"})
+    (by,) = {e["by"] for e in events(office, "department.registered")}
+    assert by == person(office, "210002")
+
+
+def person(site: Site, certificate: str) -> str:
+    return str(site.rows("SELECT person FROM person_number WHERE number = ?", certificate)[0][0])
+
+
+def signed_unit(tmp_path: Path, as_login: As) -> Site:
+    site = make_site(tmp_path / "unit", more='[acts]\nwants = { classify = ["reviewer", "approver"] }')
+    registers.take(site.config, "people", table(tmp_path, PEOPLE), good=False)
+    return site
+
+
+def propose(site: Site) -> str:
+    def make(_ledger: Any, _actor: Any) -> list[Draft]:
+        return [Draft("department.registered", "dep-x", {"name": "x", "unit": "", "active": True})]
+
+    return acts.perform(site.config, "classify", make).waits
+
+
+def test_an_act_that_wants_signatures_has_no_effect_before_the_last_one(tmp_path: Path, as_login: As) -> None:
+    site = signed_unit(tmp_path, as_login)
+    as_login("liming")
+    act = propose(site)
+    assert events(site, "department.registered") == []
+    assert refused(lambda: acts.sign(site.config, act, "approver")) == "not-yet"
+    assert refused(lambda: acts.sign(site.config, act, "reviewer")) == "own-act"
+    as_login("zhaoq")
+    acts.sign(site.config, act, "reviewer")
+    assert events(site, "department.registered") == []
+    assert refused(lambda: acts.sign(site.config, act, "approver")) == "own-act"
+    as_login("root")
+    assert refused(lambda: acts.sign(site.config, act, "approver")) == "nobody"
+    as_login("wangfang")
+    acts.sign(site.config, act, "approver")
+    (done,) = events(site, "department.registered")
+    assert done["signed"] == {
+        n: person(site, c) for n, c in (("handler", "210001"), ("reviewer", "210003"), ("approver", "210002"))
+    }
+    assert refused(lambda: acts.sign(site.config, act, "approver")) == "refused"
+    holds(site)
+
+
+def test_an_act_whose_subject_has_changed_meanwhile_cannot_be_signed(tmp_path: Path, as_login: As) -> None:
+    site = signed_unit(tmp_path, as_login)
+    as_login("liming")
+    act = propose(site)
+    as_login("zhaoq")
+    with site.open() as station:  # somebody else was at it
+        station.ledger.record(
+            [Draft("department.registered", "dep-x", {"name": "y", "unit": "", "active": True, "by": ""})]
+        )
+    assert refused(lambda: acts.sign(site.config, act, "reviewer")) == "refused"
+
+
+def test_a_refused_act_never_has_effect(tmp_path: Path, as_login: As) -> None:
+    site = signed_unit(tmp_path, as_login)
+    as_login("liming")
+    act = propose(site)
+    as_login("stranger")
+    assert refused(lambda: acts.refuse(site.config, act, "no")) == "nobody"
+    as_login("wangfang")
+    acts.refuse(site.config, act, "理由不足")
+    assert refused(lambda: acts.sign(site.config, act, "reviewer")) == "refused"
+    with pytest.raises(NotFound):
+        acts.refuse(site.config, "act-none", "x")
+
+
+# --- trips --------------------------------------------------------------------------------------------------------------
+
+
+def a_trip(site: Site) -> str:
+    plan, _ = registers.enter(
+        site.config, "trips", {"officers": "210001", "left": "2026-09-01 08:00", "expected": "2026-09-03"}
+    )
+    return str(plan.changes[0].entry.id)
+
+
+def test_each_change_of_a_trip_is_a_version_of_it(office: Site, as_login: As) -> None:
+    as_login("liming")
+    trip = a_trip(office)
+    trips.come_back(office.config, trip, None)
+    as_login("wangfang")
+    trips.approve(office.config, trip)
+    with office.open() as station, station.ledger.catalog.read() as conn:
+        (found,) = bureau.trips_of(conn, [person(office, "210001")])[person(office, "210001")]
+    assert [(v.returned is not None, v.approved) for v in found.versions] == [
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
+    holds(office)
+
+
+def test_nobody_approves_a_trip_that_they_entered_and_root_none_at_all(office: Site, as_login: As) -> None:
+    as_login("wangfang")
+    trip = a_trip(office)
+    assert refused(lambda: trips.approve(office.config, trip)) == "own-act"
+    as_login("root")
+    assert refused(lambda: trips.approve(office.config, trip)) == "nobody"
+    as_login("liming")
+    assert refused(lambda: trips.approve(office.config, trip)) == "no-right"
+
+
+def test_a_trip_that_is_changed_after_its_approval_has_to_be_approved_anew(office: Site, as_login: As) -> None:
+    as_login("liming")
+    trip = a_trip(office)
+    as_login("wangfang")
+    trips.approve(office.config, trip)
+    trips.make_void(office.config, trip, "取消")
+    assert [e["approved_by"] != "" for e in events(office, "trip.registered")] == [False, True, False]
+
+
+def test_a_trip_cannot_end_before_it_begins(office: Site) -> None:
+    from datetime import UTC, datetime
+
+    trip = a_trip(office)
+    assert (
+        refused(lambda: trips.come_back(office.config, trip, datetime(2026, 8, 1, tzinfo=UTC)))
+        == "ends-before-it-begins"
+    )
+    with pytest.raises(NotFound):
+        trips.come_back(office.config, "trp-none", None)
+
+
+# --- recorders ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_recorder_has_one_carrier_at_a_time(office: Site) -> None:
+    register_recorder(office.config, "8888888", ["serial:8888888"], name="01号")
+    move(office.config, "01号", "issued", carrier="210001")
+    assert refused(lambda: move(office.config, "8888888", "issued", carrier="210002")) == "two-carriers"
+    move(office.config, "01号", "returned")
+    move(office.config, "01号", "issued", carrier="210002")
+    assert [e["state"] for e in events(office, "recorder.moved")] == ["issued", "returned", "issued"]
+    holds(office)
+
+
+def test_what_cannot_have_become_of_a_recorder_is_refused(office: Site) -> None:
+    from datetime import UTC, datetime
+
+    register_recorder(office.config, "8888888", ["serial:8888888"], name="01号")
+    assert refused(lambda: move(office.config, "01号", "issued")) == "nobody"
+    assert refused(lambda: move(office.config, "01号", "issued", carrier="999")) == "unknown-person"
+    assert (
+        refused(lambda: move(office.config, "01号", "issued", carrier="210001", at=datetime(2099, 1, 1, tzinfo=UTC)))
+        == "future"
+    )
+    assert refused(lambda: move(office.config, "01号", "lost")) == "no-reason"
+    move(office.config, "01号", "lost", why="落水", presumed="检查录像约20分钟")
+    assert (
+        refused(lambda: move(office.config, "01号", "issued", carrier="210001", at=datetime(2020, 1, 1, tzinfo=UTC)))
+        == "out-of-order"
+    )
+    with pytest.raises(NotFound):
+        move(office.config, "99号", "returned")
+
+
+def test_two_of_a_name_are_nobodys_name(office: Site) -> None:
+    for serial in ("1111111", "2222222"):
+        register_recorder(office.config, serial, [f"serial:{serial}"], name="01号")
+    with pytest.raises(NotFound):
+        move(office.config, "01号", "returned")
+
+
+def test_refusals_are_exit_code_4_and_one_sentence(office: Site) -> None:
+    done = office.run("trip", "approve", "trp-none")
+    assert done.returncode == 3
+    done = office.run("officer", "add", "--name", "别人", "--certificate", "210002")
+    assert (done.returncode, "Traceback" in done.stderr, "王芳" in done.stderr) == (4, False, True)
+    assert isinstance(Refused("x"), MediadError)
