@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,8 @@ def test_nothing_of_a_person_is_overwritten_without_trace(office: Site) -> None:
 
 
 def test_a_single_entry_that_cannot_be_is_refused_with_its_reason(office: Site) -> None:
-    assert (
-        refused(lambda: registers.enter(office.config, "people", {"certificate": "210002", "name": "别人"}))
-        == "number-taken"
-    )
+    taken = {"certificate": "210009", "name": "别人", "login": "wangfang"}
+    assert refused(lambda: registers.enter(office.config, "people", taken)) == "login-taken"
     assert (
         refused(lambda: registers.enter(office.config, "cases", {"number": "1", "name": "x", "kind": "dance"}))
         == "bad-word"
@@ -207,7 +206,7 @@ def test_an_act_whose_subject_has_changed_meanwhile_cannot_be_signed(tmp_path: P
     as_login("liming")
     act = propose(site)
     as_login("zhaoq")
-    with site.open() as station:  # somebody else was at it
+    with closing(site.open()) as station:  # somebody else was at it
         station.ledger.record(
             [Draft("department.registered", "dep-x", {"name": "y", "unit": "", "active": True, "by": ""})]
         )
@@ -243,7 +242,7 @@ def test_each_change_of_a_trip_is_a_version_of_it(office: Site, as_login: As) ->
     trips.come_back(office.config, trip, None)
     as_login("wangfang")
     trips.approve(office.config, trip)
-    with office.open() as station, station.ledger.catalog.read() as conn:
+    with closing(office.open()) as station, station.ledger.catalog.read() as conn:
         (found,) = bureau.trips_of(conn, [person(office, "210001")])[person(office, "210001")]
     assert [(v.returned is not None, v.approved) for v in found.versions] == [
         (False, False),
@@ -327,6 +326,6 @@ def test_two_of_a_name_are_nobodys_name(office: Site) -> None:
 def test_refusals_are_exit_code_4_and_one_sentence(office: Site) -> None:
     done = office.run("trip", "approve", "trp-none")
     assert done.returncode == 3
-    done = office.run("officer", "add", "--name", "别人", "--certificate", "210002")
+    done = office.run("officer", "add", "--name", "别人", "--certificate", "210009", "--login", "wangfang")
     assert (done.returncode, "Traceback" in done.stderr, "王芳" in done.stderr) == (4, False, True)
     assert isinstance(Refused("x"), MediadError)
