@@ -129,7 +129,7 @@ def raised_codes() -> Iterator[tuple[str, type[errors.MediadError]]]:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in classes):
                 continue
             for keyword in node.keywords:
-                if keyword.arg == "code":
+                if keyword.arg == "code" and node.func.id != "Refused":  # those have a table of their own
                     literal = isinstance(keyword.value, ast.Constant)
                     for code in [ast.literal_eval(keyword.value)] if literal else handed_in(tree):
                         yield code, classes[node.func.id]
@@ -152,6 +152,34 @@ def test_every_error_code_is_documented_with_exit_code_and_retry_class_and_no_ot
     wanted |= {code: (program.exit_code(c("")), c.retry) for code, c in raised_codes()}
     documented = {row[0]: (int(row[1]), row[2]) for row in rows("docs/errors.md", "Errors")}
     assert documented == wanted
+
+
+def refusals() -> set[str]:
+    """Codes of what is refused: literal ones, and those of problems and bad lines."""
+    found = set()
+    for _, tree in sources():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            match ast.unparse(node.func):
+                case "Refused":
+                    told = [k.value for k in node.keywords if k.arg == "code"]
+                case "Problem":
+                    told = node.args[:1]
+                case "BadLine":
+                    told = node.args[1:2]
+                case _:
+                    continue
+            found |= {
+                each.value for value in told for each in ast.walk(value)
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            }  # fmt: skip
+    return found
+
+
+def test_every_refusal_of_an_entry_or_act_is_documented_and_no_other_is() -> None:
+    documented = {row[0] for row in rows("docs/errors.md", "Refusals")}
+    assert documented == refusals()
 
 
 def test_all_error_classes_are_known_to_these_tests() -> None:
