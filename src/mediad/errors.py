@@ -121,6 +121,13 @@ class Busy(MediadError):
     retry = "later"
 
 
+class Undelivered(MediadError):
+    """A message did not reach its server, or the server did not take it."""
+
+    default_code = "undelivered"
+    retry = "later"
+
+
 class Stopping(MediadError):
     """The process is asked to stop; what is stored stays, the rest is taken at the next docking."""
 

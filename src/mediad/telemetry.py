@@ -141,9 +141,10 @@ class Collector:
 
 
 def server(
-    listen: str, collector: Collector, alive: Callable[[], None], ready: Callable[[], None]
+    listen: str, collector: Collector, alive: Callable[[], None], ready: Callable[[], str | None]
 ) -> tuple[Callable[[], None], Callable[[], None], str]:
-    """Bind the address; returns run, stop, and the address in use. ``alive`` and ``ready`` raise MediadError for no.
+    """Bind the address; returns run, stop, and the address in use. ``alive`` and ``ready`` raise MediadError for no;
+    what ``ready`` returns is said beside the yes.
 
     Raises ConfigError if the address cannot be had.
     """
@@ -174,13 +175,13 @@ def server(
             else:
                 self._answer(200, body, CONTENT_TYPE_LATEST)
 
-        def _check(self, check: Callable[[], None]) -> None:
+        def _check(self, check: Callable[[], str | None]) -> None:
             try:
-                check()
+                note = check()
             except MediadError as e:
                 self._answer(503, f"{e.code}: {e.message}\n".encode(), "text/plain; charset=utf-8")
             else:
-                self._answer(200, b"ok\n", "text/plain")
+                self._answer(200, f"ok\n{note}\n".encode() if note else b"ok\n", "text/plain; charset=utf-8")
 
         def _answer(self, status: int, body: bytes, kind: str) -> None:
             self.send_response(status)

@@ -260,6 +260,15 @@ def _imported(conn: Connection, batch: Batch) -> None:
     upsert(conn, b.imported, rows)
 
 
+def _message(conn: Connection, batch: Batch) -> None:
+    rows = [
+        {"subject": n["subject"], "rule": n["rule"], "limit_at": n["limit"], "person": d["person"], "way": d["way"],
+         "step": n["step"], "at": e.at, "message": e.subject}
+        for e, d in batch for n in d["notices"]
+    ]  # fmt: skip
+    upsert(conn, b.told, rows)
+
+
 def docked(conn: Connection, docking: str, at: str) -> None:
     """A docking was closed: what came with it is ruled, it proves that somebody is back, and may have brought what was only seen
     before. So what waits is looked at again; that is little, for what is stored has its ruling."""
@@ -305,4 +314,5 @@ APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
     "act.refused": _act("refused"),
     "rules.adopted": _rules,
     "table.imported": _imported,
+    "message.sent": _message,
 }

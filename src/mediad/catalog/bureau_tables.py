@@ -251,10 +251,23 @@ handover_part = Table(
     Index("handover_part_handover", "handover"),
 )
 
+told = Table(
+    "told",
+    metadata,
+    Column("subject", String, primary_key=True),
+    Column("rule", String, primary_key=True),
+    Column("limit_at", String, primary_key=True),  # empty: nobody knows it
+    Column("person", String, primary_key=True),
+    Column("way", String, primary_key=True),
+    Column("step", Integer, nullable=False),  # the newest: minutes from the limit
+    Column("at", String, nullable=False),
+    Column("message", String, nullable=False),
+)
+
 BUREAU_FACTS: Final = (
     person, person_login, person_number, department, recorder_move, trip, trip_version, trip_of, casefile, case_number,
     case_handler, case_activity, case_archive, tag, said_of, deadline, explained, act, rules, imported,
-    handover, handover_part,
+    handover, handover_part, told,
 )  # fmt: skip
 """Parents first."""
 

@@ -24,6 +24,9 @@ PROBE, ASSEMBLE, PHOTO, PREVIEW = STAGES = ("probe", "assemble", "photo", "previ
 RULE, MATCH = BUREAU = ("rule", "match")
 """What the first daemon does beside its dockings: limits, and cases of recordings."""
 
+NOTIFY = "notify"
+"""What could not be told, by way, or by person and way: when it is tried again, and why."""
+
 ROWS = 1_000
 """Rows that one transaction writes, of many: an ingest waits for it."""
 

@@ -17,6 +17,7 @@ from mediad.errors import (
     Refused,
     Stopping,
     StorageError,
+    Undelivered,
     UsageError,
 )
 
@@ -28,6 +29,7 @@ EXIT_CODES: tuple[tuple[type[MediadError], int], ...] = (
     (Stopping, 6),
     (DeviceError, 5),
     (Busy, 6),
+    (Undelivered, 6),
 )
 """Which error ends the program how; docs/errors.md is held against it. 0 is fine, 1 means findings."""
 
@@ -75,6 +77,7 @@ def main() -> None:
         derive,
         handing,
         ingest,
+        notify,
         profile,
         registers,
         run,
@@ -85,7 +88,10 @@ def main() -> None:
 
     common.use_closed_streams()
     common.use_any_locale()
-    for family in (run, ingest, derive, show, deadlines, registers, handing, acts, tags, slots, audit, profile, admin):
+    families = (
+        run, ingest, derive, show, deadlines, registers, handing, acts, tags, notify, slots, audit, profile, admin,
+    )  # fmt: skip
+    for family in families:
         family.register(app)
     sys.exit(common.finish_output(_run()))
 

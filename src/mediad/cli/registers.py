@@ -171,6 +171,9 @@ def officer_add(
     begins: Annotated[str | None, typer.Option("--from", help="First day of these numbers.")] = None,
     until: Annotated[str | None, typer.Option(help="Last day of these numbers.")] = None,
     position: Annotated[str | None, typer.Option(help="职务")] = None,
+    mail: Annotated[str | None, typer.Option(help="邮箱: where messages about limits go.")] = None,
+    wecom: Annotated[str | None, typer.Option(help="Account in 企业微信.")] = None,
+    dingtalk: Annotated[str | None, typer.Option(help="Account in 钉钉.")] = None,
     shared: Annotated[bool, typer.Option("--shared", help="An account that several people use.")] = False,
     left: Annotated[bool, typer.Option("--left", help="No longer active.")] = False,
     as_json: AsJson = False,
@@ -180,7 +183,7 @@ def officer_add(
         "certificate": certificate or None, "name": name, "staff_number": staff_number or None, "login": login,
         "department": department, "roles": None if role is None else ";".join(role), "device_number": device_number,
         "from": begins, "until": until, "position": position, "shared": "yes" if shared else None,
-        "active": "no" if left else None,
+        "active": "no" if left else None, "mail": mail, "wecom": wecom, "dingtalk": dingtalk,
     }  # fmt: skip
     enter("people", cells, as_json)
 

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from mediad.config.rules import Acts, Cases, Deadlines
 from mediad.config.section import Section
+from mediad.config.telling import TellingSection
 from mediad.errors import ConfigError
 from mediad.model.evidence import Channel
 from mediad.model.layout import MAX_LISTED_FILES, safe_name
@@ -241,6 +242,7 @@ class Config(Section):
     deadlines: Deadlines = Field(default_factory=Deadlines)  # type: ignore[arg-type]
     acts: Acts = Field(default_factory=Acts)  # type: ignore[arg-type]
     cases: Cases = Field(default_factory=Cases)  # type: ignore[arg-type]
+    telling: TellingSection = Field(default_factory=TellingSection)  # type: ignore[arg-type]
     http: Http = Field(default_factory=Http)  # type: ignore[arg-type]
     log: Log = Field(default_factory=Log)  # type: ignore[arg-type]
 
@@ -410,6 +412,7 @@ def _resolve(config: Config, file: Path) -> Config:
             "vault": tuple(v.model_copy(update={"path": at(v.path)}) for v in config.vault),
             "deadlines": config.deadlines.model_copy(update={"calendar": at(config.deadlines.calendar)}),
             "cases": config.cases.model_copy(update={"activities": at(config.cases.activities)}),
+            "telling": config.telling.at(base),
             "devices": config.devices.model_copy(update={"profiles": tuple(at(p) for p in config.devices.profiles)}),
             "folder": tuple(f.model_copy(update={"path": at(f.path)}) for f in config.folder),
         }

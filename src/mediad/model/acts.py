@@ -60,6 +60,7 @@ ACTS: Final[Mapping[str, Act]] = {
         Act("conclude-case", _ANYBODY),
         Act("archive-case", _KEEPERS),
         Act("sign-handover", _ANYBODY),
+        Act("test-message", _OFFICE),
         Act("adopt-rules", frozenset({Role.STORAGE_ADMINISTRATOR})),
         Act("export", frozenset({Role.ARCHIVIST, Role.DOCK_OPERATOR}), ("approver",)),
         Act("disposal", _KEEPERS, ("reviewer", "approver")),

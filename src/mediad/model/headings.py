@@ -21,6 +21,9 @@ PEOPLE: Final = Columns(
         "active": ("在职", "在岗"),
         "shared": ("公用账号",),
         "staff_number": ("工号", "人员编号"),
+        "mail": ("邮箱", "电子邮箱", "邮件地址", "email"),
+        "wecom": ("企业微信", "企业微信账号"),
+        "dingtalk": ("钉钉", "钉钉账号"),
     },
     ("name",),
 )

@@ -139,7 +139,7 @@ class _People:
             after = replace(after, roles=frozenset(Role(r) for r in roles))
         if line.has("login"):
             after = replace(after, logins=frozenset(columns.several(login)))
-        for column in ("position",):
+        for column in ("position", "mail", "wecom", "dingtalk"):
             if line.has(column):
                 after = replace(after, position=line.get(column))
         for column in ("active", "shared"):

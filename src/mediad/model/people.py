@@ -4,6 +4,7 @@ An officer's certificate number (执法证件编号) and the user number that st
 change hands in the course of years: so each is dated, and what counts is who bore it on the day of the recording.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +15,8 @@ from mediad.model.problems import Problem
 
 LONGEST_NAME: Final = 60
 LONGEST_NUMBER: Final = 40
+_MAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,189}[A-Za-z0-9])?")
+_HANDLE: Final = re.compile(r"[A-Za-z0-9._@+$:-]{1,64}")
 
 
 class Role(StrEnum):
@@ -48,7 +51,8 @@ class Dated:
 @dataclass(frozen=True, slots=True)
 class Person:
     """One person. ``key`` is what the id is made of. ``shared``: an account that several people use. ``position`` stands on forms
-    where there is no certificate number."""
+    where there is no certificate number. ``mail``, ``wecom`` (企业微信) and ``dingtalk`` (钉钉) are where they are told of
+    limits."""
 
     id: str
     key: str
@@ -61,6 +65,9 @@ class Person:
     active: bool = True
     certificates: tuple[Dated, ...] = ()
     device_numbers: tuple[Dated, ...] = ()
+    mail: str = ""
+    wecom: str = ""
+    dingtalk: str = ""
 
     def certificate(self, day: date) -> str:
         """The certificate number on a day; the newest that began last if several do; empty for none."""
@@ -81,6 +88,11 @@ def problems(person: Person, others: Iterable[Person]) -> Iterator[Problem]:
     """What keeps a person from being registered beside the others."""
     if not person.name.strip() or len(person.name) > LONGEST_NAME or not person.name.isprintable():
         yield Problem("bad-name", f"a name has 1 to {LONGEST_NAME} printable characters")
+    if person.mail and not _MAIL.fullmatch(person.mail):
+        yield Problem("bad-mail", f"{person.mail[:LONGEST_NUMBER]!r} is no mail address")
+    for handle in (person.wecom, person.dingtalk):
+        if handle and not _HANDLE.fullmatch(handle):
+            yield Problem("bad-handle", f"{handle[:LONGEST_NUMBER]!r} is no account of a messenger")
     for dated in (*person.certificates, *person.device_numbers):
         if not dated.number or len(dated.number) > LONGEST_NUMBER or not dated.number.isprintable():
             yield Problem("bad-number", f"{dated.number[:LONGEST_NUMBER]!r} is no number of a person")

@@ -77,6 +77,7 @@ def person_json(person: Person) -> dict[str, Any]:
         "key": person.key, "name": person.name, "department": person.department, "roles": sorted(person.roles),
         "logins": sorted(person.logins), "position": person.position, "shared": person.shared, "active": person.active,
         "certificates": _dated_json(person.certificates), "device_numbers": _dated_json(person.device_numbers),
+        "mail": person.mail, "wecom": person.wecom, "dingtalk": person.dingtalk,
     }  # fmt: skip
 
 
@@ -86,6 +87,7 @@ def person_of(person_id: str, body: Mapping[str, Any]) -> Person:
         roles=frozenset(Role(r) for r in body.get("roles", ()) if r in set(Role)), logins=frozenset(body.get("logins", ())),
         position=body.get("position", ""), shared=body.get("shared", False), active=body.get("active", True),
         certificates=_dated_of(body.get("certificates", ())), device_numbers=_dated_of(body.get("device_numbers", ())),
+        mail=body.get("mail", ""), wecom=body.get("wecom", ""), dingtalk=body.get("dingtalk", ""),
     )  # fmt: skip
 
 

@@ -124,6 +124,7 @@ def _run(config: Config, held: ExitStack) -> None:
     from mediad.edges.hook import Hook
     from mediad.wiring import parts
     from mediad.wiring.inbox import InboxPart
+    from mediad.wiring.telling import TellingPart, tell, ways_of
 
     log = structlog.get_logger()
     hook = Hook(config.devices.hook, on_problem=lambda text: log.warning("hook failed", why=text))
@@ -139,9 +140,13 @@ def _run(config: Config, held: ExitStack) -> None:
     board.say("")
     station.each_pass = Names(station, board).renew
     station.each_pass()
-    running: list[parts.UsbPart | parts.FolderPart | InboxPart] = []
+    running: list[parts.UsbPart | parts.FolderPart | InboxPart | TellingPart] = []
     if config.devices.usb:
         running.append(parts.UsbPart(station, board))
+    told: TellingPart | None = None
+    if ways := ways_of(config):
+        told = TellingPart(lambda: tell(station, ways))
+        running.append(told)
     running += [parts.FolderPart(station, folder, board) for folder in config.folder]
     running += [InboxPart(station, inbox) for inbox in config.inbox]
 
@@ -151,12 +156,13 @@ def _run(config: Config, held: ExitStack) -> None:
             if not part.healthy():
                 raise MediadError(f"{part.name} has stopped", code="part-stopped")
 
-    def ready() -> None:
+    def ready() -> str | None:
         alive()
         station.vault.check()
         station.vault.check_writable()
         if station.parts.untrue is not None:
             raise station.parts.untrue
+        return told.trouble() if told is not None else None
 
     station.alive = alive
     samples = (

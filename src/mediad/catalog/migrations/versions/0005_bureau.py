@@ -237,6 +237,18 @@ def upgrade() -> None:
     )
     op.create_index("imported_at", "imported", ["at"], unique=False)
     op.create_table(
+        "told",
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("rule", sa.String(), nullable=False),
+        sa.Column("limit_at", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("way", sa.String(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "rule", "limit_at", "person", "way"),
+    )
+    op.create_table(
         "proposal",
         sa.Column("recording", sa.String(), nullable=False),
         sa.Column("casefile", sa.String(), nullable=False),

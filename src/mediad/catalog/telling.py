@@ -1,0 +1,149 @@
+"""What people may have to be told of, what they were told, and what could not be told yet."""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, exists, func, or_, select
+
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+from mediad.catalog.apply import upsert
+from mediad.catalog.chunks import chunks
+from mediad.catalog.due import NOTIFY
+
+
+def pressing(conn: Connection, since: str, until: str) -> list[Row[Any]]:
+    """Rulings with a limit in that time that are not met, or were met late and nobody said in writing why; and those that nobody
+    can work out, since when they are so."""
+    d, e, c = b.deadline.c, b.explained.c, t.custody.c
+    columns = (d.rule, d.subject, d.state, d.due_at, d.ended_at, d.carrier, d.detail)
+    unsaid = ~exists().where(e.rule == d.rule, e.subject == d.subject, e.what == "justified")
+    known = select(*columns).where(
+        or_(
+            and_(d.state == "waiting", d.due_at >= since, d.due_at <= until),
+            and_(d.state == "late", d.due_at >= since, d.due_at <= until, unsaid),
+        )
+    )
+    ruled = (
+        select(func.max(c.at))
+        .where(c.subject == d.subject, c.kind == "deadline.ruled")
+        .correlate(b.deadline)
+        .scalar_subquery()
+    )
+    unknown = select(d.rule, d.subject, d.state, ruled.label("due_at"), d.ended_at, d.carrier, d.detail).where(
+        d.state == "untrusted", ruled >= since
+    )
+    return [*conn.execute(known), *conn.execute(unknown)]
+
+
+def recorder_of(conn: Connection, subjects: Collection[str]) -> dict[str, str]:
+    """Recording, docking or recorder to the label of the recorder."""
+    found: dict[str, str] = {}
+    for table in (t.recording, t.docking, t.recorder):
+        for chunk in chunks(sorted(subjects)):
+            rows = conn.execute(select(table.c.id, table.c.label).where(table.c.id.in_(chunk)))
+            found |= {row.id: row.label for row in rows}
+    return found
+
+
+def cases_of(conn: Connection, cases: Sequence[str]) -> dict[str, tuple[str, frozenset[str]]]:
+    """Case to its department and its handlers."""
+    c, h = b.casefile.c, b.case_handler.c
+    found: dict[str, tuple[str, frozenset[str]]] = {}
+    for chunk in chunks(sorted(cases)):
+        handlers: dict[str, set[str]] = {}
+        for row in conn.execute(select(h.casefile, h.person).where(h.casefile.in_(chunk))):
+            handlers.setdefault(row.casefile, set()).add(row.person)
+        for row in conn.execute(select(c.id, c.department).where(c.id.in_(chunk))):
+            found[row.id] = (row.department, frozenset(handlers.get(row.id, ())))
+    return found
+
+
+def away(conn: Connection, since: str, until: str) -> list[tuple[str, str, frozenset[str]]]:
+    """Trips that were to end in that time and have not, as far as anybody knows: id, when, and whose. A docking of a recorder of
+    theirs since they left shows that they are back."""
+    c, o, m, k = b.trip.c, b.trip_of.c, b.recorder_move, t.docking.c
+    rows = conn.execute(
+        select(c.id, c.left, c.expected).where(
+            c.returned.is_(None), c.void.is_(False), c.expected >= since, c.expected <= until
+        )
+    ).all()
+    found = []
+    for row in rows:
+        who = frozenset(conn.execute(select(o.who).where(o.trip == row.id)).scalars())
+        persons = frozenset(w for w in who if w.startswith("per-"))
+        # Recorders that they had when they left or were given since: an issue counts until the next move of the recorder.
+        had = set(conn.execute(select(m.c.recorder).where(m.c.state == "issued", m.c.carrier.in_(persons))).scalars())
+        theirs = had | (who - persons)
+        docked = exists().where(k.recorder_id.in_(theirs), k.opened_at > row.left)
+        if not theirs or not conn.execute(select(docked)).scalar():
+            found.append((row.id, row.expected, persons))
+    return found
+
+
+def untagged(conn: Connection, since: str, until: str) -> list[Row[Any]]:
+    """Recordings of no case since some time: their recorder, when they ended, and who carried it."""
+    u, r, d = b.untagged.c, t.recording.c, b.deadline.c
+    query = (
+        select(u.recording, u.since, r.label, r.ended_at, func.max(d.carrier).label("carrier"))
+        .join(t.recording, r.id == u.recording)
+        .join(b.deadline, d.subject == u.recording, isouter=True)
+        .where(u.since >= since, u.since <= until)
+        .group_by(u.recording, u.since, r.label, r.ended_at)
+    )
+    return list(conn.execute(query))
+
+
+def told(conn: Connection, subjects: Collection[str], way: str) -> Iterator[tuple[str, str, str, str, int]]:
+    """What was told of these subjects in one way: person, rule, subject, limit, newest step."""
+    c = b.told.c
+    for chunk in chunks(sorted(subjects)):
+        query = select(c.person, c.rule, c.subject, c.limit_at, c.step).where(c.subject.in_(chunk), c.way == way)
+        for row in conn.execute(query):
+            yield row.person, row.rule, row.subject, row.limit_at, row.step
+
+
+# --- what could not be told: no facts -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that could not be told: how often it was tried, when it is tried again, and why it could not be."""
+
+    tries: int
+    not_before: str
+    why: str
+
+
+def failures(conn: Connection) -> dict[str, Failure]:
+    """Way, or person and way, to what keeps it back."""
+    d = t.due.c
+    rows = conn.execute(select(d.subject, d.tries, d.not_before, d.why).where(d.stage == NOTIFY))
+    return {row.subject: Failure(row.tries, row.not_before, row.why) for row in rows}
+
+
+def failed(conn: Connection, subject: str, since: str, again: str, tries: int, why: str) -> None:
+    row = {
+        "stage": NOTIFY,
+        "subject": subject,
+        "since": since,
+        "tries": tries,
+        "not_before": again,
+        "owner": None,
+        "why": why,
+    }
+    upsert(conn, t.due, [row], keep=["since"])
+
+
+def worked(conn: Connection, subjects: Collection[str]) -> None:
+    """These could be told, or need not be any more."""
+    d = t.due.c
+    for chunk in chunks(sorted(subjects)):
+        conn.execute(delete(t.due).where(d.stage == NOTIFY, d.subject.in_(chunk)))
+
+
+def docking_of(detail: str) -> str:
+    """The docking that a ruling of a file that was only seen names."""
+    return str(json.loads(detail).get("docking", ""))
