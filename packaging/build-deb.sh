@@ -72,6 +72,7 @@ find "$lib/mediad" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 put() { install -D -m "${3:-644}" "$1" "$stage/$2"; }
 put packaging/mediad usr/bin/mediad 755
 put config/mediad.toml etc/mediad/mediad.toml
+put config/calendar.toml etc/mediad/calendar.toml
 for f in config/recorders/*.toml; do put "$f" "usr/share/mediad/recorders/$(basename "$f")"; done
 put systemd/mediad.service usr/lib/systemd/system/mediad.service
 put systemd/mediad-derive.service usr/lib/systemd/system/mediad-derive.service

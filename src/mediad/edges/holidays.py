@@ -28,7 +28,10 @@ def load_calendar(file: Path) -> Calendar:
         if not year.isdigit() or not isinstance(table, dict) or set(table) - {"free", "worked", "source"}:
             raise ConfigError(f"{file}: {year} is no year with free and worked days", hint=_HINT)
         for name, into in (("free", free), ("worked", worked)):
-            for each in table.get(name, []):
+            listed = table.get(name, [])
+            if not isinstance(listed, list):
+                raise ConfigError(f"{file}: {year}.{name} is no list of days", hint=_HINT)
+            for each in listed:
                 days = _days(file, f"{year}.{name}", each)
                 if any(d.year != int(year) for d in days):
                     raise ConfigError(f"{file}: {year}.{name} = {each!r} lies in another year", hint=_HINT)
