@@ -115,10 +115,9 @@ def test_a_proposal_is_accepted_or_dismissed_by_a_person(site: Site) -> None:
     assert tags(site) == [(taken, second, "set", 0)]
     tagging.dismiss(site.config, [other], case="立-1", why="王某不在场")
     assert [row[:2] for row in proposed(site)] == [(other, second)]
-    registers.enter(site.config, "cases", {"number": "立-1", "name": "改名案", "kind": "penalty"})  # due again
     work_off(site)
-    assert [row[:2] for row in tags(site) if row[2] == "set"] == [(taken, second)]
-    assert first not in {row[1] for row in proposed(site)}
+    assert tags(site)[-1] == (other, second, "set", 1), "without its rival the other case is clear"
+    assert (other, first, "dismissed", 0) in tags(site)
     with pytest.raises(Refused, match="nothing like that"):
         tagging.accept(site.config, [other], case="立-1")
     assert site.run("fsck").returncode == 0

@@ -158,12 +158,13 @@ def _tag_withdrawn(conn: Connection, batch: Batch) -> None:
 
 
 def _tag_dismissed(conn: Connection, batch: Batch) -> None:
-    """A person said that a recording is not of a case: the rule does not ask again."""
+    """A person said that a recording is not of a case: the rule does not ask again. What has no rival any more may be clear."""
     for e, d in batch:
         row = _tag_row(conn, e, d, "dismissed")
         upsert(conn, b.tag, [row])
         p = b.proposal.c
         conn.execute(delete(b.proposal).where(p.recording == row["recording"], p.casefile == d["case"]))
+        becomes_due(conn, MATCH, [(row["recording"], e.at)])
 
 
 def _now(conn: Connection, recording: str) -> str:
