@@ -161,7 +161,7 @@ def complaints(site: Site, wanted: Iterable[bytes] = (), *, station: str = "test
     wrong += _chain(site, kept, station, idle=idle)
     wrong += _handovers(site, kept)
     for key in kept:
-        if key.split("/")[0] not in ("originals", "handovers", "custody", "derived"):
+        if key.split("/")[0] not in ("originals", "handovers", "cases", "custody", "derived"):
             wrong.append(f"unexpected in the vault: {key}")
     if idle:
         wrong += [f"left in staging: {k}" for k in sorted(staged)]

@@ -73,6 +73,7 @@ def main() -> None:
         acts,
         admin,
         audit,
+        cases,
         deadlines,
         derive,
         handing,
@@ -89,7 +90,7 @@ def main() -> None:
     common.use_closed_streams()
     common.use_any_locale()
     families = (
-        run, ingest, derive, show, deadlines, registers, handing, acts, tags, notify, slots, audit, profile, admin,
+        run, ingest, derive, show, deadlines, registers, cases, handing, acts, tags, notify, slots, audit, profile, admin,
     )  # fmt: skip
     for family in families:
         family.register(app)

@@ -387,17 +387,22 @@ def case_show(
 ) -> None:
     """Show a case."""
     from mediad.catalog import bureau
+    from mediad.wiring.casework import belongings
 
     with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
         case = bureau.case_by_number(conn, number)
         names = {p.id: p.name for p in bureau.people(conn)}
+        more = belongings(conn, case) if case is not None else {}
     if case is None:
         raise NotFound(f"{number} is the number of no case", hint="`mediad case list` shows those that are registered")
-    row = _case_row(case, names)
+    row = {**_case_row(case, names), **more}
     if as_json:
         common.print_json(row)
         return
     row["numbers"] = "; ".join(f"{n['type']} {n['number']}" for n in row["numbers"])
+    row["recordings"] = ", ".join(r["id"] for r in row["recordings"])
+    row["activities"] = ", ".join(a["activity"] for a in row["activities"])
+    row["archives"] = ", ".join(a["key"] for a in row["archives"])
     for key, value in row.items():
         if value not in (None, "", [], False):
             common.say(f"{key}: {value}")

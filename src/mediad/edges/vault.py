@@ -20,7 +20,7 @@ from mediad.edges.files import storage_error
 from mediad.edges.staged import StagedBatch
 from mediad.errors import ConfigError, FolderElsewhere, IntegrityError, NotFound, StorageError, VaultOffline
 from mediad.model.evidence import ReadBack
-from mediad.model.layout import CUSTODY, HANDOVERS, MARKER, MAX_RECORD_BYTES, ORIGINALS, STAGING, check_key
+from mediad.model.layout import CASES, CUSTODY, HANDOVERS, MARKER, MAX_RECORD_BYTES, ORIGINALS, STAGING, check_key
 
 SET_ASIDE = "set-aside"
 _REMEMBERED = 1_000
@@ -100,7 +100,7 @@ class LocalVault:
 
     def _look_over(self) -> None:
         """Raise VaultOffline if a folder that everything is below lies elsewhere."""
-        for folder in (ORIGINALS, HANDOVERS, CUSTODY, SET_ASIDE, self._area):
+        for folder in (ORIGINALS, HANDOVERS, CASES, CUSTODY, SET_ASIDE, self._area):
             self._within(folder)
 
     def _check_lasting(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from mediad.catalog.audit import AuditCatalog, Snapshot
 from mediad.catalog.replay import ReplayFailed
 from mediad.errors import CatalogError, MediadError, NotFound
+from mediad.fsck.archives import check_archives
 from mediad.fsck.custody import Chain
 from mediad.fsck.handovers import check_handovers
 from mediad.fsck.records import check_mirrored, check_noted, check_reservations, check_structure, mirrors
@@ -52,7 +53,10 @@ CODES: Final = {
     "handover-missing": "a closed docking has no hand-over record",
     "handover-differs": "a hand-over record is not the one that was recorded, or contradicts the catalogue",
     "handover-orphan": "a hand-over record of a docking that the catalogue does not know",
-    "record-writable": "a sidecar, hand-over record or custody segment is not read-only",
+    "archive-missing": "the manifest of an archived case is not there",
+    "archive-differs": "the manifest of an archived case is not the one that was recorded, or contradicts the catalogue",
+    "archive-orphan": "a manifest of a case that no event names",
+    "record-writable": "a sidecar, hand-over record, manifest or custody segment is not read-only",
     "segment-gap": "events are in no segment of a vault",
     "segment-broken": "a custody segment was changed or damaged",
     "mirror-ahead": "a vault's custody log goes on behind the catalogue's end",
@@ -98,7 +102,7 @@ class Report:
         return sum(n for what, n in self.counts.items() if what in _THINGS)
 
 
-_THINGS = ("events", "originals", "sidecars", "handovers", "segments")
+_THINGS = ("events", "originals", "sidecars", "handovers", "archives", "segments")
 
 
 @dataclass
@@ -143,6 +147,7 @@ def fsck(
     for name in sorted(facts.used - {v.name for v in looks}):
         report.add("vault-offline", name, "it holds originals, but is in no configuration")
     check_handovers(catalog, looks, facts.chain, facts.states, report)
+    check_archives(catalog, looks, facts.chain, report)
     _check_dockings(catalog, facts.opened, abandoned, report)
     mirrors(catalog, looks, facts.chain, facts.mirrored, facts.noted, abandoned, report)
     return report

@@ -63,7 +63,9 @@ class Chain:
     stored: dict[tuple[str, str], int] = field(default_factory=dict)
     """Vault and key of every original that was ever stored, to the number of the event that says so."""
     explained: set[str] = field(default_factory=set)
-    """Keys that an alarm speaks of."""
+    """Keys that an alarm speaks of, or an act that waits for signatures."""
+    archives: dict[str, tuple[str, str, bool]] = field(default_factory=dict)
+    """Key of every manifest of an archived case: its vault, its digest, and whether it counts (or was passed over)."""
     subjects: dict[int, str] = field(default_factory=dict)
     """Subjects of the newest events, for telling who is at work."""
     _hashes: bytearray = field(default_factory=bytearray)
@@ -129,6 +131,20 @@ class Chain:
             self.stored[str(detail.get("vault")), str(detail.get("key"))] = seq
         elif kind == "alarm.raised" and "key" in detail:
             self.explained.add(str(detail["key"]))
+        elif kind == "case.archived":
+            self._note_archive(detail)
+        elif kind == "act.proposed" and isinstance(detail.get("effect"), list):
+            for effect in detail["effect"]:
+                if isinstance(effect, dict) and isinstance(effect.get("detail"), dict):
+                    self.explained.add(str(effect["detail"].get("key")))
+
+    def _note_archive(self, detail: Mapping[str, Any]) -> None:
+        vault = str(detail.get("vault"))
+        self.archives[str(detail.get("key"))] = vault, str(detail.get("sha256")), True
+        passed = detail.get("passed")
+        for each in passed if isinstance(passed, list) else ():
+            if isinstance(each, dict):
+                self.archives.setdefault(str(each.get("key")), (vault, str(each.get("sha256")), False))
 
 
 _TEXTS = ("at", "station", "actor", "kind", "subject", "detail", "prev", "hash")

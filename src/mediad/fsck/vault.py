@@ -12,7 +12,8 @@ _ORIGINAL = re.compile(r"originals/\d{4}/\d\d/\d\d/[^/]+/[^/]+/[^/]+")
 _HANDOVER = re.compile(r"handovers/\d{4}/\d\d/\d\d/([^/]+)/record\.json")
 _SIGNATURE = re.compile(r"handovers/\d{4}/\d\d/\d\d/[^/]+/[^/]+")
 _SEGMENT = re.compile(r"custody/([^/]+)/(\d{12})\.jsonl")
-_TOPS = ("originals", "handovers", "custody", "set-aside")
+_ARCHIVE = re.compile(r"cases/(cas-[a-z2-7]+)/archive-[1-9]\d*\.json")
+_TOPS = ("originals", "handovers", "cases", "custody", "set-aside")
 _HALF = re.compile(r"(^\.)|(^put-[0-9a-f]+$)|(\.(part|partial|tmp)$)")
 
 Add = Callable[[str, str, str], None]
@@ -78,6 +79,8 @@ class Look:
     """Batch folder to its sidecar."""
     handovers: dict[str, Entry] = field(default_factory=dict)
     """Key to record; several of one docking would be several keys."""
+    archives: dict[str, Entry] = field(default_factory=dict)
+    """Key to manifest of an archived case."""
     segments: list[tuple[int, str]] = field(default_factory=list)
     strays: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -112,7 +115,7 @@ class Look:
 
 
 def look(reader: Reader, station: str, *, originals: bool = True) -> Look:
-    """List a vault: marker, hand-over records, segments, and originals. Raises VaultOffline where it cannot be read."""
+    """List a vault: marker, hand-over records, manifests, segments, and originals. Raises VaultOffline where it cannot be read."""
     seen = Look(reader, station, reader.marker())
     below = (*_TOPS, segment_prefix(station).rstrip("/"), f".staging/{station}")
     seen.elsewhere = sorted({where for top in below if (where := reader.detour(top))})
@@ -128,6 +131,10 @@ def look(reader: Reader, station: str, *, originals: bool = True) -> Look:
         _record(seen, entry, _HANDOVER.fullmatch(entry.key) is not None, _SIGNATURE)
         if entry.kind == "file" and _HANDOVER.fullmatch(entry.key):
             seen.handovers[entry.key] = entry
+    for entry in reader.entries("cases"):
+        _record(seen, entry, _ARCHIVE.fullmatch(entry.key) is not None, _ARCHIVE)
+        if entry.kind == "file" and _ARCHIVE.fullmatch(entry.key):
+            seen.archives[entry.key] = entry
     # Only our own log: that of another station in the same vault is read by its own auditor.
     for entry in reader.entries(segment_prefix(station).rstrip("/")):
         _record(seen, entry, _SEGMENT.fullmatch(entry.key) is not None, _SEGMENT)
@@ -138,6 +145,12 @@ def look(reader: Reader, station: str, *, originals: bool = True) -> Look:
 def docking_of(key: str) -> str:
     """The docking that a hand-over record's key speaks of."""
     match = _HANDOVER.fullmatch(key)
+    return match[1] if match else ""
+
+
+def case_of(key: str) -> str:
+    """The case that a manifest's key speaks of."""
+    match = _ARCHIVE.fullmatch(key)
     return match[1] if match else ""
 
 

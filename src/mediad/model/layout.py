@@ -10,6 +10,7 @@ from datetime import date
 ORIGINALS = "originals"
 HANDOVERS = "handovers"
 CUSTODY = "custody"
+CASES = "cases"
 DERIVED = "derived"
 STAGING = ".staging"
 MARKER = ".mediad-vault.json"
@@ -89,6 +90,11 @@ def original_name(asset: str, raw_path: bytes) -> str:
 def handover_key(ended: date, docking: str) -> str:
     """``handovers/2026/11/23/<docking-id>/record.json``."""
     return f"{HANDOVERS}/{ended:%Y/%m/%d}/{docking}/{SIDECAR}"
+
+
+def archive_key(case: str, number: int) -> str:
+    """``cases/<case id>/archive-<n>.json``: the manifest of a case that is archived, and its supplements."""
+    return f"{CASES}/{case}/archive-{number}.json"
 
 
 def segment_key(station: str, first_seq: int) -> str:

@@ -1,0 +1,90 @@
+"""What is known of a case beside its own entry: activities that took place, its recordings, its archives, what it still wants."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, exists, func, select
+
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
+
+
+def activities(conn: Connection, cases: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Activity to what a person said of it, in a case and what was merged into it (the case itself first): what one of them does
+    not say, the next may. What was entered by mistake is left out."""
+    a = b.case_activity.c
+    said: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for chunk in chunks(cases):
+        for row in conn.execute(select(b.case_activity).where(a.casefile.in_(chunk)).order_by(a.activity)):
+            said.setdefault(row.activity, []).append((row.casefile, json.loads(row.detail)))
+    found = {}
+    for activity, entries in said.items():
+        valid = [body for _, body in sorted(entries, key=lambda e: cases.index(e[0])) if not body["void"]]
+        if valid:
+            found[activity] = {
+                name: next((body[name] for body in valid if body[name] not in ("", None)), valid[0][name])
+                for name in valid[0]
+            }
+    return found
+
+
+def activity(conn: Connection, case_id: str, key: str) -> dict[str, Any] | None:
+    """What was said of an activity in this very case."""
+    a = b.case_activity.c
+    detail = conn.execute(select(a.detail).where(a.casefile == case_id, a.activity == key)).scalar()
+    return None if detail is None else dict(json.loads(detail))
+
+
+def owners(conn: Connection, keys: Collection[str]) -> dict[str, str]:
+    """Key of a number to the case that has it."""
+    n = b.case_number.c
+    return {
+        row.key: row.casefile
+        for chunk in chunks(sorted(keys))
+        for row in conn.execute(select(n.key, n.casefile).where(n.key.in_(chunk)))
+    }
+
+
+def archives(conn: Connection, case_id: str) -> list[Row[Any]]:
+    """The manifests of a case, the first and its supplements."""
+    a = b.case_archive.c
+    return list(conn.execute(select(b.case_archive).where(a.casefile == case_id).order_by(a.number)))
+
+
+def waiting(conn: Connection, cases: Sequence[str]) -> int:
+    """How many recordings are proposed for these cases."""
+    p = b.proposal.c
+    query = select(func.count(func.distinct(p.recording)))
+    return sum(conn.execute(query.where(p.casefile.in_(chunk))).scalar_one() for chunk in chunks(cases))
+
+
+def lost(conn: Connection, recordings: Sequence[str]) -> list[str]:
+    """Recordings of which no vault holds a file any more."""
+    m, r = t.recording_asset.c, t.replica.c
+    held = exists().where(and_(r.asset == m.asset, r.state == "healthy"))
+    query = select(m.recording).distinct().where(~held).order_by(m.recording)
+    return [
+        each for chunk in chunks(recordings) for each in conn.execute(query.where(m.recording.in_(chunk))).scalars()
+    ]
+
+
+def originals(conn: Connection, recordings: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Recording to its files in order, with digests, as a manifest names them."""
+    m, a = t.recording_asset.c, t.asset.c
+    query = select(m.recording, a.id, a.sha256, a.sm3, a.size, a.path).join(t.asset, a.id == m.asset)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for chunk in chunks(recordings):
+        for row in conn.execute(query.where(m.recording.in_(chunk)).order_by(m.recording, m.position)):
+            file = {"id": row.id, "sha256": row.sha256, "size": row.size, "path": row.path}
+            found.setdefault(row.recording, []).append(file | ({"sm3": row.sm3} if row.sm3 else {}))
+    return found
+
+
+def takes(conn: Connection, recordings: Sequence[str]) -> Mapping[str, Any]:
+    """Recording to its row."""
+    r = t.recording.c
+    return {
+        row.id: row for chunk in chunks(recordings) for row in conn.execute(select(t.recording).where(r.id.in_(chunk)))
+    }

@@ -1,0 +1,181 @@
+"""`mediad case check | happened | no-recording | merge | conclude | archive | inventory`: what becomes of a case."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mediad.cli import common
+from mediad.cli.registers import case_app, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Number = Annotated[str, typer.Argument(metavar="NO", help="Any number of the case, or its id.")]
+Activity = Annotated[str, typer.Option(help="Its key in the file of activities (执法环节).")]
+Disputed = Annotated[Literal["yes", "no"] | None, typer.Option(help="Whether it easily causes dispute (Article 18).")]
+
+WORDS = {
+    "not-recorded": "未作音像记录", "disputed-unknown": "未说明是否易引起争议", "field-missing": "记录事项不全",
+    "unknown-activity": "未配置的执法环节", "activity-out-of-place": "与案件类别不符", "act-not-ended": "执法行为未终结",
+    "not-concluded": "未结案", "no-handler": "无承办人", "no-party": "无当事人", "not-reported": "紧急启动未补报",
+    "time-unknown": "录制时间不明", "late-unexplained": "逾期入库未说明原因", "original-lost": "原始文件缺失",
+    "proposals-waiting": "有音像记录待确认",
+}  # fmt: skip
+"""Codes of findings in Chinese; docs/cases.md is held against them."""
+
+
+def register(_app: typer.Typer) -> None:
+    """The commands are those of `mediad case`, which cli/registers.py adds."""
+
+
+@case_app.command("check")
+def case_check(number: Number, as_json: AsJson = False) -> None:
+    """Check what a case still wants: records of activities, their fields, and what the archivist needs. Exit code 1 for
+    findings."""
+    from mediad.wiring import casework
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        told = casework.check(conn, config, number)
+    if as_json:
+        common.print_json(told)
+    else:
+        common.say(f"{told['number']} {told['name']}")
+        _findings(told["findings"])
+        common.say(f"{len(told['findings'])} 项 findings" if told["findings"] else "齐全 nothing is missing")
+    if told["findings"]:
+        sys.exit(1)
+
+
+def _findings(findings: Sequence[dict[str, Any]]) -> None:
+    for f in findings:
+        explained = "（已说明原因 explained）" if f["explained"] else ""
+        common.say(f"  {WORDS.get(f['code'], f['code'])}{explained}: {f['detail']} ({f['code']})")
+
+
+@case_app.command("happened")
+def case_happened(
+    number: Number,
+    activity: Activity,
+    disputed: Disputed = None,
+    equivalent: Annotated[
+        str | None, typer.Option(help="What stands in the stead of an audio-visual record (Article 21).")
+    ] = None,
+    void: Annotated[bool, typer.Option("--void", help="It was entered by mistake, and never took place.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say that an activity took place in a case."""
+    from mediad.wiring.casework import happened
+
+    said = None if disputed is None else disputed == "yes"
+    _said(happened(common.load_config(), number, activity, equivalent=equivalent, disputed=said, void=void), as_json)
+
+
+@case_app.command("no-recording")
+def case_no_recording(
+    number: Number,
+    activity: Activity,
+    reason: Annotated[str, typer.Option(help="Why there is no audio-visual record (Article 13).")],
+    as_json: AsJson = False,
+) -> None:
+    """Give the reason in writing why an activity was not recorded."""
+    from mediad.wiring.casework import happened
+
+    _said(happened(common.load_config(), number, activity, act="no-recording", reason=reason), as_json)
+
+
+@case_app.command("merge")
+def case_merge(
+    number: Number,
+    into: Annotated[str, typer.Option(help="Any number of the case that it becomes part of.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make an inspection part of a case: what was recorded for it is the case's from now on."""
+    from mediad.wiring.casework import merge
+
+    _said(merge(common.load_config(), number, into), as_json)
+
+
+@case_app.command("conclude")
+def case_conclude(
+    number: Number,
+    at: Annotated[str, typer.Option(help="When it was concluded; else now.")] = "",
+    act_ended: Annotated[
+        str, typer.Option(help="When the enforcement act ended, if that is not entered yet; else then.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Conclude a case (结案)."""
+    from mediad.wiring.casework import conclude
+
+    config = common.load_config()
+    times = [moment(text, config.unit.zone) if text else None for text in (at, act_ended)]
+    _said(conclude(config, number, at=times[0], act_ended=times[1]), as_json)
+
+
+@case_app.command("archive")
+def case_archive(
+    number: Number,
+    file_number: Annotated[str, typer.Option(help="案卷号 or 档号")] = "",
+    term: Annotated[str, typer.Option(help="保管期限")] = "",
+    place: Annotated[str, typer.Option(help="Where the paper file lies.")] = "",
+    receiver: Annotated[str, typer.Option(help="接收人")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Archive a case (归档), the archivist's act: freeze its manifest in the vault. Once more: a supplement with what came
+    since."""
+    from mediad.wiring.casework import archive
+
+    told = archive(common.load_config(), number, file_number=file_number, term=term, place=place, receiver=receiver)
+    if as_json:
+        common.print_json(told)
+        return
+    _findings(told["findings"])
+    common.say(f"{number}: {told['said']}  {told['key']}  SHA-256 {told['sha256']}")
+
+
+@case_app.command("inventory")
+def case_inventory(
+    number: Number,
+    supplement: Annotated[int, typer.Option(help="Which archive: 1, or a supplement; else the newest.")] = 0,
+    out: Annotated[Path | None, typer.Option("--csv", help="Write it to this file as CSV.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the list by which a case file is handed over to the archive (归档移交清册)."""
+    from mediad.model.archive import table
+    from mediad.wiring.casework import inventory
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        told = inventory(conn, config, number, supplement=supplement)
+    if out is not None:
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(table(told["lines"]))
+        out.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
+        common.tell(f"{out}: {len(told['lines'])} 行 lines")
+    if as_json:
+        common.print_json(told)
+    elif out is None:
+        act = told["archive"]
+        common.say(
+            f"归档移交清册 {act['file_number']}  {told['name']}  {act['term']}  接收人 receiver {act['receiver']}"
+        )
+        for line in told["lines"]:
+            common.say(
+                f"  {line['row']:4}  {str(line['started_at'])[:16]}  {line['carrier']:8} {line['file']}  {line['sha256']}"
+            )
+        common.say(f"{told['recordings']} 条音像记录 recordings, {common.size(told['bytes'])}")
+
+
+def _said(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        common.print_json(told)
+    else:
+        common.say(f"{told['number']}: {told['said']}")

@@ -1,0 +1,180 @@
+"""Archive: freeze what a case holds in a manifest, in the vault, under a key that never changes (归档).
+
+The manifest comes first and the fact that names it, with its digest, after. A manifest that no fact came to name, since the power
+went in between, is passed over by the next one, which names it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from mediad.catalog import casework, limits, tags, work
+from mediad.errors import IntegrityError, KeyConflict, Refused
+from mediad.model.archive import FORMAT, contents
+from mediad.model.cases import Case
+from mediad.model.custody import GENESIS, Draft, canonical
+from mediad.model.deadline import STORAGE
+from mediad.model.duty import Activity
+from mediad.model.ids import Digest
+from mediad.model.instants import stamp
+from mediad.model.layout import archive_key, printable
+from mediad.model.people import Person
+from mediad.model.registers import case_json
+
+
+class Vault(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def put(self, key: str, data: bytes) -> bool: ...
+
+    def get(self, key: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the archivist says: 案卷号/档号, 保管期限, place of the paper file, 接收人; who that is and when."""
+
+    at: datetime
+    file_number: str
+    term: str
+    place: str
+    receiver: str
+    archivist: str = ""
+    login: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What others have worked out of the case: the station's names, its activities and people, the ruling of each recording, and
+    what is missing."""
+
+    unit: str
+    station: str
+    activities: Sequence[Activity]
+    people: Mapping[str, Person]
+    rulings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    missing: Sequence[Mapping[str, Any]] = ()
+
+
+def keep(conn: Connection, vault: Vault, case: Case, taken: Taken, told: Told) -> Draft:
+    """Write the next manifest of a case; returns the fact that is to name it. Raises Refused where nothing has changed since the
+    last one, IntegrityError where that is not what was recorded."""
+    before = casework.archives(conn, case.id)
+    last = _last(vault, before[-1]) if before else None
+    seq, chain_hash = work.mirrored(conn, vault.name) or (0, GENESIS)
+    body: dict[str, Any] = {
+        "format": FORMAT, "unit": told.unit, "station": told.station, "case": _case(conn, case, told),
+        "recordings": _recordings(conn, case, told), "activities": _activities(conn, case, told),
+        "missing": [dict(each) for each in told.missing],
+        "archive": {
+            "at": stamp(taken.at), "file_number": taken.file_number, "term": taken.term, "place": taken.place,
+            "receiver": taken.receiver, "archivist": _person(told, taken.archivist, taken.at), "login": taken.login,
+        },
+        "supplements": None, "added": [], "removed": [], "chain": {"seq": seq, "hash": chain_hash},
+    }  # fmt: skip
+    if last is not None:
+        if contents(last) == contents(json.loads(canonical(body))):
+            raise Refused(
+                "nothing has changed since it was archived", code="nothing-new", hint="`mediad case inventory`"
+            )
+        now, then = ({r["id"] for r in each["recordings"]} for each in (body, last))
+        body["supplements"] = {"key": before[-1].key, "sha256": before[-1].sha256}
+        body["added"], body["removed"] = sorted(now - then), sorted(then - now)
+    return _put(vault, case.id, before[-1].number + 1 if before else 1, body)
+
+
+def _last(vault: Vault, row: Any) -> dict[str, Any]:
+    data = vault.get(row.key)
+    if Digest.sha256(data).hex != row.sha256:
+        raise IntegrityError(f"{row.key} is not the manifest that was recorded", hint="keep it and run `mediad fsck`")
+    return dict(json.loads(data))
+
+
+def _put(vault: Vault, case_id: str, number: int, body: dict[str, Any]) -> Draft:
+    passed: list[dict[str, str]] = []
+    while True:
+        key = archive_key(case_id, number)
+        data = (canonical({**body, "number": number}) + "\n").encode("utf-8")
+        try:
+            vault.put(key, data)
+        except KeyConflict:
+            passed.append({"key": key, "sha256": Digest.sha256(vault.get(key)).hex})
+            number += 1
+            continue
+        act = body["archive"]
+        return Draft(
+            "case.archived",
+            case_id,
+            {
+                "number": number, "vault": vault.name, "key": key, "sha256": Digest.sha256(data).hex, "passed": passed,
+                "recordings": len(body["recordings"]),
+                **{name: act[name] for name in ("at", "file_number", "term", "place", "receiver")},
+            },
+        )  # fmt: skip
+
+
+def _case(conn: Connection, case: Case, told: Told) -> dict[str, Any]:
+    body = case_json(case)
+    del body["archived"]
+    at = case.opened or case.concluded
+    return {
+        **body, "id": case.id, "merged": tags.family(conn, case.id)[1:],
+        "handlers": [_person(told, each, at) for each in sorted(case.handlers)],
+    }  # fmt: skip
+
+
+def _person(told: Told, person_id: str, at: datetime | None) -> dict[str, str]:
+    found = told.people.get(person_id)
+    if found is None:
+        return {"id": person_id, "name": "", "certificate": ""}
+    return {"id": person_id, "name": found.name, "certificate": found.certificate(at.date()) if at else ""}
+
+
+def _recordings(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]]:
+    rows: dict[str, list[Any]] = {}
+    for row in tags.of_cases(conn, tags.family(conn, case.id)):
+        rows.setdefault(row.recording, []).append(row)
+    names = sorted(rows)
+    takes, files = casework.takes(conn, names), casework.originals(conn, names)
+    carried, classified = limits.said(conn, names, "carried"), limits.said(conn, names, "classified")
+    reasons = limits.explained(conn, names, STORAGE)
+    activities = {a.key: a.name for a in told.activities}
+    found = []
+    for name in sorted(names, key=lambda n: (takes[n].started_at, n)):
+        take, ruled = takes[name], told.rulings.get(name, {})
+        at = datetime.fromisoformat(take.started_at)
+        found.append({
+            "id": name, "kind": take.kind, "started_at": take.started_at, "ended_at": take.ended_at, "channel": take.channel,
+            "recorder": take.label, "carrier": _person(told, ruled.get("carrier", ""), at), "officer": take.officer,
+            "co_officers": [_person(told, p, at) for p in carried.get(name, {}).get("co_officers", ())],
+            "classification": classified.get(name), "deadline": {k: ruled.get(k) for k in ("state", "due_at", "met_at", "reason")},
+            "justification": reasons.get((name, "justified"), {}).get("text"),
+            "tags": [_tag(row, activities) for row in rows[name]],
+            "assets": [{**file, "path": printable(file["path"])} for file in files.get(name, ())],
+        })  # fmt: skip
+    return found
+
+
+def _tag(row: Any, activities: Mapping[str, str]) -> dict[str, Any]:
+    detail = json.loads(row.detail)
+    return {
+        "id": row.id, "case": row.casefile, "activity": row.activity, "name": activities.get(row.activity, row.activity),
+        "fields": detail["fields"], "by_rule": row.by_rule, "reasons": detail["reasons"], "at": row.at, "by": detail.get("by", ""),
+    }  # fmt: skip
+
+
+def _activities(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]]:
+    names = {a.key: (a.name, a.article) for a in told.activities}
+    said = casework.activities(conn, tags.family(conn, case.id))
+    return [
+        {
+            "activity": key, "name": names.get(key, (key, ""))[0], "article": names.get(key, (key, ""))[1],
+            "reason": body["reason"], "equivalent": body["equivalent"], "disputed": body["disputed"], "by": body.get("by", ""),
+        }
+        for key, body in sorted(said.items())
+    ]  # fmt: skip

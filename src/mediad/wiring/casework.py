@@ -1,0 +1,317 @@
+"""What becomes of a case: what took place in it, whether the duty to record is fulfilled, and its end: merged, concluded,
+archived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import bureau, casework, evidence, limits, tags
+from mediad.config import Config
+from mediad.edges.activities import load_activities
+from mediad.edges.pump import BufferPool
+from mediad.errors import IntegrityError, NotFound, Refused, UsageError
+from mediad.model import archive as manifests
+from mediad.model import cases, duty
+from mediad.model.acts import Actor
+from mediad.model.cases import Archived, Case, Numbered
+from mediad.model.custody import Draft
+from mediad.model.deadline import STORAGE
+from mediad.model.duty import Happened, Missing, Tagged
+from mediad.model.ids import Digest
+from mediad.model.numbers import checked_number
+from mediad.model.problems import Problem
+from mediad.model.registers import case_json
+from mediad.stages import archive as stage
+from mediad.stages import rule
+from mediad.wiring.acts import Performed, perform
+from mediad.wiring.rules import rules_of
+from mediad.wiring.station import open_vault
+from mediad.wiring.tagging import LONGEST, case_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mediad.catalog.ledger import Ledger
+    from mediad.edges.vault import LocalVault
+    from mediad.model.duty import Activity
+
+FILE_NUMBER = "案卷号"
+
+
+# --- the duty to record -------------------------------------------------------------------------------------------------
+
+
+def check(conn: Connection, config: Config, number: str) -> dict[str, Any]:
+    """What a case still wants: records, fields, reasons, and what the archivist needs. Raises NotFound."""
+    case = case_of(conn, number)
+    found = _missing(conn, case, load_activities(config.cases.activities), _rulings(conn, config, case))
+    return {
+        "case": case.id, "number": case.numbers[0].number, "name": case.name,
+        "findings": [
+            {"code": m.code, "subject": case.id, "detail": m.detail, "activity": m.activity or None, "explained": m.explained}
+            for m in found
+        ],
+    }  # fmt: skip
+
+
+def _rulings(conn: Connection, config: Config, case: Case) -> dict[str, dict[str, Any]]:
+    """What Article 28 comes to for its recordings, by what is known now."""
+    names = sorted({row.recording for row in tags.of_cases(conn, tags.family(conn, case.id))})
+    return {each.ruling.subject: each.body() for each in rule.storage_of(conn, rules_of(config), names)}
+
+
+def _missing(
+    conn: Connection,
+    case: Case,
+    activities: Sequence[Activity],
+    rulings: Mapping[str, Mapping[str, Any]],
+) -> list[Missing]:
+    own = tags.family(conn, case.id)
+    shown = [Tagged(row.recording, row.activity, json.loads(row.detail)["fields"]) for row in tags.of_cases(conn, own)]
+    happened = [
+        Happened(key, body["reason"], body["equivalent"], body["disputed"])
+        for key, body in casework.activities(conn, own).items()
+    ]
+    found = duty.check(case, activities, happened, shown)
+    names = sorted({tag.recording for tag in shown})
+    reasons = limits.explained(conn, names, STORAGE)
+    for name in names:
+        state = rulings.get(name, {}).get("state")
+        if state == "untrusted":
+            found.append(Missing("time-unknown", "", f"{name}: nobody has said when it was recorded (Article 28)"))
+        elif state == "late" and (name, "justified") not in reasons:
+            found.append(Missing("late-unexplained", "", f"{name}: it was stored late, without a reason in writing"))
+    found += [
+        Missing("original-lost", "", f"{name}: no vault holds all of it any more")
+        for name in casework.lost(conn, names)
+    ]
+    if n := casework.waiting(conn, own):
+        found.append(
+            Missing("proposals-waiting", "", f"of {n} recordings nobody has said whether they are of this case")
+        )
+    if case.form == "case" or case.act_ended or case.concluded:
+        found += duty.before_archiving(case)
+    return found
+
+
+def happened(
+    config: Config,
+    number: str,
+    activity: str,
+    *,
+    act: str = "register-case",
+    reason: str | None = None,
+    equivalent: str | None = None,
+    disputed: bool | None = None,
+    void: bool = False,
+) -> dict[str, Any]:
+    """Say that an activity took place in a case, and what there is of it; or (``void``) that this was a mistake. What is None
+    stays as it was said before. The author of a reason is who records it."""
+    known = {a.key for a in load_activities(config.cases.activities)}
+    if activity not in known:
+        raise UsageError(f"{activity} is no activity", hint=f"one of {', '.join(sorted(known))}")
+    for text in (reason, equivalent):
+        if text is not None and (not text.strip() or len(text) > LONGEST or not text.isprintable()):
+            raise UsageError(f"a reason has 1 to {LONGEST} printable characters")
+
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            case = case_of(conn, number)
+            before = casework.activity(conn, case.id, activity)
+        was = before or {"reason": "", "equivalent": "", "disputed": None}
+        after = {
+            "activity": activity, "void": void,
+            "reason": was["reason"] if reason is None else reason.strip(),
+            "equivalent": was["equivalent"] if equivalent is None else equivalent.strip(),
+            "disputed": was["disputed"] if disputed is None else disputed,
+        }  # fmt: skip
+        same = before is not None and all(before[name] == value for name, value in after.items())
+        return [] if same else [Draft("case.activity", case.id, after)]
+
+    return _said(number, perform(config, act, make), "已记录 recorded")
+
+
+def _said(number: str, performed: Performed, said: str, **more: Any) -> dict[str, Any]:
+    if performed.waits:
+        said = f"待签 waits for {', '.join(performed.wants)}: {performed.waits}"
+    elif not performed.drafts:
+        said = "不变 nothing has changed"
+    return {"number": number, "said": said, "waits": performed.waits or None, **more}
+
+
+# --- its end ------------------------------------------------------------------------------------------------------------
+
+
+def merge(config: Config, number: str, into: str) -> dict[str, Any]:
+    """An inspection has become part of a case: its recordings and activities are the case's from now on."""
+
+    def change(conn: Connection, case: Case, _now: datetime) -> Case:
+        target = case_of(conn, into)
+        if case.id in (target.id, *tags.family(conn, target.id)):
+            raise Refused(
+                "it is a part of that case already, or that case itself",
+                code="merged-already",
+                hint="nothing was recorded",
+            )
+        if case.archived or target.archived:
+            raise Refused(
+                "what is archived is closed", code="archived", hint="tag the recordings; archive a supplement"
+            )
+        return replace(case, merged_into=target.id)
+
+    return _change(config, "register-case", number, change, "已并入 merged")
+
+
+def conclude(config: Config, number: str, *, at: datetime | None, act_ended: datetime | None) -> dict[str, Any]:
+    """The case is concluded (结案), at a time or now; its act has ended then, if nobody said when."""
+
+    def change(_: Connection, case: Case, now: datetime) -> Case:
+        concluded = at or now
+        ended = act_ended or case.act_ended or concluded
+        if max(concluded, ended) > now:
+            raise Refused("that is in the future", code="future", hint="give a time that has been")
+        return replace(case, concluded=concluded, act_ended=ended)
+
+    return _change(config, "conclude-case", number, change, "已结案 concluded")
+
+
+def _change(
+    config: Config, act: str, number: str, change: Callable[[Connection, Case, datetime], Case], said: str
+) -> dict[str, Any]:
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            case = case_of(conn, number)
+            after = change(conn, case, ledger.clock())
+            _possible(conn, after)
+        return [] if after == case else [Draft("case.registered", case.id, case_json(after))]
+
+    return _said(number, perform(config, act, make), said)
+
+
+def _possible(conn: Connection, case: Case) -> None:
+    """Raise Refused for what cannot be."""
+    problem: Problem | None = next(cases.problems(case, casework.owners(conn, [n.key for n in case.numbers])), None)
+    if problem is not None:
+        raise Refused(problem.detail, code=problem.code, hint="nothing was recorded")
+
+
+# --- the archive --------------------------------------------------------------------------------------------------------
+
+
+def archive(
+    config: Config, number: str, *, file_number: str = "", term: str = "", place: str = "", receiver: str = ""
+) -> dict[str, Any]:
+    """The archivist takes the case over: its manifest is frozen in the vault. What comes later makes a supplement, for which what
+    is not given is as it was. Raises Refused for a case that is not concluded, and where nothing has changed."""
+    told: dict[str, Any] = {}
+
+    def make(ledger: Ledger, actor: Actor) -> list[Draft]:
+        now = ledger.clock()
+        with ledger.catalog.read() as conn:
+            case = case_of(conn, number)
+            taken = _taken(case, now, actor, file_number=file_number, term=term, place=place, receiver=receiver)
+            after = _filed(conn, case, taken)
+            rulings, activities = _rulings(conn, config, case), load_activities(config.cases.activities)
+            missing = [
+                {"code": m.code, "activity": m.activity, "detail": m.detail, "explained": m.explained}
+                for m in _missing(conn, case, activities, rulings)
+            ]
+            people = {p.id: p for p in bureau.people(conn)}
+            facts = stage.Told(config.unit.name, config.station.id, activities, people, rulings, missing)
+            kept = stage.keep(conn, _vault(conn, config), after, taken, facts)
+        told.update(
+            findings=missing, key=kept.detail["key"], sha256=kept.detail["sha256"], archive=kept.detail["number"]
+        )
+        if case.archived is not None:
+            return [kept]
+        archived = Archived(now, taken.file_number, taken.term, taken.place, taken.receiver, kept.detail["sha256"])
+        return [kept, Draft("case.registered", case.id, case_json(replace(after, archived=archived)))]
+
+    performed = perform(config, "archive-case", make)
+    return _said(number, performed, "已归档 archived", **told)
+
+
+def _taken(case: Case, now: datetime, actor: Actor, **given: str) -> stage.Taken:
+    """What the archivist says; for a supplement, what was said before counts where nothing is."""
+    if case.concluded is None or case.act_ended is None:
+        raise Refused("the case is not concluded", code="not-concluded", hint="`mediad case conclude` first")
+    before = case.archived
+    said = {name: text.strip() or (getattr(before, name) if before else "") for name, text in given.items()}
+    for name, text in said.items():
+        if not text:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"archiving wants {option}", hint="--file-number, --term, --place and --receiver")
+        if len(text) > 100 or not text.isprintable():
+            raise UsageError(f"{name} has 1 to 100 printable characters")
+    if before is not None and said["file_number"] != before.file_number:
+        raise Refused(
+            f"its file number is {before.file_number}", code="other-file-number", hint="a supplement keeps it"
+        )
+    return stage.Taken(at=now, archivist=actor.person.id if actor.person else "", login=actor.login, **said)
+
+
+def _filed(conn: Connection, case: Case, taken: stage.Taken) -> Case:
+    """The case with its file number, which finds it from now on."""
+    if isinstance(found := checked_number(taken.file_number), Problem):
+        raise UsageError(found.detail, hint="--file-number is 案卷号 or 档号")
+    numbered = Numbered(FILE_NUMBER, found)
+    known = any(n.key == numbered.key for n in case.numbers)
+    after = case if known else replace(case, numbers=(*case.numbers, numbered))
+    _possible(conn, after)
+    return after
+
+
+def _vault(conn: Connection, config: Config) -> LocalVault:
+    """The first vault, seen to be the registered one."""
+    section = config.vault[0]
+    vault = open_vault(section, config, BufferPool())
+    vault.open({row.name: row.marker for row in evidence.vaults(conn)}[section.name])
+    return vault
+
+
+def manifest(conn: Connection, config: Config, number: str, *, supplement: int = 0) -> dict[str, Any]:
+    """A manifest of a case as it lies in the vault, if it is still the one that was recorded; the newest, or one by its number.
+    Raises NotFound, IntegrityError."""
+    case = case_of(conn, number)
+    rows = [row for row in casework.archives(conn, case.id) if supplement in (0, row.number)]
+    if not rows:
+        raise NotFound(f"{number} has no such archive", hint="`mediad case archive` makes it")
+    data = open_vault(config.vault[0], config, BufferPool()).get(rows[-1].key)
+    if Digest.sha256(data).hex != rows[-1].sha256:
+        raise IntegrityError(
+            f"{rows[-1].key} is not the manifest whose digest stands in the custody log",
+            hint="keep it and run `mediad fsck`",
+        )
+    return {**json.loads(data), "sha256": rows[-1].sha256, "key": rows[-1].key}
+
+
+def inventory(conn: Connection, config: Config, number: str, *, supplement: int = 0) -> dict[str, Any]:
+    """The list by which a case file is handed over to the archive (归档移交清册)."""
+    found = manifest(conn, config, number, supplement=supplement)
+    lines = manifests.inventory(found)
+    return {
+        "case": found["case"]["id"], "name": found["case"]["name"], "number": found["number"], "archive": found["archive"],
+        "key": found["key"], "sha256": found["sha256"], "supplements": found["supplements"], "lines": lines,
+        "recordings": len(found["recordings"]), "bytes": sum(line["size"] for line in lines),
+    }  # fmt: skip
+
+
+def belongings(conn: Connection, case: Case) -> dict[str, Any]:
+    """What is shown of a case beside its own entry."""
+    own = tags.family(conn, case.id)
+    recordings: dict[str, list[str]] = {}
+    for row in tags.of_cases(conn, own):
+        recordings.setdefault(row.recording, []).extend([row.activity] if row.activity else [])
+    return {
+        "merged": own[1:],
+        "recordings": [{"id": name, "activities": shown} for name, shown in recordings.items()],
+        "activities": list(casework.activities(conn, own).values()),
+        "archives": [
+            {"number": row.number, "at": row.at, "key": row.key, "sha256": row.sha256}
+            for row in casework.archives(conn, case.id)
+        ],
+    }

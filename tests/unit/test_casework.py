@@ -1,0 +1,331 @@
+"""A case from its activities to its archive: what it still wants, its frozen manifest, and the supplement to that."""
+
+import csv
+import io
+import json
+import os
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad.cli.cases import WORDS
+from mediad.errors import NotFound, Refused, UsageError
+from mediad.wiring import casework, registers, tagging
+from mediad.wiring.station import open_ledger
+from mediad.wiring.tagging import Wanted
+from tests.support import Site, complaints, sha256
+from tests.unit.test_matching import TAKEN, case, footage, site, tags, work_off
+
+__all__ = ["site"]
+ENDED = TAKEN + timedelta(days=9)
+ENDS = ("act-not-ended", "not-concluded", "no-party", "no-handler")
+
+
+def check(site: Site, number: str = "立-1") -> list[dict[str, Any]]:
+    """What a case wants."""
+    ledger = open_ledger(site.config)
+    with closing(ledger.catalog), ledger.catalog.read() as conn:
+        return list(casework.check(conn, site.config, number)["findings"])
+
+
+def codes(site: Site, number: str = "立-1") -> list[tuple[str, str | None, bool]]:
+    """The same, but for what only the archivist wants, and that all footage of these tests is late."""
+    return [
+        (f["code"], f["activity"], f["explained"])
+        for f in check(site, number)
+        if f["code"] not in (*ENDS, "late-unexplained")
+    ]
+
+
+def complete(site: Site, number: str = "立-1", **more: str) -> None:
+    """A case that has all that an archivist wants but its end."""
+    case(site, number, handlers="210001", party="某诊所", **more)
+
+
+def ran(site: Site, *arguments: str, expect: int = 0) -> Any:
+    done = site.run("case", *arguments, "--json")
+    assert done.returncode == expect, (done.stdout, done.stderr)
+    return json.loads(done.stdout) if done.stdout else None
+
+
+# --- duty levels, end to end --------------------------------------------------------------------------------------------
+
+
+def test_what_is_required_wants_a_record_and_a_reason_explains_but_does_not_end_it(site: Site) -> None:
+    complete(site)
+    casework.happened(site.config, "立-1", "seizure")
+    assert codes(site) == [("not-recorded", "seizure", False)]
+    casework.happened(site.config, "立-1", "seizure", act="no-recording", reason="设备故障")
+    assert codes(site) == [("not-recorded", "seizure", True)]
+    tagging.tag(site.config, [footage(site)], Wanted("立-1", "seizure"))
+    assert codes(site) == []
+
+
+def test_an_inspection_is_expected_and_wants_a_record_or_the_reason_with_its_author(site: Site) -> None:
+    complete(site, kind="inspection")
+    assert codes(site) == [("not-recorded", "on-site-inspection", False)]
+    casework.happened(site.config, "立-1", "on-site-inspection", act="no-recording", reason="涉及商业秘密")
+    assert codes(site) == []
+    ((actor, detail),) = site.rows("SELECT actor, detail FROM custody WHERE kind = 'case.activity'")
+    assert actor and json.loads(detail)["reason"] == "涉及商业秘密"
+
+
+def test_simplified_procedure_wants_to_be_told_whether_it_is_disputed(site: Site) -> None:
+    complete(site)
+    for disputed, expected in ((None, ["disputed-unknown"]), (True, ["not-recorded"]), (False, [])):
+        casework.happened(site.config, "立-1", "simplified-procedure", disputed=disputed)
+        assert [code for code, *_ in codes(site)] == expected, disputed
+
+
+def test_service_by_leaving_is_fulfilled_by_what_is_like_a_record(site: Site) -> None:
+    complete(site)
+    casework.happened(site.config, "立-1", "service-by-leaving")
+    assert [code for code, *_ in codes(site)] == ["not-recorded"]
+    casework.happened(site.config, "立-1", "service-by-leaving", equivalent="见证人签名及门牌照片")
+    assert codes(site) == []
+
+
+def test_what_is_as_needed_wants_nothing_and_a_mistake_is_taken_back(site: Site) -> None:
+    complete(site)
+    casework.happened(site.config, "立-1", "rectification-check")
+    assert codes(site) == []
+    casework.happened(site.config, "立-1", "service-by-announcement")
+    assert [code for code, *_ in codes(site)] == ["not-recorded"]
+    casework.happened(site.config, "立-1", "service-by-announcement", void=True)
+    assert codes(site) == []
+
+
+def test_preservation_wants_reason_object_and_form(site: Site) -> None:
+    complete(site)
+    taken = footage(site)
+    tagging.tag(site.config, [taken], Wanted("立-1", "preservation", {"reason": "可能灭失"}))
+    assert [code for code, *_ in codes(site)] == ["field-missing", "field-missing"]
+    tagging.tag(site.config, [taken], Wanted("立-1", "preservation", {"object": "药品十盒", "form": "先行登记保存"}))
+    assert codes(site) == []
+
+
+def test_the_commands_say_in_chinese_what_is_wanted_and_exit_1_until_nothing_is(site: Site) -> None:
+    complete(site)
+    ran(site, "happened", "立-1", "--activity", "simplified-procedure", "--disputed", "yes")
+    ran(site, "happened", "立-1", "--activity", "service-by-leaving", "--equivalent", "见证人签名")
+    ran(site, "no-recording", "立-1", "--activity", "hearing", "--reason", "当事人申请不公开")
+    done = site.run("case", "check", "立-1")
+    assert (done.returncode, "未作音像记录" in done.stdout) == (1, True), done.stdout
+    assert {f["code"] for f in ran(site, "check", "立-1", expect=1)["findings"]} == {"not-recorded", "not-concluded"}
+    ran(site, "happened", "立-1", "--activity", "simplified-procedure", "--disputed", "no")
+    ran(site, "conclude", "立-1", "--at", "2026-09-30 10:00")
+    done = site.run("case", "check", "立-1")
+    assert (done.returncode, "齐全" in done.stdout) == (0, True), done.stdout
+
+
+def test_recordings_that_nobody_decided_about_or_explained_are_told(site: Site) -> None:
+    complete(site), complete(site, "立-2")
+    late = footage(site)  # stored weeks after it was taken, by the clock of these tests
+    work_off(site)
+    assert [code for code, *_ in codes(site)] == ["proposals-waiting"]
+    tagging.tag(site.config, [late], Wanted("立-1"))
+    assert [f["code"] for f in check(site) if f["code"] not in ENDS] == ["late-unexplained"]
+    done = site.run("deadlines", "justify", late, "--text", "下乡未归")
+    assert done.returncode == 0, done.stderr
+    assert [f["code"] for f in check(site) if f["code"] not in ENDS] == []
+
+
+def test_what_was_merged_counts_for_the_case(site: Site) -> None:
+    complete(site), case(site, "检-1", kind="inspection")
+    taken = footage(site)
+    tagging.tag(site.config, [taken], Wanted("检-1", "on-site-inspection"))
+    casework.happened(site.config, "检-1", "sampling")
+    casework.merge(site.config, "检-1", "立-1")
+    assert [(code, activity) for code, activity, _ in codes(site) if activity] == [("not-recorded", "sampling")]
+    shown = ran(site, "show", "立-1")
+    assert shown["recordings"] == [{"id": taken, "activities": ["on-site-inspection"]}]
+    with pytest.raises(Refused, match="that case itself"):
+        casework.merge(site.config, "检-1", "立-1")
+
+
+def test_what_cannot_be_is_one_sentence(site: Site) -> None:
+    complete(site)
+    for wrong, error in (
+        (lambda: casework.happened(site.config, "没有", "hearing"), NotFound),
+        (lambda: casework.happened(site.config, "立-1", "dancing"), UsageError),
+        (lambda: casework.happened(site.config, "立-1", "hearing", reason=" "), UsageError),
+        (lambda: casework.merge(site.config, "立-1", "立-1"), Refused),
+        (lambda: casework.conclude(site.config, "立-1", at=TAKEN.replace(year=2025), act_ended=None), Refused),
+        (lambda: casework.conclude(site.config, "立-1", at=TAKEN.replace(year=2099), act_ended=None), Refused),
+        (lambda: casework.archive(site.config, "立-1", file_number="1", term="10年", place="A", receiver="b"), Refused),
+    ):
+        with pytest.raises(error):
+            wrong()
+    assert not (site.vault / "cases").exists()
+
+
+# --- the archive --------------------------------------------------------------------------------------------------------
+
+FILED = {"file_number": "DA-2026-0012", "term": "30年", "place": "3号柜", "receiver": "档案室"}
+
+
+@pytest.fixture
+def concluded(site: Site) -> tuple[Site, str]:
+    """A case with one recording, concluded."""
+    complete(site)
+    taken = footage(site, "DCIM/=1+1")
+    tagging.tag(site.config, [taken], Wanted("立-1", "hearing"))
+    casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
+    return site, taken
+
+
+def manifests(site: Site) -> list[Path]:
+    return sorted((site.vault / "cases").rglob("*.json"))
+
+
+def fsck(site: Site) -> list[tuple[str, str]]:
+    done = site.run("fsck", "--json")
+    return [(f["code"], f["subject"]) for f in json.loads(done.stdout)["findings"]]
+
+
+def test_an_archive_is_a_frozen_manifest_whose_digest_is_in_the_custody_log(concluded: tuple[Site, str]) -> None:
+    site, taken = concluded
+    given = [text for name, value in FILED.items() for text in ("--" + name.replace("_", "-"), value)]
+    told = ran(site, "archive", "立-1", *given)
+    (file,) = manifests(site)
+    data = file.read_bytes()
+    assert (told["sha256"], told["key"]) == (sha256(data), str(file.relative_to(site.vault)))
+    assert file.stat().st_mode & 0o333 == 0
+    body = json.loads(data)
+    ((asset, digest, size),) = site.rows("SELECT id, sha256, size FROM asset")
+    (recording,) = body["recordings"]
+    assert (recording["id"], recording["carrier"]["name"]) == (taken, "李明")
+    assert [(a["id"], a["sha256"], a["size"]) for a in recording["assets"]] == [(asset, digest, size)]
+    assert [t["activity"] for t in recording["tags"]] == ["hearing"]
+    assert (body["archive"]["file_number"], body["case"]["party"], body["number"]) == ("DA-2026-0012", "某诊所", 1)
+    assert [m["code"] for m in body["missing"]] == ["late-unexplained"]
+    ((event,),) = site.rows("SELECT detail FROM custody WHERE kind = 'case.archived'")
+    assert json.loads(event)["sha256"] == sha256(data)
+    shown = ran(site, "show", "da-2026-0012")  # its file number finds it
+    assert shown["archived"]["manifest"] == sha256(data)
+    assert fsck(site) == []
+    assert complaints(site) == []
+
+
+def test_what_comes_later_makes_a_supplement_that_names_the_first(concluded: tuple[Site, str]) -> None:
+    site, taken = concluded
+    casework.archive(site.config, "立-1", **FILED)
+    with pytest.raises(Refused, match="nothing has changed"):
+        casework.archive(site.config, "立-1")
+    later = footage(site, seed=2)
+    tagging.tag(site.config, [later], Wanted("立-1"))
+    told = casework.archive(site.config, "立-1")
+    assert told["archive"] == 2
+    first, second = (json.loads(f.read_bytes()) for f in manifests(site))
+    assert second["supplements"]["sha256"] == sha256(manifests(site)[0].read_bytes())
+    assert (second["added"], second["removed"]) == ([later], [])
+    assert {r["id"] for r in second["recordings"]} == {taken, later}
+    assert [r["id"] for r in first["recordings"]] == [taken], "the first is as it was"
+    assert second["archive"]["term"] == "30年"
+    shown = ran(site, "show", "立-1")
+    assert [a["number"] for a in shown["archives"]] == [1, 2]
+    assert shown["archived"]["manifest"] == shown["archives"][0]["sha256"], "the limit was met by the first"
+    assert fsck(site) == []
+
+
+def test_the_list_for_the_archive_has_a_line_per_file_and_no_formula(concluded: tuple[Site, str]) -> None:
+    site, _ = concluded
+    casework.archive(site.config, "立-1", **FILED)
+    out = site.root / "list.csv"
+    told = ran(site, "inventory", "立-1", "--csv", str(out))
+    rows = list(csv.reader(io.StringIO(out.read_text(encoding="utf-8-sig"))))
+    ((digest,),) = site.rows("SELECT sha256 FROM asset")
+    assert rows[0][:3] == ["序号", "案卷号", "案件编号"]
+    assert len(rows) == 2 and digest in rows[1] and "听证" in rows[1]
+    assert [line["sha256"] for line in told["lines"]] == [digest]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in rows[1])
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone", "planted", "writable"])
+def test_fsck_sees_what_becomes_of_a_manifest(concluded: tuple[Site, str], damage: str) -> None:
+    site, _ = concluded
+    told = casework.archive(site.config, "立-1", **FILED)
+    (file,) = manifests(site)
+    file.parent.chmod(0o755)
+    if damage == "changed":
+        file.chmod(0o640)
+        file.write_bytes(file.read_bytes().replace("李明".encode(), "王芳".encode()))
+        file.chmod(0o440)
+    elif damage == "gone":
+        file.unlink()
+    elif damage == "planted":
+        copy = file.with_name("archive-7.json")
+        copy.write_bytes(file.read_bytes())
+        copy.chmod(0o440)
+    else:
+        file.chmod(0o640)
+    case_id = file.parent.name
+    expected = {
+        "changed": ("archive-differs", case_id), "gone": ("archive-missing", case_id), "planted": ("archive-orphan", case_id),
+        "writable": ("record-writable", told["key"]),
+    }  # fmt: skip
+    assert fsck(site) == [expected[damage]]
+    if damage == "changed":
+        done = site.run("case", "inventory", "立-1")
+        assert (done.returncode, "custody log" in done.stderr) == (5, True)
+
+
+def test_a_manifest_that_no_event_came_to_name_is_passed_over_by_the_next(concluded: tuple[Site, str]) -> None:
+    """The power went between writing it and recording it."""
+    site, _ = concluded
+    ((case_id,),) = site.rows("SELECT id FROM casefile")
+    folder = site.vault / "cases" / case_id
+    folder.mkdir(parents=True)
+    left = folder / "archive-1.json"
+    left.write_bytes(b'{"format":"mediad-archive/1","station":"test-01"}\n')
+    left.chmod(0o440)
+    told = casework.archive(site.config, "立-1", **FILED)
+    assert told["archive"] == 2
+    assert fsck(site) == []
+    os.chmod(left, 0o640)
+    left.write_bytes(b"{}")
+    os.chmod(left, 0o440)
+    assert fsck(site) == [("archive-differs", case_id)]
+
+
+def test_who_is_no_archivist_cannot_archive(concluded: tuple[Site, str]) -> None:
+    from mediad.edges.login import login
+
+    site, _ = concluded
+    registers.enter(site.config, "people", {"certificate": "210001", "name": "李明", "login": login()})
+    with pytest.raises(Refused, match="archivist"):
+        casework.archive(site.config, "立-1", file_number="1-1", term="10年", place="A", receiver="b")
+    assert not (site.vault / "cases").exists()
+
+
+def test_an_archive_comes_back_with_a_rebuild(concluded: tuple[Site, str]) -> None:
+    site, _ = concluded
+    told = casework.archive(site.config, "立-1", **FILED)
+    for file in site.catalogue.parent.glob("catalog.db*"):
+        if file.is_file():
+            file.unlink()
+    done = site.run("rebuild")
+    assert done.returncode == 0, done.stderr
+    assert site.rows("SELECT number, key, sha256 FROM case_archive") == [(1, told["key"], told["sha256"])]
+    assert [row[2] for row in tags(site)] == ["set"]
+    assert fsck(site) == []
+
+
+def test_every_code_of_a_check_has_its_words() -> None:
+    import ast
+
+    from mediad.model import duty
+
+    found = set()
+    for module in (duty, casework):
+        for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) == "Missing"
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                found.add(node.args[0].value)
+    assert found == set(WORDS)
