@@ -26,7 +26,7 @@ def a_table(*cells: str | None) -> dict[str, Any]:
 
 def text_of(pdf: bytes) -> str:
     """What stands in a PDF, by poppler."""
-    told = [program("pdftotext", "poppler-utils"), "-layout", "-", "-"]
+    told = [program("pdftotext", "poppler-utils"), "-raw", "-", "-"]
     return subprocess.run(told, input=pdf, capture_output=True, check=True, timeout=60).stdout.decode()
 
 

@@ -108,6 +108,26 @@ def print_raw(data: bytes) -> None:
             sys.stdout.buffer.write(data)
 
 
+def write_file(data: bytes, to: Path | None) -> None:
+    """A file that was made: under its name, whole or not at all; without one on standard output, which must not be a terminal."""
+    if to is None:
+        if sys.stdout.isatty():
+            raise UsageError("this is no text for a terminal", hint="--output FILE, or lead it into a program")
+        with _output():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+        return
+    part = to.with_name(f".{to.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(to)
+    except OSError as e:
+        with suppress(OSError):
+            part.unlink()
+        raise UsageError(f"{plain(to)} cannot be written: {e.strerror}", hint="check the folder and its rights") from e
+    tell(f"{to}: {size(len(data))}")
+
+
 PIPE_CLOSED = 141
 """How shells see a program that SIGPIPE ended: who read the output went away before the end, so nobody knows what it said."""
 

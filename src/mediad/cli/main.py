@@ -77,6 +77,7 @@ def main() -> None:
         deadlines,
         derive,
         handing,
+        handover,
         ingest,
         notify,
         profile,
@@ -90,7 +91,8 @@ def main() -> None:
     common.use_closed_streams()
     common.use_any_locale()
     families = (
-        run, ingest, derive, show, deadlines, registers, cases, handing, acts, tags, notify, slots, audit, profile, admin,
+        run, ingest, derive, show, handover, deadlines, registers, cases, handing, acts, tags, notify, slots, audit, profile,
+        admin,
     )  # fmt: skip
     for family in families:
         family.register(app)

@@ -1,6 +1,5 @@
-"""`mediad status | recordings | show | handover | vault`: what the station holds, for people and as JSON."""
+"""`mediad status | recordings | show | vault`: what the station holds, for people and as JSON."""
 
-import hashlib
 import json
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,9 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from mediad.cli import common, tell
-from mediad.errors import IntegrityError, NotFound
+from mediad.errors import NotFound
 
-handover_app = typer.Typer(help="Hand-over records (交接记录).", no_args_is_help=True)
 vault_app = typer.Typer(help="Vaults (专用储存器).", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
@@ -20,7 +18,6 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(recordings)
     app.command()(show)
-    app.add_typer(handover_app, name="handover")
     app.add_typer(vault_app, name="vault")
 
 
@@ -258,54 +255,7 @@ def _docking(conn: Any, subject: str) -> dict[str, Any] | None:
     from mediad.catalog import evidence
 
     row = evidence.docking(conn, subject)
-    return None if row is None else _parsed(row)
-
-
-def _parsed(row: Any) -> dict[str, Any]:
-    """A docking's row, with what is JSON in it as such."""
-    said = json.loads(row.said) if row.said is not None else None
-    return {**row._mapping, "said": said, "zones": json.loads(row.zones)}
-
-
-@handover_app.command("list")
-def handover_list(
-    as_json: AsJson = False, limit: Annotated[int, typer.Option(help="Only the newest so many.")] = 50
-) -> None:
-    """List the newest hand-overs."""
-    from mediad.catalog import evidence
-
-    config = common.load_config()
-    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        rows = [_parsed(r) for r in evidence.dockings(conn, limit)]
-    if as_json:
-        common.print_json(rows)
-        return
-    for r in rows:
-        began, state = tell.local(r["opened_at"], config.unit.zone), tell.both(tell.STATES, r["state"])
-        counts = f"新存 new {r['new']:>5}  失败 failed {r['failed']:>3}"
-        common.say(f"{began}  {r['label']:16}  {state:14}  {counts}  {r['id']}")
-
-
-@handover_app.command("show")
-def handover_show(docking: Annotated[str, typer.Argument(help="A docking (dck-).")]) -> None:
-    """Print a docking's hand-over record, as it lies in the vault, if it is still the one that was recorded."""
-    from mediad.catalog import evidence
-    from mediad.wiring.look import read_first_vault
-
-    config = common.load_config()
-    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        row = evidence.docking(conn, docking)
-        closed = [e.body() for e in evidence.events_of(conn, docking) if e.kind == "docking.closed"]
-    if row is None or not closed:
-        raise NotFound(f"{docking} has no hand-over record", hint="`mediad handover list` lists them")
-    recorded = closed[-1]["handover"]
-    data = read_first_vault(config, recorded["key"])
-    if hashlib.sha256(data).hexdigest() != recorded["sha256"]:
-        raise IntegrityError(
-            f"{recorded['key']} is not the record whose digest stands in the custody log",
-            hint="keep it as it is and run `mediad fsck`; a backup of the vault may hold the record",
-        )
-    common.print_raw(data)
+    return None if row is None else tell.docking_row(row)
 
 
 @vault_app.command("list")

@@ -113,6 +113,12 @@ def docking(d: _Answer, zone: ZoneInfo) -> Iterator[str]:
     yield from _events(d["events"], zone)
 
 
+def docking_row(row: Any) -> dict[str, Any]:
+    """A docking's row, with what is JSON in it as such."""
+    said = json.loads(row.said) if row.said is not None else None
+    return {**row._mapping, "said": said, "zones": json.loads(row.zones)}
+
+
 def _time(a: _Answer, zone: ZoneInfo) -> Iterator[str]:
     """When it was taken, and every claim with what became of it."""
     if (t := a["timing"]) is None:

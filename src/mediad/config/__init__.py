@@ -84,10 +84,19 @@ class Unit(Section):
         return ZoneInfo(self.timezone)
 
 
+def _several(value: object) -> object:
+    """One text stands for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Station(Section):
     """This docking station."""
 
     id: PlainName = Field(description="id of the station; it names the custody chain and never changes")
+    receiver: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+        (),
+        description="who receives what is handed over (接收人): certificate or staff number, or several; none: whoever may",
+    )
     state: FilledPath | None = Field(
         None, description="folder of the slot board, and of locks without SQLite; default: the folder of the catalogue"
     )

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field
 
 from mediad.config.section import Section
-from mediad.model.acts import ACTS, TWO_PERSON, Act, Signature
+from mediad.model.acts import ACTS, SIGNED_ALREADY, TWO_PERSON, Act, Signature
 from mediad.model.calendar import Calendar
 from mediad.model.cases import ArchiveRule, CaseKind, CaseRules
 from mediad.model.deadline import StorageRule
@@ -93,6 +93,8 @@ def _wanted(wants: Mapping[str, tuple[Signature, ...]]) -> Mapping[str, tuple[Si
             raise ValueError(f"{name} is no act: {', '.join(sorted(ACTS))}")
         if len(set(signatures)) != len(signatures):
             raise ValueError(f"{name} names a signature twice")
+        if signatures and name in SIGNED_ALREADY:
+            raise ValueError(f"{name} is a signature itself, and wants none besides")
         if name in TWO_PERSON and "approver" not in signatures:
             raise ValueError(f"{name} cannot do without its approver")
     return wants

@@ -142,3 +142,19 @@ def _cell(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
         case _:
             return str(value)
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
+    """A table as a spreadsheet opens it: UTF-8 with a mark. What a spreadsheet would work out as a formula is text in it."""
+    out = io.StringIO()
+    csv.writer(out).writerows([[_harmless(str(cell)) for cell in row] for row in (header, *rows)])
+    return out.getvalue().encode("utf-8-sig", "backslashreplace")
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def _harmless(cell: str) -> str:
+    return (
+        f"'{cell}" if cell.lstrip(" \N{IDEOGRAPHIC SPACE}").startswith(_FORMULA) or cell.startswith(_FORMULA) else cell
+    )

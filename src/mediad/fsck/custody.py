@@ -17,6 +17,8 @@ _ZERO = "0" * 64
 _HASH_FIELD = b',"hash":"'
 _TAIL = len(_HASH_FIELD) + 64 + 2  # ,"hash":"<64 hex>"}
 
+SIGNINGS = ("handover.signed", "handover.corrected")
+"""Kinds of event that say of a hand-over which record and page were signed."""
 STORES = ("asset.stored", "replica.stored")
 """Kinds of event that say of a key that bytes were stored under it; their details are what the batch's sidecar says of them."""
 
@@ -60,6 +62,8 @@ class Chain:
     """Docking to the ``handover`` of its last ``docking.closed``."""
     reclosed: list[tuple[int, str]] = field(default_factory=list)
     """Every further ``docking.closed`` of a docking: its number and the docking."""
+    signed: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """Vault and key of every record and page that was signed, to the docking and the SHA-256."""
     stored: dict[tuple[str, str], int] = field(default_factory=dict)
     """Vault and key of every original that was ever stored, to the number of the event that says so."""
     explained: set[str] = field(default_factory=set)
@@ -127,6 +131,10 @@ class Chain:
             if subject in self.closed:
                 self.reclosed.append((seq, subject))
             self.closed[subject] = detail["handover"]
+        elif kind in SIGNINGS:
+            for part in (detail.get("record"), detail.get("page")):
+                if isinstance(part, dict):
+                    self.signed[str(part.get("vault")), str(part.get("key"))] = (subject, str(part.get("sha256")))
         elif kind in STORES:
             self.stored[str(detail.get("vault")), str(detail.get("key"))] = seq
         elif kind == "alarm.raised" and "key" in detail:

@@ -39,6 +39,29 @@ def check_handovers(
                     report.add("handover-missing", docking, f"{key} is not in vault {vault.name}")
                 else:  # closed after the vault was listed
                     check.one(key)
+        if not custody_only:
+            _check_signed(vault, chain, report)
+
+
+def _check_signed(vault: Look, chain: Chain, report: Report) -> None:
+    """What was signed lies beside the record of its docking, as it was signed. What lies there and was not signed, a signing that
+    broke off has left."""
+    for (name, key), (docking, sha256) in chain.signed.items():
+        if name != vault.name:
+            continue
+        if vault.reader.stat(key) is None:
+            report.add("handover-missing", docking, f"{key} was signed and is not in vault {vault.name}")
+            continue
+        report.count("signed")
+        try:
+            data = vault.reader.read(key)
+        except MediadError as e:
+            report.add("handover-differs", docking, e.message)
+            continue
+        if hashlib.sha256(data).hexdigest() != sha256:
+            report.add(
+                "handover-differs", docking, f"{key} is not what was signed: its digest stands in the custody log"
+            )
 
 
 class _Check:

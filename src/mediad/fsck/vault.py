@@ -10,6 +10,7 @@ from mediad.model.layout import segment_prefix
 # The layout is said again here, not taken from the writers' module: a fault there must not hide itself.
 _ORIGINAL = re.compile(r"originals/\d{4}/\d\d/\d\d/[^/]+/[^/]+/[^/]+")
 _HANDOVER = re.compile(r"handovers/\d{4}/\d\d/\d\d/([^/]+)/record\.json")
+_SIGNED = re.compile(r"handovers/\d{4}/\d\d/\d\d/[^/]+/record-\d+\.(json|pdf)")
 _SIGNATURE = re.compile(r"handovers/\d{4}/\d\d/\d\d/[^/]+/[^/]+")
 _SEGMENT = re.compile(r"custody/([^/]+)/(\d{12})\.jsonl")
 _ARCHIVE = re.compile(r"cases/(cas-[a-z2-7]+)/archive-[1-9]\d*\.json")
@@ -128,7 +129,8 @@ def look(reader: Reader, station: str, *, originals: bool = True) -> Look:
             detail = f"{entry.size} bytes were not what was recorded; an alarm says what happened"
             seen.strays.append(("set-aside", entry.key, detail))
     for entry in reader.entries("handovers"):
-        _record(seen, entry, _HANDOVER.fullmatch(entry.key) is not None, _SIGNATURE)
+        ours = _HANDOVER.fullmatch(entry.key) or _SIGNED.fullmatch(entry.key)
+        _record(seen, entry, ours is not None, _SIGNATURE)
         if entry.kind == "file" and _HANDOVER.fullmatch(entry.key):
             seen.handovers[entry.key] = entry
     for entry in reader.entries("cases"):

@@ -71,6 +71,9 @@ ACTS: Final[Mapping[str, Act]] = {
 TWO_PERSON: Final = frozenset({"backdate-trip", "disposal"})
 """Acts that never do without their approver, whatever the configuration says."""
 
+SIGNED_ALREADY: Final = frozenset({"sign-handover"})
+"""Acts that are two people's by themselves."""
+
 
 def refusal(act: Act, actor: Actor, *, unmapped: Literal["flag", "refuse"] = "flag") -> Problem | None:
     """Why somebody may not do an act; None if they may. An account that is nobody's acts under its own name, where the unit lets

@@ -97,6 +97,11 @@ def archive_key(case: str, number: int) -> str:
     return f"{CASES}/{case}/archive-{number}.json"
 
 
+def signed_key(record_key: str, version: int, suffix: str) -> str:
+    """``handovers/2026/11/23/<docking-id>/record-1.json`` or ``.pdf``: what was signed, beside the record of the docking."""
+    return f"{record_key.removesuffix('.json')}-{version}.{suffix}"
+
+
 def segment_key(station: str, first_seq: int) -> str:
     """``custody/<station>/<first seq, 12 digits>.jsonl``."""
     return f"{segment_prefix(station)}{first_seq:012d}.jsonl"

@@ -40,6 +40,15 @@ def perform(config: Config, name: str, make: Make) -> Performed:
     return _at_station(config, lambda station: _perform(station.ledger, config, name, make))
 
 
+def perform_at(config: Config, name: str, make: Callable[[Station, Actor], Sequence[Draft]]) -> Performed:
+    """The same for an act that puts something into a vault as well, before its facts are recorded."""
+
+    def work(station: Station) -> Performed:
+        return _perform(station.ledger, config, name, lambda _, actor: make(station, actor))
+
+    return _at_station(config, work)
+
+
 def perform_for(station: Station, make: Make, source: str) -> Performed:
     """The same by the daemon itself, for a ``source`` that the configuration names: whoever wrote that has said that it may."""
     from mediad.stages import mirror

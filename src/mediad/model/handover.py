@@ -1,0 +1,58 @@
+"""A hand-over: who gives, who receives, and who may sign for it.
+
+A docking that broke off and what continued it are one hand-over. What brought no new files wants no signature. When it is signed
+says nothing about Article 28: the station has stored it long before.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+from typing import Any, Final
+
+from mediad.model.acts import ROOT, Actor
+from mediad.model.people import Person, bearers
+from mediad.model.problems import Problem
+
+FORMAT: Final = "mediad-handover-signed/1"
+
+
+def person_by(people: Sequence[Person], number: str, day: date) -> list[Person]:
+    """Whose number it is on a day: certificate, device user number, or the staff number of somebody without either."""
+    return bearers(people, number, day) or [p for p in people if p.key in (number, f"staff:{number}")]
+
+
+def giver_of(told: str, named: Iterable[str], carried: Iterable[str]) -> str:
+    """Who hands over, as the id of a person: whom somebody named; else the one that all dockings name; else the one that carried
+    all that was recorded. Empty where that is nobody, or several."""
+    for known in ([told], named, carried):
+        if len(whose := {each for each in known if each}) == 1:
+            return whose.pop()
+        if whose:
+            break
+    return ""
+
+
+def receiving_refusal(signer: Actor, receivers: Collection[str], parties: Iterable[str]) -> Problem | None:
+    """Why somebody may not sign as the receiver; None if they may. ``receivers``: whom the station names, by id; nobody: whoever
+    has the right. ``parties``: those who hand over. A signature is one natural person's own."""
+    person = signer.person
+    if signer.login == ROOT or person is None:
+        return Problem("nobody", f"the account {signer.login} is of no registered person, and cannot sign")
+    if person.shared:
+        return Problem("shared", f"the account of {person.name} is shared, and cannot sign")
+    if not person.active:
+        return Problem("inactive", f"{person.name} is no longer active")
+    if receivers and person.id not in receivers:
+        return Problem("not-receiver", f"{person.name} is not whom this station names as its receiver (接收人)")
+    if person.id in parties:
+        return Problem("own-act", f"{person.name} hands over: another person has to receive it")
+    return None
+
+
+def party(person: Person | None, day: date, departments: dict[str, str]) -> dict[str, Any] | None:
+    """A person as a hand-over record names them; with the position where there is no certificate number."""
+    if person is None:
+        return None
+    return {
+        "person": person.id, "name": person.name, "certificate": person.certificate(day), "position": person.position,
+        "department": departments.get(person.department, ""),
+    }  # fmt: skip

@@ -1,0 +1,317 @@
+"""Hand-overs on paper and in the vault: their page, who gives and receives, signing and correcting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import bureau, handovers, limits
+from mediad.config import Config
+from mediad.edges import qr, typst
+from mediad.errors import IntegrityError, NotFound, Refused, UsageError
+from mediad.model import carrier as carriers
+from mediad.model import handover as rules_of_signing
+from mediad.model import handover_form as words
+from mediad.model.acts import Actor
+from mediad.model.calendar import day_of
+from mediad.model.custody import Draft
+from mediad.model.deadline import STORAGE
+from mediad.model.instants import stamp
+from mediad.model.people import Person
+from mediad.stages import rule, sign
+from mediad.stages.sign import Parties
+from mediad.wiring.acts import acting, perform, perform_at
+from mediad.wiring.look import read_first_vault
+from mediad.wiring.rules import rules_of, status
+from mediad.wiring.station import open_ledger
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+    from mediad.catalog.ledger import Ledger
+    from mediad.wiring.station import Station
+
+ACT = "sign-handover"
+MOST = 100
+"""Hand-overs that one command signs: each page takes a third of a second, and other commands wait."""
+_LONGEST_REASON = 500
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the catalogue knows at a moment, for as many hand-overs as are asked for."""
+
+    conn: Connection
+    config: Config
+    now: datetime
+
+    @cached_property
+    def people(self) -> list[Person]:
+        return bureau.people(self.conn)
+
+    @cached_property
+    def departments(self) -> dict[str, str]:
+        return {d.id: d.name for d in bureau.departments(self.conn)}
+
+    def handover(self, docking: str) -> Row[Any]:
+        found = handovers.handover(self.conn, docking)
+        if found is None:
+            raise NotFound(f"{docking} is no closed docking", hint="`mediad handover list` shows the newest")
+        return found
+
+    def person(self, number: str) -> Person:
+        """Whose number it is today, or whose id. Raises Refused for nobody's, and for that of several."""
+        today = day_of(self.now, self.config.unit.zone)
+        found = rules_of_signing.person_by(self.people, number, today) or [p for p in self.people if p.id == number]
+        if len(found) != 1:
+            say = "is nobody's number" if not found else "is the number of several"
+            raise Refused(
+                f"{number} {say} today", code="unknown-person", hint="`mediad officer list` shows who is registered"
+            )
+        return found[0]
+
+    def by_id(self, person: str) -> Person | None:
+        return next((p for p in self.people if p.id == person), None) if person else None
+
+    def rulings(self, dockings: Sequence[str]) -> list[dict[str, Any]]:
+        """What Article 28 comes to for what some dockings brought, or saw and did not bring."""
+        ruled = [r for r in rule.rule_on(self.conn, rules_of(self.config), dockings) if r.ruling.rule == STORAGE]
+        said = limits.explained(self.conn, [r.ruling.subject for r in ruled], STORAGE)
+        return [
+            {
+                "subject": r.ruling.subject, "status": status(body, self.now).value, "due_at": body["due_at"],
+                "met_at": body["met_at"], "limb": body["limb"], "reason": body["reason"], "remarks": body["remarks"],
+                "carrier": r.carrier.person, "justified": said.get((r.ruling.subject, "justified"), {}).get("text", ""),
+            }
+            for r in ruled
+            for body in (r.body(),)
+        ]  # fmt: skip
+
+    def giver(self, handover: Row[Any], parts: Sequence[Row[Any]], rulings: Sequence[Mapping[str, Any]]) -> str:
+        """Who hands over, as an id; empty where only a person can say."""
+        moves = bureau.moves(self.conn, {p.recorder_id for p in parts if p.recorder_id})
+        named = []
+        for p in parts:
+            at = datetime.fromisoformat(p.opened_at)
+            day = day_of(at, self.config.unit.zone)
+            named.append(carriers.carrier(p.officer, day, at, self.people, moves.get(p.recorder_id or "", ())).person)
+        return rules_of_signing.giver_of(handover.giver, named, (r["carrier"] for r in rulings))
+
+    def receivers(self) -> list[Person]:
+        """Whom the station names."""
+        return [self.person(number) for number in self.config.station.receiver]
+
+    def party(self, person: Person | None) -> dict[str, Any] | None:
+        return rules_of_signing.party(person, day_of(self.now, self.config.unit.zone), self.departments)
+
+    def record(
+        self,
+        handover: Row[Any],
+        parties: Parties,
+        rulings: Sequence[Mapping[str, Any]],
+        *,
+        at: datetime | None,
+        why: str = "",
+    ) -> dict[str, Any]:
+        return sign.describe(
+            self.conn, handover, parties, rulings, unit=self.config.unit.name, station=self.config.station.id,
+            confirmed_at=at, why=why,
+        )  # fmt: skip
+
+
+def _dockings(facts: Facts, handover: Row[Any]) -> list[Row[Any]]:
+    return handovers.dockings(facts.conn, handover.docking)
+
+
+def _drawn(config: Config, record: Mapping[str, Any], sha256: str, key: str, at: datetime) -> bytes:
+    code = {"rows": qr.rows(f"mediad:{record['handover']}:sha256:{sha256}"), "sha256": sha256, "key": key}
+    return typst.render("form", words.page(record, config.unit.zone, code), at)
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def page(config: Config, docking: str, *, fresh: bool = False) -> bytes:
+    """The page of a hand-over as a PDF: as it was signed, or else (or ``fresh``) by what is known now."""
+    ledger = open_ledger(config)
+    try:
+        with ledger.catalog.read() as conn:
+            facts = Facts(conn, config, ledger.clock())
+            handover = facts.handover(docking)
+            if handover.state == "signed" and not fresh:
+                return _as_signed(config, json.loads(handover.detail)["page"])
+            parts = _dockings(facts, handover)
+            rulings = facts.rulings([p.id for p in parts])
+            receivers = facts.receivers()
+            parties = Parties(
+                facts.party(facts.by_id(facts.giver(handover, parts, rulings))),
+                receiver=facts.party(receivers[0]) if len(receivers) == 1 else None,
+            )
+            record = facts.record(handover, parties, rulings, at=None)
+    finally:
+        ledger.catalog.close()
+    newest = record["dockings"][-1]["record"]
+    return _drawn(config, record, newest["sha256"], newest["key"], facts.now)
+
+
+def signed_record(config: Config, docking: str) -> bytes:
+    """The record as it was signed last."""
+    ledger = open_ledger(config)
+    try:
+        with ledger.catalog.read() as conn:
+            detail = json.loads(Facts(conn, config, ledger.clock()).handover(docking).detail)
+    finally:
+        ledger.catalog.close()
+    if not detail:
+        raise NotFound(f"{docking} was never signed", hint="`mediad handover sign` does it")
+    return _as_signed(config, detail["record"])
+
+
+def _as_signed(config: Config, where: Mapping[str, Any]) -> bytes:
+    data = read_first_vault(config, where["key"])
+    if hashlib.sha256(data).hexdigest() != where["sha256"]:
+        raise IntegrityError(
+            f"{where['key']} is not what was signed: its digest stands in the custody log",
+            hint="keep it as it is and run `mediad fsck`; a backup of the vault may hold what was signed",
+        )
+    return data
+
+
+# --- who gives -------------------------------------------------------------------------------------------------------
+
+
+def name_giver(config: Config, docking: str, number: str) -> dict[str, Any]:
+    """Say who carried what is handed over, where nothing tells it."""
+    told: dict[str, Any] = {}
+
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            facts = Facts(conn, config, ledger.clock())
+            handover, person = facts.handover(docking), facts.person(number)
+        if handover.state == "signed":
+            raise Refused(
+                f"{handover.docking} is signed", code="signed-already", hint="`mediad handover correct` supersedes it"
+            )
+        told.update(handover=handover.docking, giver=person.name)
+        return [Draft("handover.giver", handover.docking, {"giver": person.id})]
+
+    perform(config, ACT, make)
+    return told
+
+
+# --- signing ---------------------------------------------------------------------------------------------------------
+
+
+def sign_all(
+    config: Config, dockings: Sequence[str], *, giver: str = "", on_behalf_of: str = "", why: str | None = None
+) -> list[dict[str, Any]]:
+    """Sign hand-overs as their receiver: all of them, or none if one cannot be signed. ``giver`` and ``on_behalf_of`` are numbers
+    of persons, where it is not the carrier who hands over. With ``why`` what is signed already is corrected."""
+    if on_behalf_of and not giver:
+        raise UsageError("--on-behalf-of wants --giver: who hands over in their place")
+    if why is not None and (not why.strip() or len(why) > _LONGEST_REASON or not why.isprintable()):
+        raise UsageError(f"a correction wants its reason, of 1 to {_LONGEST_REASON} printable characters")
+    if len(dockings) > MOST:
+        raise UsageError(f"more than {MOST} hand-overs at a time", hint="sign them in parts")
+    told: list[dict[str, Any]] = []
+
+    def make(station: Station, actor: Actor) -> list[Draft]:
+        told.clear()
+        now = station.ledger.clock()
+        with station.ledger.catalog.read() as conn:
+            facts = Facts(conn, config, now)
+            found = {h.docking: h for h in map(facts.handover, dockings)}
+            records = [_ready(facts, h, actor, giver, on_behalf_of, why) for h in found.values()]
+        kind = "handover.signed" if why is None else "handover.corrected"
+        drafts = []
+        for record in records:
+            draft = sign.lay(
+                station.vault, record["dockings"][0]["record"]["key"], record,
+                lambda told, sha256, key: _drawn(config, told, sha256, key, now), kind,
+            )  # fmt: skip
+            drafts.append(draft)
+            told.append(
+                {
+                    "handover": draft.subject, "version": draft.detail["version"], "confirmed_at": draft.detail["confirmed_at"],
+                    "giver": record["giver"]["name"], "receiver": record["receiver"]["name"],
+                    "on_behalf_of": record["on_behalf_of"]["name"] if record["on_behalf_of"] else None,
+                    "record": draft.detail["record"], "page": draft.detail["page"],
+                }
+            )  # fmt: skip
+        return drafts
+
+    perform_at(config, ACT, make)
+    return told
+
+
+def _ready(
+    facts: Facts, handover: Row[Any], actor: Actor, giver: str, on_behalf_of: str, why: str | None
+) -> dict[str, Any]:
+    """The record of a hand-over that may be signed. Raises Refused with the reason if it may not."""
+    name = handover.docking
+    if handover.state == "nothing":
+        raise Refused(f"{name} brought no new files", code="nothing-to-sign", hint="there is nothing to sign")
+    if why is None and handover.state == "signed":
+        raise Refused(f"{name} is signed", code="signed-already", hint="`mediad handover correct` supersedes it")
+    if why is not None and handover.state != "signed":
+        raise Refused(f"{name} is not signed", code="not-signed", hint="`mediad handover sign` does it")
+    parts = _dockings(facts, handover)
+    rulings = facts.rulings([p.id for p in parts])
+    gives, carries = _parties(facts, handover, facts.giver(handover, parts, rulings), giver, on_behalf_of)
+    _may_receive(actor, facts, name, [p.id for p in (gives, carries) if p])
+    parties = Parties(facts.party(gives), facts.party(carries), facts.party(actor.person))
+    return facts.record(handover, parties, rulings, at=facts.now, why=(why or "").strip())
+
+
+def _may_receive(actor: Actor, facts: Facts, name: str, parties: Sequence[str]) -> None:
+    receivers = {p.id for p in facts.receivers()}
+    if problem := rules_of_signing.receiving_refusal(actor, receivers, parties):
+        told = f"{name}: {problem.detail}" if name else problem.detail
+        raise Refused(told, code=problem.code, hint="the receiver signs, under an account of their own")
+
+
+def _parties(
+    facts: Facts, handover: Row[Any], known: str, giver: str, on_behalf_of: str
+) -> tuple[Person, Person | None]:
+    """Who hands over, and on whose behalf if it is not the carrier."""
+    signed = json.loads(handover.detail) if handover.state == "signed" else {}
+    if not giver and signed:
+        gave = facts.by_id(signed["giver"])
+        if gave is not None:
+            return gave, facts.by_id(signed["on_behalf_of"])
+    carrier = facts.person(on_behalf_of) if on_behalf_of else facts.by_id(known)
+    gives = facts.person(giver) if giver else carrier
+    if gives is None:
+        raise Refused(
+            f"nobody knows who hands over {handover.docking}", code="giver-unknown",
+            hint=f"`mediad handover giver {handover.docking} --officer NUMBER`",
+        )  # fmt: skip
+    return gives, carrier if carrier is not None and carrier.id != gives.id else None
+
+
+def sign_before(config: Config, before: datetime) -> tuple[list[dict[str, Any]], list[dict[str, str]], int]:
+    """Sign all that waits since before a time. What cannot be signed is told with its reason, and keeps nothing else back; returns
+    what was signed, what was not, and how many were left for another time."""
+    ledger = open_ledger(config)
+    try:
+        with ledger.catalog.read() as conn:
+            facts = Facts(conn, config, ledger.clock())
+            actor = acting(ledger)
+            _may_receive(actor, facts, "", ())
+            waiting = handovers.waiting(conn, stamp(before))
+            good: list[str] = []
+            bad: list[dict[str, str]] = []
+            for handover in waiting[:MOST]:
+                try:
+                    _ready(facts, handover, actor, "", "", None)
+                    good.append(handover.docking)
+                except Refused as e:
+                    bad.append({"handover": handover.docking, "code": e.code, "why": e.message, "hint": e.hint})
+    finally:
+        ledger.catalog.close()
+    return (sign_all(config, good) if good else []), bad, max(0, len(waiting) - MOST)
