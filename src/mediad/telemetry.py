@@ -48,6 +48,13 @@ METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "mediad_due_oldest_timestamp_seconds": ("gauge", "since when the oldest of a stage waits", ("stage",)),
     "mediad_previews_failed": ("gauge", "recordings of which no preview can be made", ()),
+    "mediad_deadlines": (
+        "gauge",
+        "limits that call for a person: late, late and without a reason, late within two hours, not known",
+        ("rule", "status"),
+    ),
+    "mediad_untagged": ("gauge", "recordings of no case for longer than the unit lets them", ()),
+    "mediad_trips_overdue": ("gauge", "trips past their expected return of which no return was entered", ()),
     "mediad_alarms": ("counter", "alarms raised, by code", ("code",)),
 }
 """Every metric: kind, help, labels. docs/metrics.md is held against it. Counters get ``_total``, infos ``_info``."""

@@ -36,6 +36,7 @@ def _recording(**changed: Any) -> list[str]:
         "id": REC, "kind": "video", "started_at": "2026-11-19T16:00:00.000000Z", "ended_at": "2026-11-19T17:00:05.000000Z",
         "provisional": False, "recorder": "07号", "officer": "", "channel": "body-camera", "important": False,
         "confidence": "claimed", "lens": "", "assets": [ONE, TWO], "gaps": [], "track": None, "position": None, "beside": [],
+        "deadlines": [], "said": {},
         "preview": None, "findings": [], "events": EVENTS,
     }  # fmt: skip
     return list(tell.recording({**plain, **changed}, CHINA))

@@ -110,13 +110,14 @@ def test_what_became_due_anew_while_it_was_worked_on_stays_due(docked: Ledger) -
 
 
 def test_rows_that_somebody_deleted_come_back_from_the_facts(docked: Ledger) -> None:
+    derived = t.due.select().where(t.due.c.stage.in_(due.STAGES))
     with docked.catalog.read() as conn:
-        before = sorted((r.stage, r.subject) for r in conn.execute(t.due.select()))
+        before = sorted((r.stage, r.subject) for r in conn.execute(derived))
     docked.catalog.write(lambda conn: conn.execute(t.due.delete()))
     due.refill(docked.catalog)
     due.refill(docked.catalog)
     with docked.catalog.read() as conn:
-        assert sorted((r.stage, r.subject) for r in conn.execute(t.due.select())) == before
+        assert sorted((r.stage, r.subject) for r in conn.execute(derived)) == before
 
 
 def test_the_backlog_tells_what_waits_and_what_was_put_off(docked: Ledger) -> None:

@@ -97,7 +97,7 @@ def test_signing_late_changes_nothing_about_article_28(site: Site) -> None:
     def ruled() -> list[Any]:
         with closing(site.open()) as station, station.ledger.catalog.read() as conn:
             days = station.ledger.clock() + timedelta(days=30)
-            return [r for r in shown(conn, rules_of(site.config), days) if r["rule"] == "article-28-24h"]
+            return [r for r in shown(conn, rules_of(conn, site.config), days) if r["rule"] == "article-28-24h"]
 
     before = ruled()
     assert [r["status"] for r in before] == ["met"]

@@ -19,6 +19,8 @@ from mediad.model.numbers import number_key
 
 RULE: Final = "rule"
 MATCH: Final = "match"
+EVERYTHING: Final = "everything"
+"""What is due when other rules are in force."""
 
 
 def _person(conn: Connection, batch: Batch) -> None:
@@ -73,7 +75,8 @@ def _trip(conn: Connection, batch: Batch) -> None:
         row = {"id": e.subject, "left": d["left"], "expected": d["expected"], "returned": d["returned"], "void": d["void"],
                "detail": canonical(d)}  # fmt: skip
         upsert(conn, b.trip, [row])
-        upsert(conn, b.trip_version, [{"seq": e.seq, "trip": e.subject, "at": e.at, "detail": canonical(d)}])
+        version = {"left": d["left"], "returned": d["returned"], "detail": canonical(d)}
+        upsert(conn, b.trip_version, [{"seq": e.seq, "trip": e.subject, "at": e.at, **version}])
         was = set(conn.execute(select(b.trip_of.c.who).where(b.trip_of.c.trip == e.subject)).scalars())
         who = {*d["persons"], *d["recorders"]}
         conn.execute(delete(b.trip_of).where(b.trip_of.c.trip == e.subject))
@@ -86,6 +89,9 @@ def _ruled_since(conn: Connection, at: str, who: Iterable[str], since: str) -> N
     """What somebody carried, or a recorder recorded, that ended since then."""
     c = b.deadline.c
     for chunk in chunks(sorted(who)):
+        # Whoever went away with a recorder was handed it before.
+        out = and_(c.rule == "recorder-back", c.state.in_(("waiting", "open")), c.carrier.in_(chunk))
+        becomes_due(conn, RULE, [(each, at) for each in conn.execute(select(c.subject).where(out)).scalars()])
         carried = select(c.subject).where(c.carrier.in_(chunk), c.ended_at >= since)
         becomes_due(conn, RULE, [(each, at) for each in conn.execute(carried).scalars()])
         keys = list(conn.execute(select(t.recorder_key.c.key).where(t.recorder_key.c.recorder.in_(chunk))).scalars())
@@ -221,9 +227,14 @@ def _ruled(conn: Connection, batch: Batch) -> None:
         known = {row.subject: row.carrier for row in conn.execute(before)}
         changed = [(each, carried[each][1]) for each in chunk if known.get(each) != carried[each][0]]
         becomes_due(conn, MATCH, changed)
+    x = b.explained.c
+    told: set[tuple[str, str]] = set()
+    for chunk in chunks(sorted({e.subject for e, _ in batch})):
+        given = select(x.rule, x.subject).where(x.subject.in_(chunk), x.what == "justified")
+        told.update((row.rule, row.subject) for row in conn.execute(given))
     rows = [
         {"rule": d["rule"], "subject": e.subject, "state": d["state"], "due_at": d["due_at"], "met_at": d["met_at"],
-         "carrier": d["carrier"], "ended_at": d["ended_at"], "detail": canonical(d)}
+         "carrier": d["carrier"], "ended_at": d["ended_at"], "told": (d["rule"], e.subject) in told, "detail": canonical(d)}
         for e, d in batch
     ]  # fmt: skip
     upsert(conn, b.deadline, rows)
@@ -236,7 +247,12 @@ def _explained(what: str) -> Callable[[Connection, Batch], None]:
             for e, d in batch
         ]
         upsert(conn, b.explained, rows)
-        becomes_due(conn, RULE, [(e.subject, e.at) for e, _ in batch])
+        if what == "justified":
+            for e, d in batch:
+                mine = and_(b.deadline.c.rule == d["rule"], b.deadline.c.subject == e.subject)
+                conn.execute(update(b.deadline).where(mine).values(told=True))
+        else:
+            becomes_due(conn, RULE, [(e.subject, e.at) for e, _ in batch])
 
     return rule
 
@@ -252,7 +268,9 @@ def _act(state: str) -> Callable[[Connection, Batch], None]:
 
 
 def _rules(conn: Connection, batch: Batch) -> None:
+    """Other rules make everything due. That is one row: whoever takes it makes the others due, some at a time."""
     upsert(conn, b.rules, [{"station": e.subject, "at": e.at, "detail": canonical(d)} for e, d in batch])
+    becomes_due(conn, RULE, [(EVERYTHING, e.at) for e, _ in batch])
 
 
 def _imported(conn: Connection, batch: Batch) -> None:

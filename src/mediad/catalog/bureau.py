@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
 from mediad.model import registers
 from mediad.model.cases import Case
+from mediad.model.instants import stamp
 from mediad.model.numbers import number_key
 from mediad.model.people import Person
 from mediad.model.registers import Department, Move, TripEntry
@@ -68,6 +70,27 @@ def moves(conn: Connection, recorders: Collection[str] | None = None) -> dict[st
     return found
 
 
+def moves_since(conn: Connection, recorders: Collection[str], since: datetime | None) -> dict[str, list[Move]]:
+    """What became of recorders from some time on, and what was so then, each in order."""
+    m = b.recorder_move.c
+    found: dict[str, list[Move]] = {}
+    if since is None:
+        return found
+    for recorder in sorted(recorders):
+        query = select(m.detail).where(m.recorder == recorder)
+        before = query.where(m.at <= stamp(since)).order_by(m.at.desc(), m.seq.desc()).limit(1)
+        after = query.where(m.at > stamp(since)).order_by(m.at, m.seq)
+        details = [*conn.execute(before).scalars(), *conn.execute(after).scalars()]
+        found[recorder] = [registers.move_of(recorder, json.loads(detail)) for detail in details]
+    return found
+
+
+def recorders_had(conn: Connection, persons: Collection[str]) -> set[str]:
+    """Recorders that were ever handed out to somebody."""
+    m = b.recorder_move.c
+    return set(conn.execute(select(m.recorder).distinct().where(m.carrier.in_(sorted(persons)))).scalars())
+
+
 def trips(conn: Connection) -> list[TripEntry]:
     """Every trip as it was entered last."""
     rows = conn.execute(select(b.trip.c.id, b.trip.c.detail).order_by(b.trip.c.left, b.trip.c.id))
@@ -79,12 +102,18 @@ def trip(conn: Connection, trip_id: str) -> TripEntry | None:
     return None if detail is None else registers.trip_of(trip_id, json.loads(detail))
 
 
-def trips_of(conn: Connection, who: Iterable[str]) -> dict[str, list[Trip]]:
-    """Person or recorder to their trips, with all that was ever entered of them."""
+def trips_of(
+    conn: Connection, who: Iterable[str], first: datetime | None = None, last: datetime | None = None
+) -> dict[str, list[Trip]]:
+    """Person or recorder to their trips, with all that was ever entered of them; of a time alone (both ends included), if it is
+    given: those that anything entered of them lets lie in it."""
     o, v = b.trip_of.c, b.trip_version.c
     whose: dict[str, set[str]] = {}
+    query = select(o.who, o.trip).distinct().join(b.trip_version, v.trip == o.trip)
+    if first is not None and last is not None:
+        query = query.where(v.left <= stamp(last), or_(v.returned.is_(None), v.returned >= stamp(first)))
     for chunk in chunks(sorted(set(who))):
-        for row in conn.execute(select(o.who, o.trip).where(o.who.in_(chunk))):
+        for row in conn.execute(query.where(o.who.in_(chunk))):
             whose.setdefault(row.trip, set()).add(row.who)
     entered: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for chunk in chunks(sorted(whose)):

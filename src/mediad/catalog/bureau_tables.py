@@ -79,6 +79,8 @@ trip_version = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("trip", String, ForeignKey("trip.id"), nullable=False),
     Column("at", String, nullable=False),
+    Column("left", String, nullable=False),
+    Column("returned", String),
     Column("detail", Text, nullable=False),
     Index("trip_version_trip", "trip"),
 )
@@ -179,9 +181,10 @@ deadline = Table(
     Column("met_at", String),
     Column("carrier", String, nullable=False),
     Column("ended_at", String),
+    Column("told", Boolean, nullable=False),  # a reason in writing was given
     Column("detail", Text, nullable=False),
     Index("deadline_subject", "subject"),
-    Index("deadline_state", "state", "due_at"),
+    Index("deadline_state", "state", "told", "due_at"),
     Index("deadline_carrier", "carrier", "ended_at"),
     Index("deadline_ended", "rule", "ended_at"),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, or_, select, update
 
+from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.apply import becomes_due
 from mediad.catalog.chunks import chunks
@@ -233,13 +234,35 @@ def every_preview(catalog: Catalog, at: datetime) -> None:
 def refill(catalog: Catalog, stages: Iterable[str] = STAGES) -> None:
     """Put back what the facts say is due and is not among the rows: nothing, unless somebody deleted rows, or ``drop`` did. The
     walk over all tables is done without the lock for which an ingest waits."""
-    d = t.due.c
     for stage in stages:
-        query, subject = _MISSING[stage]
-        absent = query.where(~exists().where(d.stage == stage, d.subject == subject))
-        for rows in _pages(catalog, absent, subject):
-            page = absent.where(subject.between(rows[0][0], rows[-1][0]))
-            catalog.write(lambda conn, s=stage, q=page: _put_back(conn, s, q))  # type: ignore[misc]
+        for query, subject in _MISSING[stage]:
+            _put_back_all(catalog, stage, query, subject)
+
+
+def everything(catalog: Catalog) -> None:
+    """Make due whatever rules are about, because there are others."""
+    for query, subject in (*_RULED, _FILES, _SIGNED, _BROKEN_OFF):
+        _put_back_all(catalog, RULE, query, subject)
+
+
+def of_rules(catalog: Catalog) -> Iterator[list[str]]:
+    """Whatever rules are about, some at a time."""
+    for query, subject in (*_RULED, _FILES, _SIGNED, _BROKEN_OFF):
+        for rows in _pages(catalog, query, subject):
+            yield [row[0] for row in rows]
+
+
+def all_of_rules(conn: Connection) -> list[str]:
+    """Whatever rules are about."""
+    return [row[0] for query, _ in (*_RULED, _FILES, _SIGNED, _BROKEN_OFF) for row in conn.execute(query)]
+
+
+def _put_back_all(catalog: Catalog, stage: str, query: Any, subject: Any) -> None:
+    d = t.due.c
+    absent = query.where(~exists().where(d.stage == stage, d.subject == subject))
+    for rows in _pages(catalog, absent, subject):
+        page = absent.where(subject.between(rows[0][0], rows[-1][0]))
+        catalog.write(lambda conn, q=page: _put_back(conn, stage, q))  # type: ignore[misc]
 
 
 def _put_back(conn: Connection, stage: str, query: Any) -> None:
@@ -262,16 +285,40 @@ def _pages(catalog: Catalog, query: Any, key: Any) -> Iterator[Sequence[Row[Any]
 _SHOWN = {PHOTO: ("photo",), PREVIEW: ("video", "audio")}
 
 
-def _missing() -> dict[str, tuple[Any, Any]]:
+_RULED = (
+    (select(t.recording.c.id, t.recording.c.started_at).where(t.recording.c.kind != "data"), t.recording.c.id),
+    (select(b.casefile.c.id, func.coalesce(b.casefile.c.opened, "")), b.casefile.c.id),
+    (select(t.recorder.c.id, t.recorder.c.registered_at).where(exists().where(b.recorder_move.c.recorder == t.recorder.c.id)),
+     t.recorder.c.id),
+)  # fmt: skip
+"""What limits are about, with since when, and the column of its subject."""
+
+_LIMIT = (b.deadline.c.subject, func.coalesce(b.deadline.c.due_at, b.deadline.c.ended_at, ""))
+_SIGNED = (select(b.handover.c.docking, b.handover.c.since), b.handover.c.docking)
+_FILES = (select(*_LIMIT).where(b.deadline.c.subject.between("fil-", "fil.")), b.deadline.c.subject)
+_BROKEN_OFF = (
+    select(t.docking.c.id, t.docking.c.closed_at).where(t.docking.c.state.in_(("incomplete", "interrupted"))),
+    t.docking.c.id,
+)
+"""Dockings that may have seen files which they did not get."""
+
+
+def _missing() -> dict[str, tuple[tuple[Any, Any], ...]]:
     """Per stage what the facts say is due, with since when, and the column of its subject."""
-    a, k, r = t.asset.c, t.docking.c, t.recording.c
+    a, k, r, u = t.asset.c, t.docking.c, t.recording.c, b.untagged.c
     unprobed = select(a.id, a.stored_at).where(~exists().where(t.probe.c.asset == a.id))
     untimed = select(k.id, k.closed_at).where(
         k.closed_at.is_not(None), exists().where(a.docking == k.id, ~exists().where(t.timing.c.asset == a.id))
     )
     unseen = select(r.id, r.started_at).where(r.provisional.is_(False), ~exists().where(t.preview.c.recording == r.id))
-    shown = {stage: (unseen.where(r.kind.in_(kinds)), r.id) for stage, kinds in _SHOWN.items()}
-    return {PROBE: (unprobed, a.id), ASSEMBLE: (untimed, k.id), **shown}
+    shown = {stage: ((unseen.where(r.kind.in_(kinds)), r.id),) for stage, kinds in _SHOWN.items()}
+    unruled = tuple((query.where(~exists().where(b.deadline.c.subject == key)), key) for query, key in _RULED)
+    waits = select(*_LIMIT).where(b.deadline.c.state.in_(("waiting", "open")))
+    unmatched = select(u.recording, u.since).where(~exists().where(b.proposal.c.recording == u.recording))
+    return {
+        PROBE: ((unprobed, a.id),), ASSEMBLE: ((untimed, k.id),), **shown,
+        RULE: (*unruled, (waits, b.deadline.c.subject), _BROKEN_OFF), MATCH: ((unmatched, u.recording),),
+    }  # fmt: skip
 
 
 _MISSING = _missing()

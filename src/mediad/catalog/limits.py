@@ -86,6 +86,13 @@ def explained(conn: Connection, subjects: Sequence[str], rule: str) -> dict[tupl
     }
 
 
+def reasons_given(conn: Connection) -> dict[tuple[str, str], str]:
+    """(Rule, subject) to the reason in writing for its being late."""
+    e = b.explained.c
+    query = select(e.rule, e.subject, e.detail).where(e.what == "justified")
+    return {(row.rule, row.subject): json.loads(row.detail)["text"] for row in conn.execute(query)}
+
+
 def dockings_of(conn: Connection, sources: Collection[str], recorders: Collection[str], since: str) -> list[Row[Any]]:
     """When recorders were docked, folders left aside, from some time on, the earliest first."""
     k = t.docking.c
@@ -144,13 +151,74 @@ def bodies(conn: Connection) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def pressing(conn: Connection, soon: str, limit: int) -> list[Row[Any]]:
-    """What is late, or will be until ``soon``, or has a limit that nobody can know; the most pressing first. What was met late is
-    among it as long as nobody gave a reason in writing."""
-    d, e = b.deadline.c, b.explained.c
-    reason = exists().where(e.rule == d.rule, e.subject == d.subject, e.what == "justified")
-    waiting = and_(d.state == "waiting", d.due_at <= soon)
-    query = select(b.deadline).where(or_(waiting, d.state.in_(("open", "untrusted")), and_(d.state == "late", ~reason)))
-    return list(conn.execute(query.order_by(d.due_at, d.subject).limit(limit)))
+    """What is late, or will be until ``soon``, or has a limit that nobody can know; the most pressing first. What is late is among
+    it as long as nobody gave a reason in writing."""
+    d = b.deadline.c
+    urgent = (
+        and_(d.state == "waiting", d.told.is_(False), d.due_at <= soon),
+        and_(d.state == "late", d.told.is_(False)),
+        and_(d.state == "open", d.told.is_(False)),
+        and_(d.state == "untrusted", d.told.is_(False)),
+    )
+    # Each by itself in the index; together they would be a walk over all rulings.
+    found = [
+        row for where in urgent for row in conn.execute(select(b.deadline).where(where).order_by(d.due_at).limit(limit))
+    ]
+    return sorted(found, key=lambda row: (row.due_at is None, row.due_at or "", row.rule, row.subject))[:limit]
+
+
+def counts(conn: Connection, now: str, soon: str) -> dict[tuple[str, str], int]:
+    """(Rule, what) to how many: ``late`` and not in yet, ``late-met`` without a reason in writing, ``soon-late``, ``open``,
+    ``untrusted``."""
+    d = b.deadline.c
+    each = {
+        "late": and_(d.state == "waiting", d.told.in_((False, True)), d.due_at < now),
+        "soon-late": and_(d.state == "waiting", d.told.in_((False, True)), d.due_at >= now, d.due_at <= soon),
+        "late-unexplained": and_(d.state == "late", d.told.is_(False)),
+        "open": d.state == "open",
+        "untrusted": d.state == "untrusted",
+    }
+    return {
+        (row[0], what): row[1]
+        for what, where in each.items()
+        for row in conn.execute(select(d.rule, func.count()).where(where).group_by(d.rule))
+    }
+
+
+def untagged(conn: Connection, before: str) -> tuple[int, Row[Any] | None]:
+    """How many recordings were of no case since before then, and the one of them that is the oldest."""
+    u = b.untagged.c
+    oldest = conn.execute(select(b.untagged).where(u.since < before).order_by(u.since, u.recording).limit(1)).first()
+    return conn.execute(select(func.count()).where(u.since < before)).scalar_one(), oldest
+
+
+def overdue_trips(conn: Connection, now: str) -> list[Row[Any]]:
+    """Trips from which they were expected back, and nobody said that they are; the oldest first."""
+    k = b.trip.c
+    late = select(b.trip).where(k.returned.is_(None), k.expected < now, k.void.is_(False))
+    return list(conn.execute(late.order_by(k.expected, k.id)))
+
+
+def rules_in_force(conn: Connection) -> dict[str, Any] | None:
+    """The rules as they were adopted; None for none yet."""
+    detail = conn.execute(select(b.rules.c.detail)).scalar()
+    return None if detail is None else dict(json.loads(detail))
+
+
+def storage_rulings(conn: Connection) -> dict[str, dict[str, Any]]:
+    """Recording to its ruling by Article 28."""
+    d = b.deadline.c
+    query = select(d.subject, d.detail).where(d.rule == STORAGE)
+    return {row.subject: json.loads(row.detail) for row in conn.execute(query)}
+
+
+def said_of_all(conn: Connection, what: str) -> dict[str, dict[str, Any]]:
+    """The same as ``said`` of every recording of which something was said."""
+    s = b.said_of.c
+    return {
+        row.recording: json.loads(row.detail)
+        for row in conn.execute(select(s.recording, s.detail).where(s.what == what))
+    }
 
 
 def without_ruling(conn: Connection) -> list[str]:

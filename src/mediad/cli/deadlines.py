@@ -1,25 +1,23 @@
-"""`mediad deadlines`: what every limit comes to now, and what people say about it."""
+"""`mediad deadlines`: what every limit comes to now, what people say about it, and which rules are in force."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import Annotated
 
 import typer
 
 from mediad.cli import common
 from mediad.cli.registers import moment
+from mediad.cli.tell import LIMITS as WORDS
+from mediad.cli.tell import RULES as NAMES
 
 deadlines_app = typer.Typer(help="Limits (时限): show, justify, mark as met.", invoke_without_command=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
-_WORDS = {
-    "met": "已达标", "due": "期限内", "late": "逾期", "open": "未定", "untrusted": "时间不可信", "not-applicable": "不适用",
-}  # fmt: skip
-_NAMES = {
-    "article-28-24h": "入库 storage", "article-8-urgent-report": "补报 report", "article-27-archive": "归档 archive",
-}  # fmt: skip
+_LONGEST_LIST = 50
 
 
 def register(app: typer.Typer) -> None:
@@ -38,29 +36,30 @@ def deadlines(
     from mediad.wiring.rules import rules_of, shown
 
     config = common.load_config()
-    rules = rules_of(config)
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        rows = list(shown(conn, rules, ledger.clock()))
+        rows = list(shown(conn, rules_of(conn, config), ledger.clock()))
     if as_json:
         common.print_json(rows)
     else:
         quiet = ("met", "not-applicable")
-        listed = [r for r in rows if everything or r["status"] not in quiet]
-        for r in listed:
-            due = str(r["due_at"] or "-")[:16].replace("T", " ")
-            common.say(
-                f"{_WORDS[r['status']]} {r['status']:10} {due:16} {_NAMES.get(r['rule'], r['rule'])}  {r['subject']}"
-            )
-            common.say(f"    {r['carrier'] or ''} {r['reason']}".rstrip())
-        counts = {word: sum(r["status"] == word for r in rows) for word in _WORDS}
-        common.say(" · ".join(f"{_WORDS[word]} {word} {n}" for word, n in counts.items() if n) or "没有时限 no limits")
+        for r in rows:
+            if everything or r["status"] not in quiet:
+                due = str(r["due_at"] or "-")[:16].replace("T", " ")
+                name = NAMES.get(r["rule"], r["rule"])
+                common.say(f"{WORDS[r['status']]} {r['status']:10} {due:16} {name}  {r['subject']}")
+                common.say("    " + " ".join(part for part in (r["carrier"], r["reason"], r["justification"]) if part))
+        counts = Counter(r["status"] for r in rows)
+        told = (f"{WORDS[word]} {word} {counts[word]}" for word in WORDS if counts[word])
+        common.say(" · ".join(told) or "没有时限 no limits")
     if any(r["status"] in ("late", "untrusted") for r in rows):
         sys.exit(1)
 
 
 @deadlines_app.command("justify")
 def deadlines_justify(
-    subject: Annotated[str, typer.Argument(metavar="ID", help="What is late: a recording, a case, a file.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="ID", help="What is late: a recording, a case, a file, a recorder.")
+    ],
     text: Annotated[str, typer.Option(help="The reason in writing.")],
     rule: Annotated[str, typer.Option(help="The rule, if not that of Article 28.")] = "article-28-24h",
     as_json: AsJson = False,
@@ -75,16 +74,60 @@ def deadlines_justify(
 @deadlines_app.command("mark-met")
 def deadlines_mark_met(
     subject: Annotated[str, typer.Argument(metavar="ID", help="A recording (rec-).")],
-    receipt: Annotated[str, typer.Option(help="Number that the enforcement information system gave.")],
+    receipt: Annotated[str, typer.Option(help="Number that the other system gave.")],
     at: Annotated[str, typer.Option(help="When it was received there, such as 2026-11-24 09:30.")],
+    rule: Annotated[
+        str, typer.Option(help="The rule, if not that of Article 28: article-30-upload.")
+    ] = "article-28-24h",
     as_json: AsJson = False,
 ) -> None:
-    """It went straight into the enforcement information system: its receipt meets the limit."""
+    """It went straight into the enforcement information system (Article 28), or to the supervision platform (Article 30): the
+    receipt meets the limit."""
     from mediad.wiring.explain import mark_met
 
     config = common.load_config()
-    told = mark_met(config, subject, receipt, moment(at, config.unit.zone))
+    told = mark_met(config, subject, receipt, moment(at, config.unit.zone), rule)
     _said(told, as_json)
+
+
+@deadlines_app.command("rules")
+def deadlines_rules(
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Put the rules of the configuration in force: everything is ruled anew.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the rules of the configuration differ from those in force, and which limits they would change. They have no effect
+    before they are adopted."""
+    from mediad.wiring import rules
+
+    config = common.load_config()
+    with common.ledger(config) as ledger:
+        with ledger.catalog.read() as conn:
+            settings = rules.differing(conn, config)
+        changed = list(rules.changes(ledger, config)) if settings else []
+    counts = Counter((c["old"], c["new"]) for c in changed)
+    waits = rules.adopt(config) if adopt else ""
+    if as_json:
+        told = [{"old": old, "new": new, "count": n} for (old, new), n in sorted(counts.items())]
+        common.print_json(
+            {"settings": settings, "counts": told, "changes": changed, "adopted": adopt, "waits": waits or None}
+        )
+        return
+    for c in changed[:_LONGEST_LIST]:
+        due = str(c["new_due_at"] or "-")[:16].replace("T", " ")
+        common.say(f"{c['old']} → {c['new']}  {due:16}  {NAMES.get(c['rule'], c['rule'])}  {c['subject']}")
+    if len(changed) > _LONGEST_LIST:
+        common.say(f"… 另有 {len(changed) - _LONGEST_LIST} 项 more (--json)")
+    for (old, new), n in sorted(counts.items()):
+        common.say(f"{WORDS[old]} {old} → {WORDS[new]} {new}: {n}")
+    common.say(
+        f"有变的设置 settings that differ: {', '.join(settings)}" if settings else "设置与现行规则一致 nothing differs"
+    )
+    if waits:
+        common.say(f"待签 waits for signatures: {waits}")
+    elif adopt:
+        common.say("已施行 in force")
 
 
 def _said(told: dict[str, str], as_json: bool) -> None:

@@ -81,6 +81,7 @@ def main() -> None:
         ingest,
         notify,
         profile,
+        recordings,
         registers,
         run,
         show,
@@ -91,7 +92,8 @@ def main() -> None:
     common.use_closed_streams()
     common.use_any_locale()
     families = (
-        run, ingest, derive, show, handover, deadlines, registers, cases, handing, acts, tags, notify, slots, audit, profile,
+        run, ingest, derive, show, recordings, handover, deadlines, registers, cases, handing, acts, tags, notify, slots, audit,
+        profile,
         admin,
     )  # fmt: skip
     for family in families:

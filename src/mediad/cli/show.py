@@ -1,7 +1,6 @@
 """`mediad status | recordings | show | vault`: what the station holds, for people and as JSON."""
 
 import json
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from mediad.cli import common, tell
 from mediad.errors import NotFound
 
+recordings_app = typer.Typer(help="Recordings (音像记录), and what is said of them.", invoke_without_command=True)
 vault_app = typer.Typer(help="Vaults (专用储存器).", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
@@ -16,7 +16,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 def register(app: typer.Typer) -> None:
     app.command()(status)
-    app.command()(recordings)
+    recordings_app.callback(invoke_without_command=True)(recordings)
+    app.add_typer(recordings_app, name="recordings")
     app.command()(show)
     app.add_typer(vault_app, name="vault")
 
@@ -25,6 +26,7 @@ def status(as_json: AsJson = False) -> None:
     """Show sums, open dockings, alarms, and the vault's space."""
     from mediad.catalog import due, evidence, work
     from mediad.edges.board import known_board
+    from mediad.wiring.alarms import alarms_of
     from mediad.wiring.look import vault_state
 
     config = common.load_config()
@@ -50,6 +52,7 @@ def status(as_json: AsJson = False) -> None:
             {"stage": r.stage, "subject": r.subject, "tries": r.tries, "not_before": r.not_before, "why": r.why}
             for r in due.failing(conn)
         ]
+        alarms += alarms_of(conn, config, ledger.clock())
     board = known_board(config.runtime)
     alarms += [
         {"at": None, "code": f"slot-{s['state']}", "subject": s["name"] or s["port"], "detail": s["why"]}
@@ -85,7 +88,9 @@ def status(as_json: AsJson = False) -> None:
         common.say(f"  告警 alarm {a['code']}: {a['subject']}: {a['detail']}")
 
 
-_DUE = {"probe": "探测", "assemble": "归并", "photo": "照片预览", "preview": "预览"}
+_DUE = {
+    "probe": "探测", "assemble": "归并", "photo": "照片预览", "preview": "预览", "rule": "时限", "match": "匹配案件",
+}  # fmt: skip
 
 
 def _left_behind(docking: Any) -> str:
@@ -99,6 +104,7 @@ def _left_behind(docking: Any) -> str:
 
 
 def recordings(
+    context: typer.Context,
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(help="Only the newest so many (as a table).")] = 50,
     case: Annotated[str, typer.Option(help="Those of this case: any of its numbers.")] = "",
@@ -109,29 +115,17 @@ def recordings(
     untagged: Annotated[bool, typer.Option("--untagged", help="Those of no case.")] = False,
 ) -> None:
     """List recordings (音像记录), all or those that are chosen."""
-    from mediad.catalog import evidence, tags
+    if context.invoked_subcommand is not None:
+        return
     from mediad.cli.tags import picked
+    from mediad.wiring import listed
     from mediad.wiring.tagging import chosen
 
     config = common.load_config()
     some = picked(config, first, until, officer, recorder, case=case, untagged=untagged)
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
         only = set(chosen(conn, config, some)) if some else None
-        tagged, numbers = tags.shown(conn), tags.numbers(conn)
-        rows = [
-            {
-                "id": r["id"], "kind": r["kind"], "started_at": _local(r["started_at"], config.unit.zone),
-                "ended_at": _local(r["ended_at"], config.unit.zone), "provisional": r["provisional"],
-                "recorder": r["label"], "officer": r["officer"] or None,
-                "officers": [r["officer"]] if r["officer"] else [], "channel": r["channel"],
-                "case": next((numbers.get(of, of) for of, _ in tagged.get(r["id"], ())), None),
-                "activities": [activity for _, activity in tagged.get(r["id"], ()) if activity],
-                "important": r["important"], "assets": r["assets"], "deadline": None, "confidence": r["confidence"],
-                "lens": r["lens"] or None,
-            }
-            for r in evidence.recordings(conn)
-            if only is None or r["id"] in only
-        ]  # fmt: skip
+        rows = list(listed.recordings(conn, config, ledger.clock(), only))
     if as_json:
         common.print_json(rows)
         return
@@ -141,7 +135,7 @@ def recordings(
         lens = f" {r['lens']}" if r["lens"] else "  "
         common.say(
             f"{r['started_at'][:19].replace('T', ' ')}{doubt}{mark} {_length(r):>8}  {tell.both(tell.KINDS, r['kind']):8}"
-            f"  {r['recorder']:16}{lens}  {r['officer'] or '-':12}  {r['id']}  {r['case'] or ''}"
+            f"  {r['recorder']:16}{lens}  {r['officer'] or '-':12}  {_limit(r):10}  {r['id']}  {r['case'] or ''}"
         )
     common.say(
         f"{len(rows)} 条音像记录 recordings" + ("，以上为最近的 these are the newest" if len(rows) > limit else "")
@@ -154,15 +148,17 @@ def recordings(
             common.say(f"  {sign} {says}")
 
 
+def _limit(recording: dict[str, Any]) -> str:
+    """What its limit comes to, in one word; nothing where there is none."""
+    limit = recording["deadline"]
+    return tell.LIMITS[limit["status"]] if limit else ""
+
+
 def _length(recording: dict[str, Any]) -> str:
     """How long it is; nothing for a photo, and for what was not looked into."""
     if recording["provisional"] or recording["kind"] not in ("video", "audio"):
         return ""
     return tell.length(recording["started_at"], recording["ended_at"])
-
-
-def _local(stamp: str, zone: Any) -> str:
-    return datetime.fromisoformat(stamp).astimezone(zone).isoformat(timespec="seconds")
 
 
 def show(
@@ -177,6 +173,10 @@ def show(
         answer = _asset(conn, subject) or _recording(conn, subject) or _docking(conn, subject)
         if answer is None:
             raise NotFound(f"{subject} is not in the catalogue", hint="`mediad recordings` lists what is there")
+        if "assets" in answer:
+            from mediad.wiring import listed
+
+            answer |= listed.told_of(conn, config, answer["id"], ledger.clock())
         answer["events"] = [
             {"seq": e.seq, "at": e.at, "actor": e.actor, "kind": e.kind} for e in evidence.events_of(conn, subject)
         ]

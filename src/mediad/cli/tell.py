@@ -18,8 +18,16 @@ SOURCES = {
     "docking": "接入时间", "duration": "时长", "start": "同开始时间",
 }  # fmt: skip
 CONFIDENCES = {"corrected": "已校正", "claimed": "设备自报", "estimated": "推算", "untrusted": "不可信"}
+LIMITS = {
+    "met": "已达标", "due": "期限内", "late": "逾期", "open": "未定", "untrusted": "时间不可信", "not-applicable": "不适用",
+}  # fmt: skip
+RULES = {
+    "article-28-24h": "入库 storage", "article-8-urgent-report": "补报 report", "article-27-archive": "归档 archive",
+    "article-30-upload": "上传 upload", "handover-signature": "交接签字 signature", "recorder-back": "设备归还 recorder",
+}  # fmt: skip
 _CONDITIONS = {"truncated": "缺尾", "damaged": "损坏", "encrypted": "已加密", "unreadable": "无法读取"}
 _OUTCOMES = {"stored": "已存", "sighting": "重复", "known": "已有", "rejected": "不收", "failed": "失败"}
+_SAID = {"dated": "人工定时", "carried": "携带人", "classified": "定级", "excused": "非执勤"}
 _PREVIEWS = {"made": "已生成", "failed": "无法生成"}
 
 _Answer = Mapping[str, Any]
@@ -78,6 +86,14 @@ def recording(r: _Answer, zone: ZoneInfo) -> Iterator[str]:
         if files := r["preview"]["files"]:
             names = ", ".join(f"{f['name']} ({common.size(f['size'])})" for f in files)
             yield f"    {preview_key(r['id'])}/: {names}"
+    for limit in r["deadlines"]:
+        due = f"  至 until {local(limit['due_at'], zone)}" if limit["due_at"] else ""
+        yield f"  时限 limit {RULES.get(limit['rule'], limit['rule'])}: {both(LIMITS, limit['status'])}{due}"
+        yield f"    {limit['reason']}"
+    for what, said in r["said"].items():
+        yield f"  {both(_SAID, what)}: " + ", ".join(
+            f"{k} {_plain(v)}" for k, v in said.items() if v not in (None, "", [])
+        )
     yield from _notes(r["findings"])
     yield from _events(r["events"], zone)
 

@@ -15,6 +15,7 @@ from mediad.model.calendar import Calendar
 from mediad.model.cases import ArchiveRule, CaseKind, CaseRules
 from mediad.model.deadline import StorageRule
 from mediad.model.evidence import Channel
+from mediad.model.spans import SpanRules
 
 
 class ArchiveOf(Section):
@@ -79,6 +80,13 @@ class Deadlines(Section):
             ArchiveRule(self.archive_days, calendar=days),
             kinds,
             self._since(zone),
+        )
+
+    def spans(self, zone: ZoneInfo) -> SpanRules:
+        """The limits that begin with one fact and end with another."""
+        upload, back = (dt.timedelta(hours=hours) or None for hours in (self.upload_hours, self.recorder_hours))
+        return SpanRules(
+            upload, dt.timedelta(days=self.sign_days) or None, back, self.backdated_trips, self._since(zone)
         )
 
     def _since(self, zone: ZoneInfo) -> dt.datetime | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Final, Literal
 
 from mediad.model.people import Person, bearers
 from mediad.model.registers import Move
@@ -19,6 +19,9 @@ class Carrier:
     person: str
     by: By
     assigned: str = ""
+
+
+NOBODY: Final = Carrier("", "nobody")
 
 
 def assigned(moves: Sequence[Move], at: datetime) -> Move | None:

@@ -19,6 +19,13 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "not-begun": ("尚未起算", "it has not begun"),
     "after-start": ("程序启动后限期补报", "to be reported within the limit after it was begun"),
     "after-act": ("执法行为终结后按期归档", "to be archived within the limit after the act ended"),
+    "after-issue": ("领用后的时限内", "within the limit after it was handed out"),
+    "after-expected": ("至约定归还时间", "until it was expected back"),
+    "recorder-lost": ("记录仪已报失", "the recorder was reported lost"),
+    "recorder-broken": ("记录仪已报损", "the recorder was reported broken"),
+    "after-docking": ("接入后的时限内签字", "to be signed within the limit after the docking"),
+    "nothing-to-sign": ("无新文件，无须签字", "it brought nothing new: nothing is to be signed"),
+    "no-limit": ("未设时限", "the unit sets no such limit"),
     # remarks
     "end-estimated": ("结束时间为估计", "its end is estimated"),
     "receipt": ("已直接存入执法信息系统", "it went straight into the enforcement information system"),

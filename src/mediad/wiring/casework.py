@@ -61,7 +61,11 @@ def check(conn: Connection, config: Config, number: str) -> dict[str, Any]:
 def _rulings(conn: Connection, config: Config, case: Case) -> dict[str, dict[str, Any]]:
     """What Article 28 comes to for its recordings, by what is known now."""
     names = sorted({row.recording for row in tags.of_cases(conn, tags.family(conn, case.id))})
-    return {each.ruling.subject: each.body() for each in rule.storage_of(conn, rules_of(config), names)}
+    return {
+        each.ruling.subject: each.body()
+        for each in rule.rule_on(conn, rules_of(conn, config), names)
+        if each.ruling.rule == STORAGE
+    }
 
 
 def _missing(

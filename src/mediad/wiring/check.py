@@ -89,6 +89,7 @@ def _no_address(listen: str) -> str:
 def _registered(config: Config) -> Iterator[tuple[str, str]]:
     """What the catalogue, if there is one, knows by other names: vaults and the profiles of recorders."""
     from mediad.catalog import db, evidence
+    from mediad.wiring.rules import differing
     from mediad.wiring.station import open_ledger, renamed_vault
 
     try:
@@ -101,10 +102,16 @@ def _registered(config: Config) -> Iterator[tuple[str, str]]:
     try:
         with ledger.catalog.read() as conn:
             station, recorders, vaults = evidence.station(conn), evidence.recorders(conn), evidence.vaults(conn)
+            rules = differing(conn, config)
     finally:
         ledger.catalog.close()
     if station is not None and station.id != config.station.id:
         yield "station.id", f"the catalogue belongs to station {station.id}, and the id never changes"
+    for key in rules:
+        yield (
+            key,
+            "it is not the rule in force: `mediad deadlines rules` shows what it would change, and puts it in force",
+        )
     names = profile_names(config)
     for row in recorders:
         if row["profile"] and row["profile"] not in names:

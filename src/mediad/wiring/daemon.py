@@ -80,7 +80,7 @@ def due_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]
 
     with station.ledger.catalog.read() as conn:
         backlog, failed = due.backlog(conn), previews.failed(conn)
-    for stage in due.STAGES:
+    for stage in (*due.STAGES, *due.BUREAU):
         waiting, tried, since = backlog.get(stage, (0, 0, ""))
         yield "mediad_due", (stage, "waiting"), waiting - tried
         yield "mediad_due", (stage, "put-off"), tried
@@ -123,7 +123,9 @@ def _run(config: Config, held: ExitStack) -> None:
     from mediad.edges.board import Board
     from mediad.edges.hook import Hook
     from mediad.wiring import parts
+    from mediad.wiring.alarms import deadline_samples
     from mediad.wiring.inbox import InboxPart
+    from mediad.wiring.office import OfficePart
     from mediad.wiring.telling import TellingPart, tell, ways_of
 
     log = structlog.get_logger()
@@ -140,7 +142,7 @@ def _run(config: Config, held: ExitStack) -> None:
     board.say("")
     station.each_pass = Names(station, board).renew
     station.each_pass()
-    running: list[parts.UsbPart | parts.FolderPart | InboxPart | TellingPart] = []
+    running: list[parts.UsbPart | parts.FolderPart | InboxPart | TellingPart | OfficePart] = [OfficePart(station)]
     if config.devices.usb:
         running.append(parts.UsbPart(station, board))
     told: TellingPart | None = None
@@ -170,6 +172,7 @@ def _run(config: Config, held: ExitStack) -> None:
         telemetry.Remembered(lambda: head(station), lambda: catalogue_samples(station)),
         lambda: vault_samples(station),
         telemetry.Remembered(lambda: int(time.monotonic() // DUE_SECONDS), lambda: due_samples(station)),
+        telemetry.Remembered(lambda: int(time.monotonic() // DUE_SECONDS), lambda: deadline_samples(station)),
     )
     collector = telemetry.Collector(*samples)
     http = parts.HttpPart(lambda: telemetry.server(config.http.listen, collector, alive, ready), board.say)

@@ -14,7 +14,7 @@ import structlog
 
 from mediad.edges import files
 from mediad.edges.sandbox import end_left
-from mediad.errors import MediadError, NotFound, Refused, StorageError
+from mediad.errors import Busy, MediadError, NotFound, Refused, StorageError
 from mediad.wiring.crew import POLL_SECONDS, Crew
 from mediad.wiring.station import OPEN_SECONDS, Station, lock_folder, new_id
 
@@ -172,6 +172,7 @@ def derive(
     their previews are made, whatever is there; ``previews``: every recording's preview is looked at. Raises NotFound for a name
     that is nothing, MediadError if the world is not there. What a single recording cannot have is told to ``watch``."""
     from mediad.catalog import due
+    from mediad.wiring.office import work_once
 
     with closing(Station(config, wait_for_space=False)) as station:
         station.stop = stop
@@ -184,6 +185,8 @@ def derive(
             _work_off(station, watch, facts)
         only = _wanted(station, names, again=False) if names else None
         _work_off(station, watch, only, anew=only[due.PREVIEW] if only and again else ())
+        with suppress(Busy):  # the daemon is at it
+            work_once(station)
         station.parts.mirror()
 
 

@@ -10,10 +10,10 @@ from mediad.config import Config
 from mediad.errors import NotFound, Refused, UsageError
 from mediad.model.acts import Actor
 from mediad.model.custody import Draft
-from mediad.model.deadline import RULES, STORAGE
+from mediad.model.deadline import RULES, STORAGE, UPLOAD
 from mediad.model.instants import stamp
 from mediad.wiring.acts import Performed, perform
-from mediad.wiring.rules import rules_of, standing, status
+from mediad.wiring.rules import fresh, rules_of, status
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
@@ -26,12 +26,11 @@ def justify(config: Config, subject: str, rule: str, text: str) -> dict[str, Any
     _checked(text, "a reason")
     if rule not in RULES:
         raise UsageError(f"{rule} is no rule", hint=", ".join(RULES))
-    rules = rules_of(config)
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
             name = recordings.recording_of(conn, subject) or subject
-            body = standing(conn, rules).get((rule, name))
+            body = fresh(conn, rules_of(conn, config), [name]).get((rule, name))
         if body is None:
             raise NotFound(f"{subject} has no limit {rule}", hint="`mediad deadlines --all` lists what has one")
         if (found := status(body, ledger.clock())) != "late":
@@ -41,9 +40,11 @@ def justify(config: Config, subject: str, rule: str, text: str) -> dict[str, Any
     return _said(perform(config, "late-reason", make), subject, "理由已记录 the reason is recorded")
 
 
-def mark_met(config: Config, subject: str, receipt: str, at: datetime) -> dict[str, Any]:
-    """It is met by a receipt of the enforcement information system."""
+def mark_met(config: Config, subject: str, receipt: str, at: datetime, rule: str = STORAGE) -> dict[str, Any]:
+    """It is met by a receipt: of the enforcement information system, or for Article 30 of the supervision platform."""
     _checked(receipt, "a receipt's number")
+    if rule not in (STORAGE, UPLOAD):
+        raise UsageError(f"no receipt meets {rule}", hint=f"{STORAGE}, {UPLOAD}")
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         if at > ledger.clock():
@@ -52,7 +53,7 @@ def mark_met(config: Config, subject: str, receipt: str, at: datetime) -> dict[s
             name = recordings.recording_of(conn, subject)
         if name is None:
             raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
-        detail = {"rule": STORAGE, "receipt": receipt.strip(), "at": stamp(at)}
+        detail = {"rule": rule, "receipt": receipt.strip(), "at": stamp(at)}
         return [Draft("deadline.receipt", name, detail)]
 
     return _said(perform(config, "mark-met", make), subject, "已登记回执 the receipt is recorded")

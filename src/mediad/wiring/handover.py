@@ -80,7 +80,9 @@ class Facts:
 
     def rulings(self, dockings: Sequence[str]) -> list[dict[str, Any]]:
         """What Article 28 comes to for what some dockings brought, or saw and did not bring."""
-        ruled = [r for r in rule.rule_on(self.conn, rules_of(self.config), dockings) if r.ruling.rule == STORAGE]
+        ruled = [
+            r for r in rule.rule_on(self.conn, rules_of(self.conn, self.config), dockings) if r.ruling.rule == STORAGE
+        ]
         said = limits.explained(self.conn, [r.ruling.subject for r in ruled], STORAGE)
         return [
             {

@@ -1,25 +1,35 @@
-"""The unit's limits at work: what is due to be ruled on, and what everything comes to now."""
+"""The unit's limits at work: the rules in force, what is due to be ruled on, and what everything comes to now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from mediad.catalog import bureau, due, limits
+from mediad.catalog.apply_bureau import EVERYTHING
 from mediad.config import Config
+from mediad.config.rules import Deadlines
 from mediad.edges import files
 from mediad.edges.holidays import load_calendar
+from mediad.errors import CatalogError
 from mediad.model import reasons
+from mediad.model.acts import Actor
 from mediad.model.backoff import put_off
-from mediad.model.deadline import Status
+from mediad.model.calendar import Calendar
+from mediad.model.custody import Draft
+from mediad.model.deadline import STORAGE, Status
 from mediad.stages import rule
 from mediad.stages.rule import Rules
+from mediad.wiring.acts import perform
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from mediad.catalog.ledger import Ledger
     from mediad.wiring.station import Station
 
 RULE_LOCK = "rule.lock"
@@ -28,19 +38,106 @@ RULE_LOCK = "rule.lock"
 _OWNER = "rule"
 _SOME = 500
 
+Body = Mapping[str, Any]
+"""Rules as the event ``rules.adopted`` holds them."""
 
-def rules_of(config: Config) -> Rules:
-    """The limits as the configuration has them. Raises ConfigError for a calendar that cannot be read."""
-    zone = config.unit.zone
+
+# --- which rules --------------------------------------------------------------------------------------------------------
+
+
+def rules_of_file(config: Config) -> dict[str, Any]:
+    """The limits that the configuration has, with the days of its calendar: all that rulings depend on. Raises ConfigError for a
+    calendar that cannot be read."""
     calendar = load_calendar(config.deadlines.calendar)
-    return Rules(config.deadlines.storage(zone), config.deadlines.cases(zone, calendar), zone)
+    days = {"free": calendar.free, "worked": calendar.worked}
+    return {
+        "deadlines": config.deadlines.model_dump(mode="json", exclude={"calendar"}),
+        "calendar": {name: sorted(day.isoformat() for day in some) for name, some in days.items()},
+    }
+
+
+def rules_of(conn: Connection, config: Config) -> Rules:
+    """The rules in force; those of the configuration as long as none were adopted."""
+    return built(limits.rules_in_force(conn) or rules_of_file(config), config)
+
+
+def built(body: Body, config: Config) -> Rules:
+    """Rules as the stage wants them. Raises CatalogError for some that this program does not understand."""
+    known = Deadlines.model_fields
+    try:
+        section = Deadlines(**{key: value for key, value in body["deadlines"].items() if key in known})
+        free, worked = ({date.fromisoformat(day) for day in body["calendar"][name]} for name in ("free", "worked"))
+    except (ValidationError, KeyError, ValueError, TypeError) as e:
+        raise CatalogError(
+            f"the rules in force cannot be read: {e}", hint="`mediad deadlines rules --adopt` puts others in force"
+        ) from e
+    zone = config.unit.zone
+    cases = section.cases(zone, Calendar.of(free, worked))
+    untagged = timedelta(days=section.untagged_days) or None
+    return Rules(section.storage(zone), cases, section.spans(zone), zone, untagged)
+
+
+def differing(conn: Connection, config: Config) -> list[str]:
+    """Settings of the file that are not those in force; none while none were adopted."""
+    force, file = limits.rules_in_force(conn), rules_of_file(config)
+    if force is None:
+        return []
+    sections = (("deadlines", f"deadlines.{key}") for key in {**force["deadlines"], **file["deadlines"]})
+    names = [(section, name, name.partition(".")[2]) for section, name in sections]
+    told = [name for section, name, key in names if force[section].get(key) != file[section].get(key)]
+    return sorted(told) + (["deadlines.calendar"] if force["calendar"] != file["calendar"] else [])
+
+
+def adopt(config: Config) -> str:
+    """Put the rules of the file in force, if they are not so already; everything is due anew then. Returns the act that waits for
+    signatures, where the unit wants some."""
+
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            force = limits.rules_in_force(conn)
+        file = rules_of_file(config)
+        same = force is not None and all(force[key] == file[key] for key in file)
+        return [] if same else [Draft("rules.adopted", ledger.station, file)]
+
+    return perform(config, "adopt-rules", make).waits
+
+
+def changes(ledger: Ledger, config: Config) -> Iterator[dict[str, Any]]:
+    """What the rules of the file would change, compared with those in force: each limit with another state or another time."""
+    with ledger.catalog.read() as conn:
+        force = rules_of(conn, config)
+    file, now = built(rules_of_file(config), config), ledger.clock()
+    for some in due.of_rules(ledger.catalog):
+        with ledger.catalog.read() as conn:
+            old, new = (
+                {(each.ruling.rule, each.ruling.subject): each.body() for each in rule.rule_on(conn, rules, some)}
+                for rules in (force, file)
+            )
+        kinds = {subject[:3] for subject in some}  # what comes with a docking is there by itself
+        for key in sorted(key for key in old.keys() | new.keys() if key[1][:3] in kinds):
+            was, will = (_state(bodies.get(key), now) for bodies in (old, new))
+            dates = [bodies.get(key, {}).get("due_at") for bodies in (old, new)]
+            if was != will or dates[0] != dates[1]:
+                yield {
+                    "rule": key[0], "subject": key[1], "old": was, "new": will,
+                    "old_due_at": local(dates[0], force), "new_due_at": local(dates[1], force),
+                }  # fmt: skip
+
+
+def _state(body: Body | None, now: datetime) -> str:
+    return Status.NOT_APPLICABLE.value if body is None else status(body, now).value
+
+
+# --- what is due --------------------------------------------------------------------------------------------------------
 
 
 def work_off(station: Station) -> int:
-    """Rule on everything that is due, and record what is new; returns how much was. Raises Busy if another process is at it."""
-    ledger, rules = station.ledger, rules_of(station.config)
+    """Rule on everything that is due, and record what is new; returns how much was. The first time the rules of the configuration
+    are put in force. Raises Busy if another process is at it."""
+    ledger = station.ledger
     recorded = 0
     with files.locked(station.locks / RULE_LOCK, busy="another process is working out limits", wait_seconds=10.0):
+        rules = _in_force(station)
         while not station.stop.is_set():
             with ledger.catalog.read() as conn:
                 # Whoever took some before is gone: only one at a time holds the lock.
@@ -48,9 +145,22 @@ def work_off(station: Station) -> int:
             if not seen:
                 break
             rows = ledger.catalog.write(partial(_take, seen, ledger.clock()))
-            recorded += rule.run(ledger, rules, [row.subject for row in rows])
+            subjects = [row.subject for row in rows]
+            if EVERYTHING in subjects:
+                rules = _in_force(station)
+                due.everything(ledger.catalog)
+            recorded += rule.run(ledger, rules, subjects)
             ledger.catalog.write(partial(_answered, rows))
     return recorded
+
+
+def _in_force(station: Station) -> Rules:
+    with station.ledger.catalog.read() as conn:
+        force = limits.rules_in_force(conn)
+    if force is None:
+        force = rules_of_file(station.config)
+        station.ledger.record([Draft("rules.adopted", station.config.station.id, {**force, "by": ""})])
+    return built(force, station.config)
 
 
 def _take(seen: Sequence[Any], now: datetime, conn: Connection) -> list[Any]:
@@ -62,16 +172,35 @@ def _answered(rows: Sequence[Any], conn: Connection) -> None:
         due.done(conn, due.RULE, row.subject, _OWNER)
 
 
-def standing(conn: Connection, rules: Rules) -> dict[tuple[str, str], dict[str, Any]]:
+# --- what it comes to ---------------------------------------------------------------------------------------------------
+
+
+def standing(conn: Connection, rules: Rules) -> dict[tuple[str, str], Body]:
     """Every ruling by rule and subject as it is now: what stands, and what is due to be ruled on worked out on the spot."""
-    bodies = limits.bodies(conn)
-    waiting = [*due.subjects(conn, due.RULE), *limits.without_ruling(conn)]
-    for each in rule.rule_on(conn, rules, waiting):
-        bodies[each.ruling.rule, each.ruling.subject] = each.body()
-    return bodies
+    bodies: dict[tuple[str, str], Body] = dict(limits.bodies(conn))
+    return bodies | fresh(conn, rules, _not_ruled(conn))
 
 
-def status(body: dict[str, Any], now: datetime) -> Status:
+def storage_standing(conn: Connection, rules: Rules) -> dict[str, Body]:
+    """The same of recordings and Article 28 alone."""
+    bodies: dict[str, Body] = dict(limits.storage_rulings(conn))
+    now = fresh(conn, rules, _not_ruled(conn))
+    return bodies | {name: body for (rule_name, name), body in now.items() if rule_name == STORAGE}
+
+
+def fresh(conn: Connection, rules: Rules, subjects: Collection[str]) -> dict[tuple[str, str], Body]:
+    """Rulings of some subjects as they are now."""
+    return {(each.ruling.rule, each.ruling.subject): each.body() for each in rule.rule_on(conn, rules, subjects)}
+
+
+def _not_ruled(conn: Connection) -> list[str]:
+    waiting = due.subjects(conn, due.RULE)
+    if EVERYTHING in waiting:
+        waiting += due.all_of_rules(conn)
+    return [*waiting, *limits.without_ruling(conn)]
+
+
+def status(body: Body, now: datetime) -> Status:
     """What a ruling comes to at a moment."""
     if body["state"] != "waiting":
         return Status(body["state"])
@@ -81,16 +210,24 @@ def status(body: dict[str, Any], now: datetime) -> Status:
 def shown(conn: Connection, rules: Rules, now: datetime) -> Iterable[dict[str, Any]]:
     """As `mediad deadlines --json` prints them: in the order of rule, limit and subject."""
     people = {p.id: p.name for p in bureau.people(conn)}
+    told = limits.reasons_given(conn)
     listed = sorted(standing(conn, rules).items(), key=lambda item: (item[0][0], item[1]["due_at"] or "", item[0][1]))
     for (name, subject), body in listed:
         yield {
-            "rule": name, "subject": subject, "due_at": _local(body["due_at"], rules), "met_at": _local(body["met_at"], rules),
-            "status": status(body, now).value, "reason": reasons.sentence(body["reason"], tuple(body["remarks"]), body["why"]),
-            "code": body["reason"], "remarks": body["remarks"], "limb": body["limb"] or None, "trip": body["trip"] or None,
-            "ended_at": _local(body["ended_at"], rules), "carrier": people.get(body["carrier"]),
+            **brief(name, body, rules, now, subject=subject), "code": body["reason"], "remarks": body["remarks"],
+            "limb": body["limb"] or None, "trip": body["trip"] or None, "ended_at": local(body["ended_at"], rules),
+            "carrier": people.get(body["carrier"]), "justification": told.get((name, subject)),
             **{k: body[k] for k in ("path", "docking", "recording") if k in body},
         }  # fmt: skip
 
 
-def _local(text: str | None, rules: Rules) -> str | None:
+def brief(name: str, body: Body, rules: Rules, now: datetime, **more: str) -> dict[str, Any]:
+    """The fields that a limit has wherever it is shown."""
+    return {
+        "rule": name, **more, "due_at": local(body["due_at"], rules), "met_at": local(body["met_at"], rules),
+        "status": status(body, now).value, "reason": reasons.sentence(body["reason"], tuple(body["remarks"]), body["why"]),
+    }  # fmt: skip
+
+
+def local(text: str | None, rules: Rules) -> str | None:
     return None if text is None else datetime.fromisoformat(text).astimezone(rules.zone).isoformat()

@@ -73,6 +73,8 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("trip", sa.String(), nullable=False),
         sa.Column("at", sa.String(), nullable=False),
+        sa.Column("left", sa.String(), nullable=False),
+        sa.Column("returned", sa.String(), nullable=True),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["trip"], ["trip.id"]),
         sa.PrimaryKeyConstraint("seq"),
@@ -170,12 +172,13 @@ def upgrade() -> None:
         sa.Column("met_at", sa.String(), nullable=True),
         sa.Column("carrier", sa.String(), nullable=False),
         sa.Column("ended_at", sa.String(), nullable=True),
+        sa.Column("told", sa.Boolean(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("rule", "subject"),
     )
     op.create_index("deadline_carrier", "deadline", ["carrier", "ended_at"], unique=False)
     op.create_index("deadline_ended", "deadline", ["rule", "ended_at"], unique=False)
-    op.create_index("deadline_state", "deadline", ["state", "due_at"], unique=False)
+    op.create_index("deadline_state", "deadline", ["state", "told", "due_at"], unique=False)
     op.create_index("deadline_subject", "deadline", ["subject"], unique=False)
     op.create_table(
         "explained",

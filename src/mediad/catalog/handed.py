@@ -1,0 +1,82 @@
+"""Facts of recorders that were handed out, and of hand-overs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, or_, select
+
+from mediad.catalog import assembly, bureau
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
+from mediad.catalog.recorded import proofs
+from mediad.model import carrier as carriers
+from mediad.model.calendar import day_of
+from mediad.model.carrier import Carrier
+from mediad.model.instants import stamp
+from mediad.model.spans import HandedOut
+
+
+def handed_out(conn: Connection, recorders: Sequence[str]) -> list[tuple[HandedOut, Carrier]]:
+    """How each of these recorders was handed out last, and what came of it. One that never was is left out."""
+    found = []
+    for recorder, moves in sorted(bureau.moves(conn, recorders).items()):
+        out = [m for m in moves if m.state == "issued"]
+        if not out:
+            continue
+        issued = out[-1]
+        after = moves[moves.index(issued) + 1 :]
+        who = {issued.carrier, recorder}
+        trips = bureau.trips_of(conn, who)
+        mine = {trip.id: trip for each in trips.values() for trip in each}
+        facts = HandedOut(
+            subject=recorder, issued=issued.at, expected=issued.expected, trips=tuple(mine.values()),
+            proofs=proofs(conn, {issued.carrier}, issued.at) if mine else (),
+            docked=first_docking(conn, recorder, issued.at), ended=after[0] if after else None,
+        )  # fmt: skip
+        found.append((facts, Carrier(issued.carrier, "assigned", issued.carrier)))
+    return found
+
+
+def first_docking(conn: Connection, recorder: str, since: datetime) -> datetime | None:
+    """When a registered recorder was docked first after a time."""
+    k = t.docking.c
+    names = assembly.sources_of(conn, recorder, recorder)
+    ours = or_(k.recorder_id == recorder, k.recorder.in_(sorted(names)))
+    query = select(k.opened_at).where(ours, k.opened_at > stamp(since)).order_by(k.opened_at).limit(1)
+    found = conn.execute(query).scalar()
+    return None if found is None else datetime.fromisoformat(found)
+
+
+@dataclass(frozen=True, slots=True)
+class ToSign:
+    """A hand-over: since when it is to be signed (None: it brought nothing new), when it was, and who gives."""
+
+    docking: str
+    since: datetime | None
+    signed_at: datetime | None
+    giver: Carrier
+
+
+def handovers(conn: Connection, dockings: Sequence[str], zone: ZoneInfo) -> list[ToSign]:
+    """The hand-overs that these dockings belong to."""
+    h, part, k = b.handover.c, b.handover_part.c, t.docking.c
+    query = select(h.docking, h.state, h.since, h.signed_at, h.giver, k.officer, k.recorder_id, k.opened_at)
+    query = query.distinct().join(b.handover_part, part.handover == h.docking).join(t.docking, k.id == h.docking)
+    rows = {r.docking: r for chunk in chunks(dockings) for r in conn.execute(query.where(part.docking.in_(chunk)))}
+    people = bureau.people(conn) if rows else []
+    found = []
+    for row in rows.values():
+        at = datetime.fromisoformat(row.opened_at)
+        moves = bureau.moves_since(conn, {row.recorder_id} - {None}, at).get(row.recorder_id, [])
+        found.append(
+            ToSign(
+                row.docking,
+                None if row.state == "nothing" else datetime.fromisoformat(row.since),
+                datetime.fromisoformat(row.signed_at) if row.signed_at else None,
+                carriers.carrier(row.officer, day_of(at, zone), at, people, moves, row.giver),
+            )
+        )
+    return found

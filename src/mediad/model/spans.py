@@ -1,0 +1,93 @@
+"""Limits beside Article 28 that begin with one fact and end with another: data for the platform (Article 30), a recorder that was
+handed out, a hand-over that nobody has signed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mediad.model import trips
+from mediad.model.deadline import RECORDER, SIGNATURE, UPLOAD, Receipt, Recorded, Ruling, Span, span
+from mediad.model.registers import Move
+from mediad.model.trips import Backdated, Trip
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRules:
+    """These limits in numbers; None: there is none. ``back``: of a recorder that nobody said when to expect."""
+
+    upload: timedelta | None = None
+    sign: timedelta | None = timedelta(days=3)
+    back: timedelta | None = timedelta(hours=24)
+    backdated: Backdated = "approve"
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """A recorder that was handed out: when to be back as was said then; the carrier's trips and what proves their return; and what
+    came of it first: the docking, or the move by which it was returned, lost or broken."""
+
+    subject: str
+    issued: datetime
+    expected: datetime | None
+    trips: tuple[Trip, ...] = ()
+    proofs: tuple[datetime, ...] = ()
+    docked: datetime | None = None
+    ended: Move | None = None
+
+
+def upload(facts: Recorded, receipt: Receipt | None, rules: SpanRules) -> Ruling:
+    """Article 30: data of a terminal is with the supervision platform so long after it was recorded."""
+    if facts.channel != "terminal" or rules.upload is None:
+        return _none(UPLOAD, facts.subject, "channel-exempt" if rules.upload else "no-limit")
+    ends = [p.ended_at for p in facts.parts]
+    known = [end for end in ends if end is not None]
+    met = receipt.at if receipt else None
+    if len(known) < len(ends) or not known:
+        return Ruling(UPLOAD, facts.subject, "untrusted", None, met, "no-true-time")
+    ended = max(known)
+    remarks = ("end-estimated",) if any(p.estimated for p in facts.parts) else ()
+    if rules.since is not None and ended < rules.since:
+        return _none(UPLOAD, facts.subject, "before-the-rule")
+    return span(Span(UPLOAD, facts.subject, ended, ended + rules.upload, met, "after-recording", remarks))
+
+
+def recorder_back(facts: HandedOut, rules: SpanRules) -> Ruling:
+    """A recorder that was handed out is docked or returned: by when it was expected, else so long after it was handed out; and if
+    its carrier is away at that time, so long after the return. That it is lost or broken ends the limit, and is told."""
+    limit = rules.back
+    if limit is None:
+        return _none(RECORDER, facts.subject, "no-limit")
+    if rules.since is not None and facts.issued < rules.since:
+        return _none(RECORDER, facts.subject, "before-the-rule")
+    met, end = facts.docked, facts.ended
+    if end is not None and (met is None or end.at < met):
+        if end.state != "returned":
+            reason = "recorder-lost" if end.state == "lost" else "recorder-broken"
+            return Ruling(
+                RECORDER, facts.subject, "not-applicable", None, None, reason, why=end.why, ended_at=facts.issued
+            )
+        met = end.at
+    first = facts.expected or facts.issued + limit
+    way, waiting = trips.away(first, facts.trips, facts.proofs, first, rules.backdated)
+    remarks = ("trip-wants-approval",) if waiting else ()
+    if way is None:
+        reason = "after-expected" if facts.expected else "after-issue"
+        return Ruling(RECORDER, facts.subject, "limit", first, met, reason, ended_at=facts.issued, remarks=remarks)
+    remarks = (*remarks, *(["backdated"] if way.late else []))
+    told = (way.trip.id, way.trip.reason, facts.issued, remarks)
+    if way.back is None:
+        return Ruling(RECORDER, facts.subject, "open", None, met, "trip-open", 2, *told)
+    return Ruling(RECORDER, facts.subject, "limit", way.back + limit, met, "after-return", 2, *told)
+
+
+def signature(subject: str, closed: datetime | None, signed: datetime | None, rules: SpanRules) -> Ruling:
+    """A hand-over that brought something new is signed so long after the docking. ``closed`` None: nothing is to be signed."""
+    if closed is None or rules.sign is None:
+        return _none(SIGNATURE, subject, "nothing-to-sign" if rules.sign else "no-limit")
+    if rules.since is not None and closed < rules.since:
+        return _none(SIGNATURE, subject, "before-the-rule")
+    return span(Span(SIGNATURE, subject, closed, closed + rules.sign, signed, "after-docking"))
+
+
+def _none(rule: str, subject: str, reason: str) -> Ruling:
+    return Ruling(rule, subject, "not-applicable", None, None, reason)

@@ -1,0 +1,74 @@
+"""What calls for a person because time has passed: limits, recordings of no case, trips from which nobody said they are back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import bureau, limits
+from mediad.config import Config
+from mediad.model.instants import stamp
+from mediad.wiring.rules import built, rules_of_file
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mediad.wiring.station import Station
+
+SOON = timedelta(hours=2)
+"""How soon a limit ends that is worth an eye."""
+
+_MOST = 20
+_WORDS = {
+    "late": "逾期",
+    "soon-late": "即将逾期",
+    "late-unexplained": "逾期未说明",
+    "open": "未定",
+    "untrusted": "时间不可信",
+}
+_CALLS = ("late", "late-unexplained", "untrusted")
+
+
+def alarms_of(conn: Connection, config: Config, now: datetime) -> list[dict[str, Any]]:
+    """As `mediad status` lists them."""
+    found = [
+        {
+            "at": None,
+            "code": f"deadline-{what}",
+            "subject": rule,
+            "detail": f"{_WORDS[what]} {what}: {n} (mediad deadlines)",
+        }
+        for (rule, what), n in sorted(limits.counts(conn, stamp(now), stamp(now + SOON)).items())
+        if what in _CALLS
+    ]
+    n, oldest = untagged(conn, config, now)
+    if n and oldest is not None:
+        detail = f"{n} 条记录未关联案件 recordings are of no case yet"
+        found.append({"at": oldest.since, "code": "untagged", "subject": oldest.recording, "detail": detail})
+    people = {p.id: p.name for p in bureau.people(conn)}
+    for row in limits.overdue_trips(conn, stamp(now))[:_MOST]:
+        trip = bureau.trip(conn, row.id)
+        who = "、".join(sorted(people.get(p, p) for p in trip.persons)) if trip else ""
+        detail = f"外出逾期未登记返回 nobody entered that they are back: {who}".rstrip(": ")
+        found.append({"at": row.expected, "code": "trip-overdue", "subject": row.id, "detail": detail})
+    return found
+
+
+def untagged(conn: Connection, config: Config, now: datetime) -> tuple[int, Any]:
+    """How many recordings were of no case for longer than the unit lets them, and the oldest of them."""
+    days = built(limits.rules_in_force(conn) or rules_of_file(config), config).untagged
+    return (0, None) if days is None else limits.untagged(conn, stamp(now - days))
+
+
+def deadline_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Metrics of what calls for a person because time has passed."""
+    now = station.ledger.clock()
+    with station.ledger.catalog.read() as conn:
+        counts = limits.counts(conn, stamp(now), stamp(now + SOON))
+        bare, _ = untagged(conn, station.config, now)
+        trips = len(limits.overdue_trips(conn, stamp(now)))
+    for (rule, what), n in counts.items():
+        yield "mediad_deadlines", (rule, what), n
+    yield "mediad_untagged", (), bare
+    yield "mediad_trips_overdue", (), trips

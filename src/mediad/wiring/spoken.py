@@ -1,0 +1,118 @@
+"""What people say about recordings: when one was, who carried the recorder, how it is classified, that it is of no duty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import bureau, recordings
+from mediad.catalog import evidence as memory
+from mediad.config import Config
+from mediad.errors import NotFound, Refused, UsageError
+from mediad.model.acts import Actor
+from mediad.model.calendar import day_of
+from mediad.model.custody import Draft
+from mediad.model.instants import stamp
+from mediad.model.people import Person, bearers
+from mediad.wiring.acts import perform
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mediad.catalog.ledger import Ledger
+
+LONGEST = 2_000
+
+_Detail = Callable[["Connection", dict[str, Any], datetime], dict[str, Any]]
+"""What is said of a recording, as the event holds it, by what is known of it now."""
+
+
+def set_time(
+    config: Config, subject: str, ended: datetime, started: datetime | None, source: str, why: str
+) -> dict[str, Any]:
+    """When a recording ended (and began), by a person: its limit counts from there. What its recorder said is kept. Raises Refused
+    for what cannot have been."""
+    _checked(source, "the source of the time")
+    _checked(why, "a reason")
+
+    def detail(_conn: Connection, _recording: dict[str, Any], now: datetime) -> dict[str, Any]:
+        if ended > now:
+            raise Refused("that is in the future", code="future", hint="give a time that has been")
+        if started is not None and started > ended:
+            raise Refused("it ends before it begins", code="ends-before-it-begins", hint="check both times")
+        return {
+            "ended_at": stamp(ended), "started_at": stamp(started) if started else None, "source": source.strip(),
+            "why": why.strip(),
+        }  # fmt: skip
+
+    return _say(config, "set-time", "recording.dated", subject, detail, "时间已确定 the time is set")
+
+
+def carry(config: Config, subject: str, officer: str, others: Sequence[str], why: str) -> dict[str, Any]:
+    """Who carried the recorder, and who was with them, by certificate or device user number."""
+
+    def detail(conn: Connection, recording: dict[str, Any], _: datetime) -> dict[str, Any]:
+        day = day_of(datetime.fromisoformat(recording["ended_at"]), config.unit.zone)
+        people = bureau.people(conn)
+        carrier = _bearer(people, officer, day)
+        with_them = [_bearer(people, number, day) for number in others]
+        if carrier in with_them or len(set(with_them)) < len(with_them):
+            raise Refused("somebody is named twice", code="named-twice", hint="one carrier, and each co-officer once")
+        return {"carrier": carrier, "co_officers": with_them, "why": why.strip()}
+
+    return _say(config, "set-carrier", "recording.carried", subject, detail, "携带人已确定 the carrier is set")
+
+
+def classify(config: Config, subject: str, classification: str, marks: Sequence[str]) -> dict[str, Any]:
+    """How a recording is classified (定密), and marks such as 商业秘密 or 个人隐私."""
+    for text in (classification, *marks):
+        _checked(text, "a classification or mark")
+
+    def detail(_conn: Connection, _recording: dict[str, Any], _: datetime) -> dict[str, Any]:
+        return {"classification": classification.strip(), "marks": sorted({mark.strip() for mark in marks})}
+
+    return _say(config, "classify", "recording.classified", subject, detail, "已定级 classified")
+
+
+def non_duty(config: Config, subject: str, why: str) -> dict[str, Any]:
+    """It is of no enforcement: it wants no case. It is kept all the same, and its limit stays."""
+    _checked(why, "a reason")
+
+    def detail(_conn: Connection, _recording: dict[str, Any], _: datetime) -> dict[str, Any]:
+        return {"reason": why.strip()}
+
+    return _say(config, "non-duty", "recording.excused", subject, detail, "已标记为非执勤 of no duty")
+
+
+def _say(config: Config, act: str, kind: str, subject: str, detail: _Detail, said: str) -> dict[str, Any]:
+    names: list[str] = []
+
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            name = recordings.recording_of(conn, subject)
+            row = memory.recording(conn, name) if name else None
+            if name is None or row is None:
+                raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
+            names.append(name)
+            return [Draft(kind, name, detail(conn, row, ledger.clock()))]
+
+    done = perform(config, act, make)
+    if done.waits:
+        return {"recording": names[0], "said": f"待签 waits for {', '.join(done.wants)}", "waits": done.waits}
+    return {"recording": names[0], "said": said, "waits": None}
+
+
+def _bearer(people: Sequence[Person], number: str, day: Any) -> str:
+    found = bearers(people, number, day)
+    if len(found) != 1:
+        say = "is nobody's number" if not found else "is the number of several"
+        raise Refused(
+            f"{number} {say} on that day", code="unknown-person", hint="`mediad officer list` shows who is registered"
+        )
+    return found[0].id
+
+
+def _checked(text: str, what: str) -> None:
+    if not text.strip() or len(text) > LONGEST or not text.replace("\n", " ").isprintable():
+        raise UsageError(f"{what} has 1 to {LONGEST} printable characters")

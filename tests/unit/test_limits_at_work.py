@@ -1,0 +1,322 @@
+"""Limits as people meet them: the daemon's part that works them out, the commands that show them, and rules that are adopted."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mediad.catalog import due, evidence, limits
+from mediad.catalog import tables as t
+from mediad.cli import common
+from mediad.cli import main as program
+from mediad.errors import Busy, MediadError, StorageError
+from mediad.model import reasons
+from mediad.wiring import alarms, rules
+from mediad.wiring.check import config_problems
+from mediad.wiring.office import OfficePart, work_once
+from mediad.wiring.station import Station
+from tests.support import Site, complaints, make_card, make_site, noise
+
+HOUR = 3600 * 10**9
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A station whose vault counts, with three recordings and a text: two of an hour ago, one of two days ago."""
+    made = make_site(tmp_path / "station", more="[acts]\nunmapped = 'flag'")
+    text = made.config_file.read_text(encoding="utf-8").replace("volatile = true", "volatile = true\ndedicated = true")
+    made.config_file.write_text(text, encoding="utf-8")
+    now = int(datetime.now(UTC).timestamp() * 1e9)
+    make_card(tmp_path / "new", {"a.jpg": b"\xff\xd8\xff" + noise(900, 1), "c.txt": b"notes"}, mtime_ns=now - HOUR)
+    make_card(tmp_path / "old", {"b.jpg": b"\xff\xd8\xff" + noise(900, 2)}, mtime_ns=now - 48 * HOUR)
+    for card in ("new", "old"):
+        made.ingest(tmp_path / card, officer="辽A001")
+    return made
+
+
+@pytest.fixture
+def station(site: Site) -> Iterator[Station]:
+    with closing(site.open()) as opened:
+        yield opened
+
+
+def ask(site: Site, *arguments: str, expect: int = 0) -> Any:
+    """A command in this process, with its JSON answer."""
+    done = CliRunner().invoke(program.app, ["-c", str(site.config_file), *arguments])
+    if isinstance(done.exception, MediadError):
+        raise done.exception
+    assert done.exit_code == expect, (done.output, done.exception)
+    return json.loads(done.stdout) if "--json" in arguments else done.stdout
+
+
+@pytest.fixture(autouse=True)
+def _families() -> None:
+    """The commands stand on the program once."""
+    if not program.app.registered_groups:
+        from mediad.cli import acts, deadlines, recordings, registers, show, tags
+
+        for family in (show, recordings, deadlines, registers, acts, tags):
+            family.register(program.app)
+    common.selected_config = None
+
+
+def by_status(rows: list[dict[str, Any]], rule: str = "article-28-24h") -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["rule"] == rule:
+            found.setdefault(row["status"], []).append(row["subject"])
+    return found
+
+
+# --- the daemon ---------------------------------------------------------------------------------------------------------
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Until it is so; the test's own limit ends it else."""
+    tick = threading.Event()
+    for _ in range(3_000):
+        if what():
+            return
+        tick.wait(0.01)
+    raise AssertionError("it never came")
+
+
+def test_the_daemon_works_limits_out_and_mirrors_what_it_recorded(site: Site, station: Station) -> None:
+    part = OfficePart(station, poll=0.01)
+    part.start()
+
+    def done() -> bool:
+        with station.ledger.catalog.read() as conn:
+            return not due.subjects(conn, due.RULE) and not due.subjects(conn, due.MATCH)
+
+    wait_for(done)
+    wait_for(lambda: not complaints(site))  # mirrored as well
+    assert part.healthy()
+    part.stop()
+    assert part.join(30)
+    with station.ledger.catalog.read() as conn:
+        assert sorted(body["state"] for (rule, _), body in limits.bodies(conn).items() if "28" in rule) == [
+            "late",
+            "met",
+        ]
+
+
+def test_a_part_that_has_ended_is_not_healthy(station: Station) -> None:
+    part = OfficePart(station)
+    assert not part.healthy()
+
+
+@pytest.mark.parametrize(
+    "error", [Busy("it is locked"), StorageError("full", code="catalog-full"), ValueError("a fault")]
+)
+def test_what_cannot_be_worked_off_now_is_tried_again(station: Station, error: Exception) -> None:
+    tries: list[int] = []
+
+    def work(_: Station) -> int:
+        tries.append(1)
+        if len(tries) == 1:
+            raise error
+        return 0
+
+    part = OfficePart(station, [work], poll=0.01)
+    part.start()
+    wait_for(lambda: len(tries) > 2)
+    assert part.healthy()
+    part.stop()
+    assert part.join(30)
+
+
+def test_rows_that_somebody_deleted_come_back_with_the_daemons_start(station: Station) -> None:
+    station.ledger.catalog.write(lambda conn: conn.execute(t.due.delete().where(t.due.c.stage.in_(due.BUREAU))))
+    OfficePart(station).turn()
+    with station.ledger.catalog.read() as conn:
+        assert {rule for rule, _ in limits.bodies(conn)} == {"article-28-24h", "handover-signature"}
+
+
+def test_metrics_tell_what_calls_for_a_person(station: Station) -> None:
+    work_once(station)
+    samples = {(name, labels): value for name, labels, value in alarms.deadline_samples(station)}
+    assert samples["mediad_deadlines", ("article-28-24h", "late-unexplained")] == 1
+    assert samples["mediad_untagged", ()] == samples["mediad_trips_overdue", ()] == 0
+
+
+# --- what commands show -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("worked", [True, False])
+def test_limits_are_shown_as_they_are_whether_or_not_somebody_worked_them_out(site: Site, worked: bool) -> None:
+    if worked:
+        with closing(site.open()) as station:
+            work_once(station)
+    rows = ask(site, "deadlines", "--json", expect=1)
+    assert {k: len(v) for k, v in by_status(rows).items()} == {"met": 1, "late": 1}
+    assert all(row.keys() >= {"rule", "subject", "due_at", "met_at", "status", "reason"} for row in rows)
+    listed = ask(site, "recordings", "--json")
+    assert [r["deadline"] and r["deadline"]["status"] for r in sorted(listed, key=lambda r: r["kind"])] == [
+        None,
+        "late",
+        "met",
+    ]
+    limit = next(r["deadline"] for r in listed if r["deadline"])
+    assert limit.keys() >= {"rule", "due_at", "met_at", "status", "reason"}
+    assert limit["rule"] == "article-28-24h"
+    assert limit["due_at"].endswith("+08:00")
+    assert {(r["officer"], *r["officers"]) for r in listed} == {("辽A001", "辽A001")}
+    shown = ask(site, "show", by_status(rows)["late"][0], "--json")
+    assert [d["status"] for d in shown["deadlines"] if d["rule"] == "article-28-24h"] == ["late"]
+
+
+def test_a_reason_for_what_is_late_stands_beside_it_and_it_stays_late(site: Site) -> None:
+    (late,) = by_status(ask(site, "deadlines", "--json", expect=1))["late"]
+    ask(site, "deadlines", "justify", late, "--text", "车辆故障", "--json")
+    (row,) = [r for r in ask(site, "deadlines", "--json", expect=1) if r["subject"] == late]
+    assert (row["status"], row["justification"]) == ("late", "车辆故障")
+    (met,) = by_status(ask(site, "deadlines", "--json", expect=1))["met"]
+    with pytest.raises(MediadError, match="is not late"):
+        ask(site, "deadlines", "justify", met, "--text", "x")
+
+
+def test_a_receipt_meets_what_was_late_and_none_is_of_the_future(site: Site) -> None:
+    (late,) = by_status(ask(site, "deadlines", "--json", expect=1))["late"]
+    two_days_ago = datetime.now(UTC) - timedelta(hours=47)
+    local = two_days_ago.astimezone(site.config.unit.zone)
+    with pytest.raises(MediadError, match="future"):
+        ask(
+            site, "deadlines", "mark-met", late, "--receipt", "1", "--at", f"{local + timedelta(days=9):%Y-%m-%d %H:%M}"
+        )
+    with pytest.raises(MediadError, match="no receipt meets"):
+        ask(
+            site,
+            "deadlines",
+            "mark-met",
+            late,
+            "--receipt",
+            "1",
+            "--at",
+            f"{local:%Y-%m-%d %H:%M}",
+            "--rule",
+            "recorder-back",
+        )
+    ask(site, "deadlines", "mark-met", late, "--receipt", "HZ-7", "--at", f"{local:%Y-%m-%d %H:%M}", "--json")
+    assert by_status(ask(site, "deadlines", "--json")).keys() == {"met"}
+
+
+def test_status_lists_what_calls_for_a_person(site: Site) -> None:
+    with closing(site.open()) as station:
+        work_once(station)
+        station.ledger.catalog.write(lambda conn: conn.exec_driver_sql(
+            "INSERT INTO untagged (recording, since) SELECT id, '2026-01-01T00:00:00.000000Z' FROM recording WHERE kind <> 'data'"
+        ))  # fmt: skip
+    codes = {a["code"]: a for a in ask(site, "status", "--json")["alarms"]}
+    assert codes["deadline-late-unexplained"]["subject"] == "article-28-24h"
+    assert codes["untagged"]["detail"].startswith("2 ")
+
+
+# --- what people say of recordings --------------------------------------------------------------------------------------
+
+
+def test_a_time_that_a_person_sets_counts_and_what_the_recorder_said_is_kept(site: Site) -> None:
+    (late,) = by_status(ask(site, "deadlines", "--json", expect=1))["late"]
+    before = next(r for r in ask(site, "recordings", "--json") if r["id"] == late)
+    ended = (datetime.now(UTC) - timedelta(hours=3)).astimezone(site.config.unit.zone)
+    said = ("--source", "值班记录", "--reason", "时钟慢了两天")
+    ask(site, "recordings", "set-time", late, "--ended", f"{ended:%Y-%m-%d %H:%M}", *said, "--json")
+    after = next(r for r in ask(site, "recordings", "--json") if r["id"] == late)
+    assert (after["deadline"]["status"], after["confidence"]) == ("met", "set")
+    assert after["ended_at"] == ended.replace(second=0, microsecond=0).isoformat()
+    assert after["claimed"] == {k: before[k] for k in ("started_at", "ended_at")}
+    assert ask(site, "show", late, "--json")["said"]["dated"]["source"] == "值班记录"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--ended", "2099-01-01 00:00"), "future"),
+        (("--ended", "2026-11-01 09:00", "--started", "2026-11-01 10:00"), "before"),
+    ],
+)
+def test_a_time_that_cannot_have_been_is_refused(site: Site, more: tuple[str, ...], says: str) -> None:
+    recording = ask(site, "recordings", "--json")[0]["id"]
+    with pytest.raises(MediadError, match=says):
+        ask(site, "recordings", "set-time", recording, *more, "--source", "x", "--reason", "y")
+
+
+def test_carrier_and_co_officers_are_told_by_their_numbers(site: Site) -> None:
+    for number, name in (("辽A001", "李明"), ("辽A002", "王芳")):
+        ask(site, "officer", "add", "--certificate", number, "--name", name)
+    recording = next(r["id"] for r in ask(site, "recordings", "--json") if r["deadline"])
+    ask(site, "recordings", "carrier", recording, "--officer", "辽A002", "--co", "辽A001")
+    told = next(r for r in ask(site, "recordings", "--json") if r["id"] == recording)
+    assert (told["officer"], told["officers"], told["names"]) == ("辽A002", ["辽A002", "辽A001"], ["王芳", "李明"])
+    for wrong in (("--officer", "辽A009"), ("--officer", "辽A001", "--co", "辽A001")):
+        with pytest.raises(MediadError, match=r"nobody's number|named twice"):
+            ask(site, "recordings", "carrier", recording, *wrong)
+
+
+def test_classification_and_non_duty_are_kept_with_the_recording(site: Site) -> None:
+    recording = ask(site, "recordings", "--json")[0]["id"]
+    ask(site, "recordings", "classify", recording, "--as", "内部", "--mark", "个人隐私")
+    ask(site, "recordings", "non-duty", recording, "--reason", "设备测试")
+    said = ask(site, "show", recording, "--json")["said"]
+    assert (said["classified"]["classification"], said["classified"]["marks"]) == ("内部", ["个人隐私"])
+    assert next(r for r in ask(site, "recordings", "--json") if r["id"] == recording)["non_duty"] == "设备测试"
+    with pytest.raises(MediadError, match="is no recording"):
+        ask(site, "recordings", "non-duty", "rec-none", "--reason", "x")
+
+
+# --- rules are facts ----------------------------------------------------------------------------------------------------
+
+
+def change(site: Site, text: str) -> None:
+    with site.config_file.open("a", encoding="utf-8") as f:
+        f.write(f"\n[deadlines]\n{text}\n")
+
+
+def test_rules_of_a_changed_file_have_no_effect_before_they_are_adopted(site: Site) -> None:
+    with closing(site.open()) as station:
+        work_once(station)
+    assert ask(site, "deadlines", "rules", "--json")["settings"] == []
+    change(site, "storage_hours = 100")
+    assert by_status(ask(site, "deadlines", "--json", expect=1)).keys() == {"met", "late"}
+    told = ask(site, "deadlines", "rules", "--json")
+    assert told["settings"] == ["deadlines.storage_hours"]
+    assert {"old": "late", "new": "met", "count": 1} in told["counts"]
+    assert sorted((c["old"], c["new"]) for c in told["changes"]) == [("late", "met"), ("met", "met")]
+    assert "deadlines.storage_hours" in dict(config_problems(site.config))
+    ask(site, "deadlines", "rules", "--adopt")
+    assert by_status(ask(site, "deadlines", "--json")).keys() == {"met"}, "also before anybody works it out"
+    with closing(site.open()) as station:
+        work_once(station)
+        with station.ledger.catalog.read() as conn:
+            kinds = [e.kind for e in evidence.events_of(conn, "test-01")]
+            assert {body["state"] for (rule, _), body in limits.bodies(conn).items() if "28" in rule} == {"met"}
+        station.parts.mirror()
+    assert kinds.count("rules.adopted") == 2
+    assert ask(site, "deadlines", "rules", "--json")["settings"] == []
+    assert site.run("fsck").returncode == 0
+
+
+def test_a_calendar_that_is_changed_is_another_rule(site: Site) -> None:
+    with closing(site.open()) as station:
+        work_once(station)
+    (site.root / "calendar.toml").write_text('[2027]\nfree = ["2027-01-01"]\n', encoding="utf-8")
+    assert ask(site, "deadlines", "rules", "--json")["settings"] == ["deadlines.calendar"]
+
+
+def test_rules_of_a_newer_program_count_as_far_as_they_are_known(site: Site) -> None:
+    body = rules.rules_of_file(site.config)
+    newer = {**body, "deadlines": {**body["deadlines"], "moon_hours": 3, "storage_hours": 5.0}}
+    assert rules.built(newer, site.config).storage.limit == timedelta(hours=5)
+    with pytest.raises(MediadError, match="cannot be read"):
+        rules.built({"deadlines": {"storage_hours": "never"}, "calendar": {"free": [], "worked": []}}, site.config)
+
+
+def test_every_reason_has_its_words() -> None:
+    for code, (chinese, english) in reasons.REASONS.items():
+        assert chinese and english, code

@@ -1,0 +1,382 @@
+"""Limits from facts to rulings, each odd case of the notes on the regulation by name: events in a real catalogue, and the stage."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mediad.catalog import due, limits
+from mediad.catalog import tables as t
+from mediad.model.custody import Draft
+from mediad.model.instants import stamp
+from tests.bureau import Bureau, File, H, at, open_bureau, rules
+
+ENDED = at("2026-11-23 10:00")  # a Monday
+
+
+@pytest.fixture
+def bureau(tmp_path: Path) -> Iterator[Bureau]:
+    with open_bureau(tmp_path) as opened:
+        opened.li = opened.officer("李明", "辽A001", "000123")  # type: ignore[attr-defined]
+        opened.wang = opened.officer("王芳", "辽A002", "000124")  # type: ignore[attr-defined]
+        for label in ("A", "B"):
+            opened.recorder(label)
+        yield opened
+
+
+def film(name: str = "a.mp4", ended: Any = ENDED, **more: Any) -> File:
+    return File(name, ended, **{"officer": "000123", **more})
+
+
+# --- Article 28 ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_stored_in_time_is_met_by_who_carried_it(bureau: Any) -> None:
+    bureau.dock("A", ENDED + 8 * H, film())
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["reason"], found["carrier"], found["carrier_by"]) == (
+        "met", "after-recording", bureau.li, "number",
+    )  # fmt: skip
+    assert bureau.rule_anew() == 0, "the same facts record nothing new"
+    assert bureau.events(film().recording).count("deadline.ruled") == 1
+
+
+def test_what_is_stored_after_24_hours_is_late_across_midnight_and_weekend(bureau: Any) -> None:
+    friday = at("2026-11-27 23:50")
+    bureau.dock("A", friday + 25 * H, film(ended=friday))
+    assert bureau.status(film().recording) == "late"
+    assert bureau.due(film().recording) == friday + 24 * H
+
+
+def test_two_recorders_of_one_officer_count_each_recording_by_itself(bureau: Any) -> None:
+    bureau.dock("A", ENDED + 8 * H, film("a.mp4"))
+    bureau.dock("B", ENDED + 30 * H, film("b.mp4"))
+    assert [bureau.status(film(n).recording) for n in ("a.mp4", "b.mp4")] == ["met", "late"]
+
+
+def test_of_one_recorder_of_two_officers_on_a_trip_the_carriers_return_counts(bureau: Any) -> None:
+    left = ENDED - 2 * H
+    bureau.move("rcd-A", "issued", left - H, bureau.li)
+    bureau.trip([bureau.li], left, returned=ENDED + 50 * H, entered=left)
+    bureau.trip([bureau.wang], left, returned=ENDED + 30 * H, entered=left + H)
+    bureau.dock("A", ENDED + 60 * H, film(officer=""))
+    bureau.say(
+        "recording.carried", film().recording, ENDED + 61 * H, carrier=bureau.li, co_officers=[bureau.wang], why=""
+    )
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["limb"], found["carrier_by"], found["why"]) == ("met", 2, "person", "异地检查")
+    assert bureau.due(film().recording) == ENDED + 74 * H
+    bureau.say(
+        "recording.carried", film().recording, ENDED + 62 * H, carrier=bureau.wang, co_officers=[bureau.li], why=""
+    )
+    bureau.move("rcd-A", "returned", ENDED + 63 * H)
+    found = bureau.ruling(film().recording)
+    # Who had the recorder counts beside the carrier, and the earlier return of both: thirty hours later.
+    assert bureau.due(film().recording) == ENDED + 54 * H
+    assert (found["status"], found["carrier"]) == ("late", bureau.wang)
+
+
+def test_back_at_two_in_the_morning_counts_by_the_docking_and_gives_until_two_the_next_day(bureau: Any) -> None:
+    ended, back = at("2026-09-29 09:00"), at("2026-10-01 02:00")  # National Day
+    bureau.trip([bureau.li], ended - H, entered=ended - H)
+    bureau.move("rcd-A", "issued", ended - 2 * H, bureau.li)
+    assert bureau.dock("A", back)
+    bureau.dock("A", at("2026-10-02 01:30"), film(ended=ended))
+    assert bureau.due(film().recording) == at("2026-10-02 02:00")
+    assert bureau.status(film().recording) == "met"
+    assert bureau.ruling(film().recording)["limb"] == 2
+
+
+def test_what_was_recorded_before_leaving_has_the_first_limb(bureau: Any) -> None:
+    bureau.trip([bureau.li], ENDED + H, returned=ENDED + 90 * H)
+    bureau.dock("A", ENDED + 91 * H, film())
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["limb"]) == ("late", 1)
+    bureau.say("deadline.justified", film().recording, ENDED + 92 * H, rule="article-28-24h", text="突发任务")
+    assert bureau.status(film().recording) == "late", "a reason explains, it does not undo"
+    with bureau.ledger.catalog.read() as conn:
+        assert film().recording not in {row.subject for row in limits.pressing(conn, stamp(bureau.now), 10)}
+
+
+def test_a_clock_at_the_year_2000_is_met_if_even_the_earliest_possible_end_is_in_time(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED, bureau.li)
+    bureau.dock("A", ENDED + 9 * H, film(ended=at("2000-01-01 00:10"), confidence="untrusted", officer=""))
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["reason"], found["due_at"]) == ("met", "bounded", None)
+
+
+def test_a_clock_at_the_year_2000_that_nothing_bounds_waits_for_a_person(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED, bureau.li)
+    bureau.dock("A", ENDED + 40 * H, film(ended=at("2000-01-01 00:10"), confidence="untrusted"))
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["due_at"]) == ("untrusted", None)
+    detail = {"ended_at": stamp(ENDED + 20 * H), "started_at": None, "source": "值班记录", "why": "时钟"}
+    bureau.say("recording.dated", film().recording, ENDED + 41 * H, **detail)
+    assert bureau.status(film().recording) == "met"
+    assert bureau.due(film().recording) == ENDED + 44 * H
+    bureau.say("recording.dated", film().recording, ENDED + 42 * H, **{**detail, "ended_at": stamp(ENDED + H)})
+    assert bureau.status(film().recording) == "late"
+    assert bureau.events(film().recording).count("deadline.ruled") == 3
+
+
+def test_a_segment_that_arrives_late_reopens_what_was_met_and_the_ruling_of_the_joined_goes(bureau: Any) -> None:
+    one, two = film("a.mp4"), film("b.mp4", ENDED + timedelta(minutes=5))
+    bureau.dock("A", ENDED + 8 * H, one)
+    assert bureau.status(one.recording) == "met"
+    bureau.dock("A", ENDED + 80 * H, two)
+    assert bureau.status(two.recording) == "late"
+    joined = {"assets": [one.asset, two.asset], "absorbed": [two.recording], "gaps": [], "remarks": []}
+    bureau.say("recording.joined", one.recording, ENDED + 81 * H, **joined)
+    assert bureau.status(one.recording) == "late"
+    assert bureau.due(one.recording) == two.ended + 24 * H
+    assert bureau.ruling(two.recording) is None
+
+
+def test_a_card_that_was_pulled_at_file_3_of_5_leaves_two_that_are_due_and_are_met_when_they_come(bureau: Any) -> None:
+    five = [film(f"{n}.mp4", ENDED + n * H, stored=n < 3) for n in range(5)]
+    first = bureau.dock("A", ENDED + 8 * H, *five, officer="辽A001", done="interrupted")
+    bureau.rule()
+    assert [bureau.status(f.recording) for f in five[:3]] == ["met"] * 3
+
+    def seen() -> list[Any]:
+        with bureau.ledger.catalog.read() as conn:
+            bodies = limits.bodies(conn)
+        return [(name, body) for (_, name), body in sorted(bodies.items()) if name.startswith("fil-")]
+
+    assert {body["path"] for _, body in seen()} == {"DCIM/3.mp4", "DCIM/4.mp4"}
+    assert {(body["state"], body["docking"], body["carrier"]) for _, body in seen()} == {("waiting", first, bureau.li)}
+    assert {bureau.status(name, ENDED + 60 * H) for name, _ in seen()} == {"late"}
+    rest = [film(f.name, f.ended) for f in five[3:]]
+    bureau.dock("A", ENDED + 61 * H, *rest, continues=first)
+    bureau.rule()
+    assert {(body["state"], body["docking"]) for _, body in seen()} == {("late", first)}
+    assert {body["recording"] for _, body in seen()} == {f.recording for f in rest}
+    assert [bureau.status(f.recording) for f in rest] == ["late", "late"]
+    assert bureau.rule_anew() == 0
+
+
+def test_a_file_that_was_only_seen_and_has_no_true_time_is_untrusted(bureau: Any) -> None:
+    bureau.dock("A", ENDED, film("x.mp4", at("2000-01-01 00:10"), stored=False), done="interrupted")
+    bureau.rule()
+    with bureau.ledger.catalog.read() as conn:
+        (body,) = [body for (_, name), body in limits.bodies(conn).items() if name.startswith("fil-")]
+    assert body["state"] == "untrusted"
+
+
+def test_a_docking_at_night_proves_the_return_before_the_one_that_was_entered(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED - 3 * H, bureau.li)
+    bureau.move("rcd-B", "issued", ENDED - 3 * H, bureau.li)
+    bureau.trip([bureau.li], ENDED - 2 * H)
+    night = ENDED + 41 * H
+    bureau.dock("B", night)  # another recorder of theirs
+    bureau.trip([bureau.li], ENDED - 2 * H, returned=ENDED + 70 * H, entered=ENDED + 71 * H)
+    bureau.dock("A", ENDED + 72 * H, film())
+    found = bureau.ruling(film().recording)
+    assert bureau.due(film().recording) == night + 24 * H
+    assert (found["status"], "return-after-docking" in found["remarks"]) == ("late", True)
+
+
+def test_a_docking_of_a_recorder_that_somebody_else_has_by_now_proves_nothing(bureau: Any) -> None:
+    bureau.move("rcd-B", "issued", ENDED - 90 * H, bureau.li)
+    bureau.move("rcd-B", "returned", ENDED - 80 * H)
+    bureau.move("rcd-B", "issued", ENDED - 79 * H, bureau.wang)
+    bureau.trip([bureau.li], ENDED - 2 * H)
+    bureau.dock("B", ENDED + 5 * H)
+    bureau.trip([bureau.li], ENDED - 2 * H, returned=ENDED + 60 * H, entered=ENDED + 60 * H)
+    bureau.dock("A", ENDED + 70 * H, film())
+    assert bureau.due(film().recording) == ENDED + 84 * H
+
+
+def test_an_open_trip_leaves_the_limit_open_until_they_are_back(bureau: Any) -> None:
+    """What a terminal sends home while they are away proves no return."""
+    bureau.trip([bureau.li], ENDED - H)
+    bureau.dock("field", ENDED + 5 * H, film(stored=False), officer="辽A001", folder=True, done="incomplete")
+    bureau.rule()
+    with bureau.ledger.catalog.read() as conn:
+        (name,) = [name for _, name in limits.bodies(conn) if name.startswith("fil-")]
+    assert bureau.status(name, ENDED + 40 * H) == "open"
+    bureau.trip([bureau.li], ENDED - H, returned=ENDED + 41 * H, entered=ENDED + 41 * H)
+    assert bureau.due(name) == ENDED + 65 * H
+
+
+def test_a_trip_that_is_entered_later_counts_when_it_is_approved(bureau: Any) -> None:
+    bureau.dock("A", ENDED + 60 * H, film())
+    assert bureau.status(film().recording) == "late"
+    left, entered = ENDED - H, ENDED + 61 * H
+    bureau.trip([bureau.li], left, returned=ENDED + 50 * H, entered=entered)
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["remarks"]) == ("late", ["trip-wants-approval"])
+    bureau.trip([bureau.li], left, returned=ENDED + 50 * H, entered=entered + H, approved_by=bureau.wang)
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["limb"], found["remarks"]) == ("met", 2, ["backdated"])
+    assert bureau.events(film().recording).count("deadline.ruled") == 3, "each new status is a custody event"
+
+
+@pytest.mark.parametrize(("channel", "reason"), [("cctv", "channel-exempt"), ("legacy", "legacy")])
+def test_cctv_and_legacy_are_not_applicable_with_the_reason(bureau: Any, channel: str, reason: str) -> None:
+    bureau.dock("A", ENDED + 90 * H, film(), channel=channel)
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["reason"]) == ("not-applicable", reason)
+
+
+def test_what_ended_before_the_rule_was_in_force_is_not_applicable(bureau: Any) -> None:
+    bureau.dock("A", ENDED + 90 * H, film())
+    found = bureau.ruling(film().recording, by=rules(effective_from="2026-12-01"))
+    assert (found["status"], found["reason"]) == ("not-applicable", "before-the-rule")
+
+
+def test_what_went_straight_into_the_enforcement_system_is_met_with_its_receipt(bureau: Any) -> None:
+    bureau.dock("A", ENDED + 90 * H, film())
+    assert bureau.status(film().recording) == "late"
+    receipt = {"rule": "article-28-24h", "receipt": "HZ-1", "at": stamp(ENDED + 2 * H)}
+    bureau.say("deadline.receipt", film().recording, ENDED + 91 * H, **receipt)
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["remarks"]) == ("met", ["receipt"])
+
+
+def test_a_vault_that_does_not_count_meets_nothing(bureau: Any) -> None:
+    bureau.ledger.record([Draft("vault.registered", "local", {"marker": "m", "kind": "local", "dedicated": False})])
+    bureau.dock("A", ENDED + H, film())
+    assert bureau.status(film().recording, ENDED + 2 * H) == "due"
+
+
+def test_data_has_no_limit(bureau: Any) -> None:
+    bureau.dock("A", ENDED + H, film(kind="data"))
+    assert bureau.ruling(film().recording) is None
+
+
+def test_a_number_that_is_registered_later_names_the_carrier_then(bureau: Any) -> None:
+    bureau.dock("A", ENDED + H, film(officer="000999"))
+    assert bureau.ruling(film().recording)["carrier_by"] == "nobody"
+    zhao = bureau.officer("赵强", "辽A009", "000999")
+    assert bureau.ruling(film().recording)["carrier"] == zhao
+
+
+# --- recorders, hand-overs, the platform --------------------------------------------------------------------------------
+
+
+def test_a_recorder_that_is_not_docked_a_day_after_it_was_handed_out_is_late(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED, bureau.li)
+    assert bureau.due("rcd-A", "recorder-back") == ENDED + 24 * H
+    assert bureau.status("rcd-A", ENDED + 25 * H, "recorder-back") == "late"
+    bureau.dock("A", ENDED + 26 * H)
+    found = bureau.ruling("rcd-A", "recorder-back")
+    assert (found["status"], found["reason"], found["carrier"]) == ("late", "after-issue", bureau.li)
+    assert bureau.rule_anew() == 0
+
+
+def test_a_recorder_is_back_in_time_by_docking_or_return(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED, bureau.li, expected=stamp(ENDED + 50 * H))
+    bureau.move("rcd-B", "issued", ENDED, bureau.wang)
+    bureau.move("rcd-B", "returned", ENDED + 5 * H)
+    bureau.dock("A", ENDED + 49 * H)
+    assert bureau.status("rcd-A", name="recorder-back") == bureau.status("rcd-B", name="recorder-back") == "met"
+    assert bureau.ruling("rcd-A", "recorder-back")["reason"] == "after-expected"
+
+
+def test_a_recorder_that_is_lost_or_broken_ends_its_limit_and_says_how(bureau: Any) -> None:
+    for label, state in (("A", "lost"), ("B", "broken")):
+        bureau.move(f"rcd-{label}", "issued", ENDED, bureau.li)
+        bureau.move(f"rcd-{label}", state, ENDED + 30 * H, why="落水", presumed="两段视频")
+        found = bureau.ruling(f"rcd-{label}", "recorder-back")
+        assert (found["status"], found["reason"], found["why"]) == ("not-applicable", f"recorder-{state}", "落水")
+
+
+def test_a_recorder_on_its_carriers_trip_is_expected_a_day_after_the_return(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED, bureau.li)
+    assert bureau.status("rcd-A", name="recorder-back") == "due"
+    bureau.trip([bureau.li], ENDED + H)
+    assert bureau.status("rcd-A", ENDED + 40 * H, "recorder-back") == "open"
+    bureau.trip([bureau.li], ENDED + H, returned=ENDED + 45 * H, entered=ENDED + 45 * H)
+    assert bureau.due("rcd-A", "recorder-back") == ENDED + 69 * H
+
+
+def test_without_such_a_limit_no_recorder_is_ruled_on(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED, bureau.li)
+    assert bureau.ruling("rcd-A", "recorder-back", rules(recorder_hours=0)) is None
+    bureau.move("rcd-B", "issued", ENDED, bureau.li)
+    assert bureau.status("rcd-B", name="recorder-back") == "due"
+    bureau.rule_anew(rules(recorder_hours=0))
+    assert bureau.ruling("rcd-B", "recorder-back")["reason"] == "no-limit"
+
+
+def test_a_hand_over_that_nobody_signs_in_three_days_is_late_and_counts_for_nothing_else(bureau: Any) -> None:
+    docking = bureau.dock("A", ENDED + H, film(), officer="辽A001")
+    closed = bureau.now
+    assert bureau.due(docking, "handover-signature") == closed + 72 * H
+    assert bureau.ruling(docking, "handover-signature")["carrier"] == bureau.li
+    assert bureau.status(docking, closed + 73 * H, "handover-signature") == "late"
+    signed = {"confirmed_at": stamp(closed + 74 * H), "version": 1}
+    bureau.say("handover.signed", docking, closed + 74 * H, **signed)
+    assert bureau.ruling(docking, "handover-signature")["met_at"] == stamp(closed + 74 * H)
+    assert bureau.status(film().recording) == "met"
+
+
+def test_a_docking_that_brought_nothing_wants_no_signature(bureau: Any) -> None:
+    assert bureau.ruling(bureau.dock("A", ENDED), "handover-signature") is None
+
+
+def test_data_of_a_terminal_is_uploaded_where_the_unit_says_so(bureau: Any) -> None:
+    bureau.dock("A", ENDED + H, film(), channel="terminal")
+    bureau.dock("B", ENDED + H, film("b.mp4"))
+    assert bureau.ruling(film().recording, "article-30-upload") is None
+    by = rules(upload_hours=48)
+    bureau.rule_anew(by)
+    assert bureau.due(film().recording, "article-30-upload", by) == ENDED + 48 * H
+    assert bureau.ruling(film("b.mp4").recording, "article-30-upload", by) is None
+    receipt = {"rule": "article-30-upload", "receipt": "PT-1", "at": stamp(ENDED + 3 * H)}
+    bureau.say("deadline.receipt", film().recording, ENDED + 4 * H, **receipt)
+    assert bureau.status(film().recording, name="article-30-upload", by=by) == "met"
+
+
+# --- what is due, and what calls for a person ---------------------------------------------------------------------------
+
+
+def test_rows_that_somebody_deleted_come_back_from_the_facts(bureau: Any) -> None:
+    bureau.dock("A", ENDED + H, film(), film("seen.mp4", stored=False), done="interrupted")
+    bureau.move("rcd-B", "issued", ENDED, bureau.li)
+    bureau.ledger.catalog.write(lambda conn: conn.execute(t.due.delete()))
+    due.refill(bureau.ledger.catalog, due.BUREAU)
+    assert bureau.rule() == 4  # the recording, the file, the recorder, the signature
+    due.refill(bureau.ledger.catalog, due.BUREAU)
+    assert bureau.rule() == 0, "what waits is looked at again, and nothing is new of it"
+
+
+def test_counts_and_the_board_of_what_presses(bureau: Any) -> None:
+    bureau.dock("A", ENDED + 30 * H, film("late.mp4"), officer="辽A001")
+    bureau.dock("A", ENDED + 31 * H, film("soon.mp4", ENDED + 8 * H, stored=False), done="interrupted")
+    bureau.dock("A", ENDED + 31 * H, film("odd.mp4", at("2000-01-01 00:00"), confidence="untrusted"))
+    bureau.rule()
+    now = ENDED + 31 * H
+    with bureau.ledger.catalog.read() as conn:
+        counts = limits.counts(conn, stamp(now), stamp(now + 2 * H))
+        pressing = [row.state for row in limits.pressing(conn, stamp(now + 2 * H), 10)]
+    storage = {what: n for (rule, what), n in counts.items() if rule == "article-28-24h"}
+    assert storage == {"late-unexplained": 1, "soon-late": 1, "untrusted": 1}
+    assert pressing == ["late", "waiting", "untrusted"]
+    with bureau.ledger.catalog.read() as conn:
+        counts = limits.counts(conn, stamp(now + 3 * H), stamp(now + 5 * H))
+    assert counts["article-28-24h", "late"] == 1
+
+
+def test_what_is_of_no_case_for_a_week_is_counted_until_it_is_said_to_be_of_no_duty(bureau: Any) -> None:
+    bureau.dock("A", ENDED + H, film())
+    with bureau.ledger.catalog.read() as conn:
+        n, oldest = limits.untagged(conn, stamp(ENDED + 2 * H))
+    assert (n, oldest.recording) == (1, film().recording)
+    bureau.say("recording.excused", film().recording, ENDED + 3 * H, reason="设备测试")
+    with bureau.ledger.catalog.read() as conn:
+        assert limits.untagged(conn, stamp(ENDED + 99 * H)) == (0, None)
+    assert bureau.status(film().recording) == "met", "it is kept and counted all the same"
+
+
+def test_a_trip_past_its_expected_return_is_listed_until_the_return_is_entered(bureau: Any) -> None:
+    trip = bureau.trip([bureau.li], ENDED, expected=ENDED + 5 * H)
+    for later, listed in ((4, []), (6, [trip])):
+        with bureau.ledger.catalog.read() as conn:
+            assert [row.id for row in limits.overdue_trips(conn, stamp(ENDED + later * H))] == listed
+    bureau.trip([bureau.li], ENDED, expected=ENDED + 5 * H, returned=ENDED + 7 * H, entered=ENDED + 7 * H)
+    with bureau.ledger.catalog.read() as conn:
+        assert limits.overdue_trips(conn, stamp(ENDED + 9 * H)) == []
