@@ -542,6 +542,7 @@ def test_a_change_behind_the_log_is_seen_in_every_table(busy_site: Site, table: 
         "source_file": "why", "asset": "stored_at", "replica": "verified_at", "recording": "officer",
         "recording_asset": "position", "claim": "inode", "alarm": "detail",
         "recording_alias": "recording", "probe": "detail", "timing": "officer", "clock": "detail",
+        "handover": "since", "handover_part": "handover",
     }  # fmt: skip
     sql(busy_site, f'UPDATE "{table}" SET "{columns[table]}" = 77 WHERE rowid = (SELECT min(rowid) FROM "{table}")')
     report = fsck(busy_site)

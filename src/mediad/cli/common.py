@@ -110,6 +110,8 @@ def print_raw(data: bytes) -> None:
 
 def write_file(data: bytes, to: Path | None) -> None:
     """A file that was made: under its name, whole or not at all; without one on standard output, which must not be a terminal."""
+    from mediad.edges.files import replace_atomic
+
     if to is None:
         if sys.stdout.isatty():
             raise UsageError("this is no text for a terminal", hint="--output FILE, or lead it into a program")
@@ -117,13 +119,9 @@ def write_file(data: bytes, to: Path | None) -> None:
             sys.stdout.flush()
             sys.stdout.buffer.write(data)
         return
-    part = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(data)
-        part.replace(to)
+        replace_atomic(to, data, 0o640)
     except OSError as e:
-        with suppress(OSError):
-            part.unlink()
         raise UsageError(f"{plain(to)} cannot be written: {e.strerror}", hint="check the folder and its rights") from e
     tell(f"{to}: {size(len(data))}")
 
