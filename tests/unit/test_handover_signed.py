@@ -417,6 +417,7 @@ def test_the_register_of_a_month_lists_what_was_handed_over(site: Site) -> None:
     assert "赵强（代 李明）" in lines[1]
     pdf = handover_register.pdf_of(site.config, month, rows)
     text = text_of(pdf)
+    assert pages_of(pdf) == 1
     assert "执法音像记录交接登记簿" in text and "共2次交接" in text and "待签1次" in text and one in text
     assert handover_register.pdf_of(site.config, month, rows) == pdf
     assert handover_register.register_of(site.config, "1999-12") == []

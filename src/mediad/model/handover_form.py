@@ -175,16 +175,19 @@ def _contents(record: Record, zone: ZoneInfo) -> Iterable[dict[str, Any]]:
     if sums["without_length"] and lasts:
         lasts += f"（另有 {sums['without_length']} 条时长未知）"
     yield _cell("音像总时长", "Duration", lasts)
-    span = None
-    if sums["from"]:
-        begin, end = when(sums["from"], zone, seconds=False) or "", when(sums["until"], zone, seconds=False) or ""
-        day, _, clock = end.partition(" ")
-        span = f"{begin} 至 {clock if begin.startswith(day) else end}"
-        if sums["untrusted"]:
-            span += f"（另有 {sums['untrusted']} 条时间不可信）"
-    yield _cell("记录起止", "Span of time", span)
+    yield _cell("记录起止", "Span of time", _span(sums, zone))
     cases = [_short(" ".join(filter(None, (next(iter(c["numbers"]), ""), c["name"])))) for c in record["cases"]]
     yield _cell("案件或执法活动", "Cases", _some(cases, "件") or None, wide=True)
+
+
+def _span(sums: Mapping[str, Any], zone: ZoneInfo) -> list[str] | None:
+    """From when to when; on one line within a day."""
+    if not sums["from"]:
+        return None
+    begin, end = when(sums["from"], zone, seconds=False) or "", when(sums["until"], zone, seconds=False) or ""
+    day, _, clock = end.partition(" ")
+    lines = [f"{begin} 至 {clock}"] if begin.startswith(day) else [f"{begin} 起", f"{end} 止"]
+    return [*lines, *([f"另有 {sums['untrusted']} 条时间不可信"] if sums["untrusted"] else [])]
 
 
 def _checks(record: Record, zone: ZoneInfo) -> Iterable[dict[str, Any]]:
@@ -298,7 +301,7 @@ def register(
 ) -> dict[str, Any]:
     """What the form prints of a month."""
     right = {"序号", "记录", "文件", "大小", "逾期"}
-    parts = {"执法记录仪": 3, "交出人": 3, "证件编号": 3, "接收人": 2, "交接编号": 4}
+    parts = {"执法记录仪": 4, "交出人": 5, "证件编号": 4, "接收人": 3}
     year, _, number = month.partition("-")
     sums = (
         f"共 {len(rows)} 次交接，音像记录 {sum(r['recordings'] for r in rows)} 条，新存文件 {sum(r['files'] for r in rows)} 件，"
@@ -312,7 +315,8 @@ def register(
             {
                 "zh": f"{year} 年 {int(number)} 月", "en": "One line for each hand-over that brought new files", "notes": [sums],
                 "columns": [
-                    {"zh": zh, "en": en, "right": zh in right, **({"parts": parts[zh]} if zh in parts else {})}
+                    {"zh": zh, "en": en, "right": zh in right, "mono": zh == "交接编号",
+                     **({"parts": parts[zh]} if zh in parts else {})}
                     for zh, en in REGISTER
                 ],
                 "rows": [[cell or None for cell in register_cells(n, row, zone)] for n, row in enumerate(rows, 1)],
