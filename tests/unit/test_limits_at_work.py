@@ -1,6 +1,7 @@
 """Limits as people meet them: the daemon's part that works them out, the commands that show them, and rules that are adopted."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,7 +17,7 @@ from mediad.catalog import tables as t
 from mediad.cli import common
 from mediad.cli import main as program
 from mediad.errors import Busy, MediadError, StorageError
-from mediad.model import reasons
+from mediad.model import deadline, reasons
 from mediad.wiring import alarms, rules
 from mediad.wiring.check import config_problems
 from mediad.wiring.office import OfficePart, work_once
@@ -317,6 +318,17 @@ def test_rules_of_a_newer_program_count_as_far_as_they_are_known(site: Site) -> 
         rules.built({"deadlines": {"storage_hours": "never"}, "calendar": {"free": [], "worked": []}}, site.config)
 
 
-def test_every_reason_has_its_words() -> None:
-    for code, (chinese, english) in reasons.REASONS.items():
-        assert chinese and english, code
+def test_every_reason_is_documented_in_its_words_and_no_other_is() -> None:
+    page = (Path(__file__).parents[2] / "docs/deadlines.md").read_text(encoding="utf-8").split("## Reason codes")[1]
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert {code.strip("`"): tuple(words) for code, *words in rows} == dict(reasons.REASONS)
+
+
+def test_every_reason_that_a_rule_gives_has_its_words() -> None:
+    """Codes stand as literals in the modules of the rules, and nowhere else."""
+    folder = Path(deadline.__file__).parent
+    source = "".join((folder / name).read_text(encoding="utf-8") for name in ("deadline.py", "spans.py", "cases.py"))
+    given = {code for code in reasons.REASONS if f'"{code}"' in source}
+    assert given == reasons.REASONS.keys(), "words of a code that no rule gives"
+    for pattern in (r'(?:reason|remarks) = [^\n]*?"([a-z]+(?:-[a-z]+)+)"', r'Ruling\([^)]*?"([a-z]+-[a-z-]+)"[^)"]*\)'):
+        assert set(re.findall(pattern, source)) <= reasons.REASONS.keys() | {"not-applicable"}
