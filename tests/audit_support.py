@@ -15,6 +15,7 @@ from mediad.cli.audit import _Lines
 from mediad.fsck import Report
 from mediad.model.custody import Draft
 from mediad.wiring import audit as wiring_audit
+from tests.bureau_support import furnish_bureau
 from tests.support import OCTOBER, Site, make_card, make_site, noise
 
 FIRST, SECOND, THIRD = noise(9_000, 1), noise(70_000, 2), noise(5_000, 3)
@@ -59,6 +60,8 @@ def furnish(root: Path, *, looked_into_too: bool = True) -> Site:
             station.ledger.record(looked_into(site))
         station.finish_open_work()
     site.ingest(card, recorder="R-1")
+    if looked_into_too:
+        furnish_bureau(site, root)
     return site
 
 

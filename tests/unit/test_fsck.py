@@ -542,7 +542,11 @@ def test_a_change_behind_the_log_is_seen_in_every_table(busy_site: Site, table: 
         "source_file": "why", "asset": "stored_at", "replica": "verified_at", "recording": "officer",
         "recording_asset": "position", "claim": "inode", "alarm": "detail",
         "recording_alias": "recording", "probe": "detail", "timing": "officer", "clock": "detail",
-        "handover": "since", "handover_part": "handover",
+        "person": "name", "person_login": "person", "person_number": "until", "department": "unit", "recorder_move": "carrier",
+        "trip": "expected", "trip_version": "at", "trip_of": "who", "casefile": "name", "case_number": "key",
+        "case_handler": "person", "case_activity": "detail", "case_archive": "sha256", "tag": "activity", "said_of": "at",
+        "deadline": "met_at", "explained": "detail", "act": "state", "rules": "detail", "imported": "bad",
+        "handover": "since", "handover_part": "handover", "told": "at",
     }  # fmt: skip
     sql(busy_site, f'UPDATE "{table}" SET "{columns[table]}" = 77 WHERE rowid = (SELECT min(rowid) FROM "{table}")')
     report = fsck(busy_site)
