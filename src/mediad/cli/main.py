@@ -87,14 +87,14 @@ def main() -> None:
         show,
         slots,
         tags,
+        trips,
     )
 
     common.use_closed_streams()
     common.use_any_locale()
     families = (
-        run, ingest, derive, show, recordings, handover, deadlines, registers, cases, handing, acts, tags, notify, slots, audit,
-        profile,
-        admin,
+        run, ingest, derive, show, recordings, handover, deadlines, registers, trips, cases, handing, acts, tags, notify, slots,
+        audit, profile, admin,
     )  # fmt: skip
     for family in families:
         family.register(app)

@@ -1,0 +1,105 @@
+"""`mediad trip add | return | void | approve | list`: who is away, and back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mediad.cli import common
+from mediad.cli.registers import AsJson, enter, local, moment, trip_app
+
+
+def register(_app: typer.Typer) -> None:
+    """The commands are those of `mediad trip`, which cli/registers.py adds."""
+
+
+@trip_app.command("add")
+def trip_add(
+    officer: Annotated[list[str], typer.Option(help="Certificate number; may be repeated.")],
+    left: Annotated[str, typer.Option(help="When they left, such as 2026-11-24 08:00.")],
+    expected: Annotated[str, typer.Option(help="When they are expected back.")],
+    returned: Annotated[str | None, typer.Option(help="When they came back, if they did.")] = None,
+    reason: Annotated[str, typer.Option(help="事由")] = "",
+    recorder: Annotated[list[str] | None, typer.Option(help="Recorder that is away; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enter a trip. What is entered after the limit (补登) waits for an approver: `mediad trip approve`."""
+    cells = {
+        "officers": ";".join(officer), "left": left, "expected": expected, "returned": returned, "reason": reason,
+        "recorders": ";".join(recorder) if recorder else None,
+    }  # fmt: skip
+    enter("trips", cells, as_json)
+
+
+@trip_app.command("return")
+def trip_return(
+    trip: Annotated[str, typer.Argument(metavar="TRIP", help="The trip (trp-).")],
+    at: Annotated[str, typer.Option(help="When they came back; else now.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """They are back."""
+    from mediad.wiring.trips import come_back
+
+    config = common.load_config()
+    told = come_back(config, trip, moment(at, config.unit.zone) if at else None)
+    _said(told, as_json)
+
+
+@trip_app.command("void")
+def trip_void(
+    trip: Annotated[str, typer.Argument(metavar="TRIP", help="The trip (trp-).")],
+    reason: Annotated[str, typer.Option(help="Why it never was.")],
+    as_json: AsJson = False,
+) -> None:
+    """It was entered by mistake."""
+    from mediad.wiring.trips import make_void
+
+    _said(make_void(common.load_config(), trip, reason), as_json)
+
+
+@trip_app.command("approve")
+def trip_approve(
+    trip: Annotated[str, typer.Argument(metavar="TRIP", help="The trip (trp-).")], as_json: AsJson = False
+) -> None:
+    """Agree to a trip that was entered late (补登): an approver's act, under an account of their own."""
+    from mediad.wiring.trips import approve
+
+    _said(approve(common.load_config(), trip), as_json)
+
+
+@trip_app.command("list")
+def trip_list(
+    still_open: Annotated[bool, typer.Option("--open", help="Only those who are not back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List trips."""
+    from mediad.catalog import bureau
+
+    config = common.load_config()
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        names = {p.id: p.name for p in bureau.people(conn)}
+        trips = [t for t in bureau.trips(conn) if not (still_open and (t.returned or t.void))]
+    rows: list[dict[str, Any]] = [
+        {
+            "id": t.id, "officers": [names.get(p, p) for p in sorted(t.persons)], "recorders": sorted(t.recorders),
+            "left": local(t.left, config.unit.zone), "expected": local(t.expected, config.unit.zone),
+            "returned": local(t.returned, config.unit.zone), "reason": t.reason, "void": t.void,
+            "approved_by": names.get(t.approved_by) or t.approved_by or None,
+        }
+        for t in trips
+    ]  # fmt: skip
+    if as_json:
+        common.print_json(rows)
+        return
+    for r in rows:
+        back = "作废 void" if r["void"] else str(r["returned"] or "未归 away")[:16]
+        common.say(f"{str(r['left'])[:16]} → {back:16} {'、'.join(r['officers']):16} {r['reason']}  {r['id']}")
+    common.say(f"{len(rows)} 次外出 trips")
+
+
+def _said(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        common.print_json(told)
+    else:
+        common.say(f"{told['id']}: {told['said']}")
