@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediad.model.deadline import STORAGE, Part, Receipt, Recorded, Ruling, Span, Status, StorageRule, span, storage
-from mediad.model.trips import Trip, Version
+from mediad.model.trips import Trip, Version, may_cover
 
 ZERO = datetime(2026, 11, 23, tzinfo=UTC)
 H = timedelta(hours=1)
@@ -347,3 +347,13 @@ def test_every_ruling_explains_itself(facts: Recorded, rule: StorageRule) -> Non
     assert found.reason
     assert (found.limb == 2) == bool(found.trip)
     assert (found.due_at is None) == (found.basis != "limit" or found.reason == "bounded")
+
+
+@settings(max_examples=400)
+@given(facts_of_a_recording, rules)
+def test_trips_that_cannot_cover_the_end_change_nothing(facts: Recorded, rule: StorageRule) -> None:
+    """So nobody has to ask when somebody was docked who came back long before."""
+    ends = [p.ended_at for p in facts.parts if p.ended_at is not None]
+    if len(ends) == len(facts.parts) and ends:
+        left = tuple(trip for trip in facts.trips if may_cover(trip, max(ends)))
+        assert storage(replace(facts, trips=left), rule) == storage(facts, rule)

@@ -49,6 +49,12 @@ def parts_of(conn: Connection, recordings: Sequence[str]) -> dict[str, list[Any]
     return found
 
 
+def _end(row: Any) -> str:
+    """When a file ended; where that cannot be true, when it was docked: who had the recorder then had recorded it."""
+    untrusted = (row.confidence or row.captured_confidence) == "untrusted"
+    return str(row.opened_at if untrusted else row.ended_at or row.captured_at)
+
+
 def carrier_of(
     rows: Sequence[Any],
     people: Iterable[Person],
@@ -59,7 +65,7 @@ def carrier_of(
 ) -> Carrier:
     """Who carried the recorder of a recording, given as ``parts_of`` does: by what a person ``told``, or its number, or who had
     it when the recording ended (``dated``: as a person said)."""
-    ended = datetime.fromisoformat(dated["ended_at"] if dated else max(row.ended_at or row.captured_at for row in rows))
+    ended = datetime.fromisoformat(dated["ended_at"] if dated else max(map(_end, rows)))
     number = rows[0].officer or rows[0].giver
     return carriers.carrier(
         number, day_of(ended, zone), ended, people, moves.get(rows[0].recorder_id or "", ()), told.get("carrier", "")

@@ -19,7 +19,7 @@ from mediad.model.ids import named_id
 from mediad.model.instants import stamp
 from mediad.model.layout import printable
 from mediad.model.registers import Move
-from mediad.model.trips import Trip
+from mediad.model.trips import Trip, may_cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def of_recordings(conn: Connection, recordings: Sequence[str], zone: ZoneInfo) -
     own: dict[str, Carrier] = {}
     for name in names:
         own[name] = limits.carrier_of(parts[name], people, moves, told.get(name, {}), dated.get(name), zone)
-    away = _Away(conn, {name: _whose(parts[name][0].recorder_id, own[name]) for name in names}, ends.values())
+    away = _Away(conn, {name: _whose(parts[name][0].recorder_id, own[name]) for name in names}, ends)
     found = []
     for name in names:
         first = parts[name][0]
@@ -80,7 +80,7 @@ def of_files(conn: Connection, dockings: Iterable[str], zone: ZoneInfo) -> list[
     for name, (_, row) in rows.items():
         had = moves.get(row.recorder_id or "", [])
         own[name] = carriers.carrier(row.officer, day_of(ends[name], zone), ends[name], people, had)
-    away = _Away(conn, {name: _whose(row.recorder_id, own[name]) for name, (_, row) in rows.items()}, ends.values())
+    away = _Away(conn, {name: _whose(row.recorder_id, own[name]) for name, (_, row) in rows.items()}, ends)
     found = []
     for name, (docking, row) in rows.items():
         trips = away.trips(name)
@@ -146,15 +146,17 @@ def _parts(rows: Sequence[Any], dated: Mapping[str, Any] | None, moves: Sequence
 class _Away:
     """Trips of those that some recordings are about, and the dockings that prove a return; each asked for once."""
 
-    def __init__(self, conn: Connection, whose: Mapping[str, frozenset[str]], ends: Collection[datetime]) -> None:
-        self._conn, self._whose = conn, whose
+    def __init__(self, conn: Connection, whose: Mapping[str, frozenset[str]], ends: Mapping[str, datetime]) -> None:
+        self._conn, self._whose, self._ends = conn, whose, ends
         everybody = frozenset(who for some in whose.values() for who in some)
-        self._trips = bureau.trips_of(conn, everybody, min(ends), max(ends)) if ends else {}
+        self._trips = bureau.trips_of(conn, everybody, min(ends.values()), max(ends.values())) if ends else {}
         self._known: dict[tuple[object, ...], tuple[datetime, ...]] = {}
 
     def trips(self, name: str) -> tuple[Trip, ...]:
+        """Those that may cover its end, by anything that was ever entered of them: no others count for it."""
+        end = self._ends[name]
         mine = {trip.id: trip for who in sorted(self._whose[name]) for trip in self._trips.get(who, ())}
-        return tuple(mine.values())
+        return tuple(trip for trip in mine.values() if may_cover(trip, end))
 
     def dockings(self, source: str, recorder: str | None, own: Carrier, trips: Sequence[Trip]) -> tuple[datetime, ...]:
         if not trips:

@@ -84,6 +84,16 @@ def _only_back(before: Version | None, after: Version) -> bool:
     return before.returned is None or after.returned <= before.returned
 
 
+def may_cover(trip: Trip, at: datetime) -> bool:
+    """Whether a trip can cover an instant at all, whichever of its versions counts. A return always counts, so one that left once
+    and came back ended then at the latest."""
+    if all(v.left > at for v in trip.versions):
+        return False
+    backs = [v.returned for v in trip.versions if v.returned is not None]
+    changed = len({v.left for v in trip.versions}) > 1 or any(v.void for v in trip.versions)
+    return changed or not backs or at <= max(backs)
+
+
 def back(version: Version, proofs: Iterable[datetime]) -> tuple[datetime | None, bool]:
     """When a trip ended: by the return that was entered, or by the first docking after they left (``proofs``), whichever is
     earlier; and whether it was by the docking although another return was entered."""
