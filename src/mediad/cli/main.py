@@ -83,6 +83,7 @@ def main() -> None:
         profile,
         recordings,
         registers,
+        report,
         run,
         show,
         slots,
@@ -93,8 +94,8 @@ def main() -> None:
     common.use_closed_streams()
     common.use_any_locale()
     families = (
-        run, ingest, derive, show, recordings, handover, deadlines, registers, trips, cases, handing, acts, tags, notify, slots,
-        audit, profile, admin,
+        run, ingest, derive, show, recordings, handover, deadlines, registers, trips, cases, handing, acts, tags, notify, report,
+        slots, audit, profile, admin,
     )  # fmt: skip
     for family in families:
         family.register(app)

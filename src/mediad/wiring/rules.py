@@ -193,11 +193,20 @@ def fresh(conn: Connection, rules: Rules, subjects: Collection[str]) -> dict[tup
     return {(each.ruling.rule, each.ruling.subject): each.body() for each in rule.rule_on(conn, rules, subjects)}
 
 
+def unruled(conn: Connection, rules: Rules) -> dict[tuple[str, str], Body]:
+    """What is due to be ruled on, as it is now. What came by a docking that is under way is not among it."""
+    return fresh(conn, rules, _waiting(conn))
+
+
 def _not_ruled(conn: Connection) -> list[str]:
+    return [*_waiting(conn), *limits.without_ruling(conn)]
+
+
+def _waiting(conn: Connection) -> list[str]:
     waiting = due.subjects(conn, due.RULE)
     if EVERYTHING in waiting:
         waiting += due.all_of_rules(conn)
-    return [*waiting, *limits.without_ruling(conn)]
+    return waiting
 
 
 def status(body: Body, now: datetime) -> Status:

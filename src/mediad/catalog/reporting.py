@@ -1,0 +1,145 @@
+"""What the month's figures are summed of."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select
+
+from mediad.catalog import bureau, handed
+from mediad.catalog import bureau_tables as b
+from mediad.catalog import tables as t
+from mediad.catalog.chunks import chunks
+from mediad.catalog.recorded import proofs
+from mediad.model.deadline import ARCHIVE, STORAGE
+from mediad.model.registers import Move
+from mediad.model.spans import HandedOut
+
+
+def recordings(conn: Connection, start: str, end: str) -> Iterator[Row[Any]]:
+    """Recordings that ended in that time, with their rulings by Article 28; and those of which nobody knows when, that were stored
+    in it. Data is left out: it has no ruling."""
+    d = b.deadline.c
+    ended = and_(d.ended_at >= start, d.ended_at < end)
+    yield from conn.execute(_recordings(ended))
+    m, a = t.recording_asset.c, t.asset.c
+    stored = (
+        select(func.min(a.stored_at))
+        .join(t.recording_asset, m.asset == a.id)
+        .where(m.recording == d.subject)
+        .correlate(b.deadline)
+        .scalar_subquery()
+    )
+    yield from conn.execute(_recordings(and_(d.ended_at.is_(None), stored >= start, stored < end)))
+
+
+def these(conn: Connection, ids: Sequence[str]) -> Iterator[Row[Any]]:
+    """The same of some recordings, whether they have a ruling yet or not."""
+    for chunk in chunks(sorted(ids)):
+        yield from conn.execute(_recordings(t.recording.c.id.in_(chunk), unruled=True))
+
+
+def _recordings(where: Any, *, unruled: bool = False) -> Any:
+    d, r, e = b.deadline.c, t.recording.c, b.explained.c
+    m, a = t.recording_asset.c, t.asset.c
+    size, stored = (
+        select(what)
+        .join(t.recording_asset, m.asset == a.id)
+        .where(m.recording == r.id)
+        .correlate(t.recording)
+        .scalar_subquery()
+        for what in (func.sum(a.size), func.min(a.stored_at))
+    )
+    explained = exists().where(e.rule == STORAGE, e.subject == r.id, e.what == "justified")
+    ruled = and_(d.subject == r.id, d.rule == STORAGE)
+    tables = t.recording.join(b.deadline, ruled, isouter=True) if unruled else b.deadline.join(t.recording, ruled)
+    return (
+        select(
+            r.id, r.source, r.started_at, r.ended_at, r.label, size.label("size"), stored.label("stored_at"),
+            explained.label("explained"), exists().where(b.untagged.c.recording == r.id).label("untagged"),
+            d.state, d.due_at, d.met_at, d.carrier, d.ended_at.label("ruled_end"), d.detail,
+        )
+        .select_from(tables)
+        .where(r.kind != "data", where)
+    )  # fmt: skip
+
+
+def recorder_keys(conn: Connection) -> dict[str, str]:
+    """Key of a registered recorder to its id."""
+    return {row.key: row.recorder for row in conn.execute(select(t.recorder_key))}
+
+
+def recorder_labels(conn: Connection) -> dict[str, str]:
+    """Registered recorder to what people call it."""
+    return {row.id: row.label for row in conn.execute(select(t.recorder.c.id, t.recorder.c.label))}
+
+
+def handed_out(conn: Connection, issue: Move, until: datetime) -> HandedOut:
+    """How a recorder that was handed out, and nothing since, stood at a moment: was it docked, were its carrier's trips over."""
+    trips = {trip.id: trip for each in bureau.trips_of(conn, {issue.carrier, issue.recorder}).values() for trip in each}
+    docked = handed.first_docking(conn, issue.recorder, issue.at)
+    return HandedOut(
+        subject=issue.recorder, issued=issue.at, expected=issue.expected, trips=tuple(trips.values()),
+        proofs=tuple(at for at in proofs(conn, {issue.carrier}, issue.at) if at <= until) if trips else (),
+        docked=docked if docked is not None and docked <= until else None,
+    )  # fmt: skip
+
+
+def cases(conn: Connection, start: str, end: str) -> list[str]:
+    """Cases whose act ended in that time; what was merged into another one counts there."""
+    c = b.casefile.c
+    query = select(c.id).where(c.act_ended >= start, c.act_ended < end, c.merged_into == "").order_by(c.id)
+    return list(conn.execute(query).scalars())
+
+
+def families(conn: Connection, cases: Sequence[str]) -> dict[str, str]:
+    """What belongs to some cases: themselves, and what was merged into them over any number of steps; to which of them."""
+    c = b.casefile.c
+    found = {case: case for case in cases}
+    fresh = list(cases)
+    while fresh:
+        merged = [
+            row for chunk in chunks(fresh)
+            for row in conn.execute(select(c.id, c.merged_into).where(c.merged_into.in_(chunk))) if row.id not in found
+        ]  # fmt: skip
+        found |= {row.id: found[row.merged_into] for row in merged}
+        fresh = [row.id for row in merged]
+    return found
+
+
+def archiving(conn: Connection, cases: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    """Case to state and limit of its ruling by Article 27."""
+    d = b.deadline.c
+    query = select(d.subject, d.state, d.due_at).where(d.rule == ARCHIVE)
+    return {
+        row.subject: (row.state, row.due_at)
+        for chunk in chunks(cases)
+        for row in conn.execute(query.where(d.subject.in_(chunk)))
+    }
+
+
+def happened(conn: Connection, cases: Sequence[str]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """What was said of activities in some cases: case, activity, and the words."""
+    a = b.case_activity.c
+    for chunk in chunks(cases):
+        for row in conn.execute(select(b.case_activity).where(a.casefile.in_(chunk)).order_by(a.casefile, a.activity)):
+            yield row.casefile, row.activity, json.loads(row.detail)
+
+
+def tagged(conn: Connection, cases: Sequence[str]) -> Iterator[tuple[str, str, str, Mapping[str, str]]]:
+    """Tags of some cases: case, recording, activity, and what was filled in."""
+    g = b.tag.c
+    for chunk in chunks(cases):
+        for row in conn.execute(select(b.tag).where(g.casefile.in_(chunk), g.state == "set").order_by(g.id)):
+            yield row.casefile, row.recording, row.activity, json.loads(row.detail).get("fields", {})
+
+
+def unstored(conn: Connection, start: str, end: str) -> int:
+    """Files that were seen on recorders, ended in that time, and are not stored yet."""
+    d = b.deadline.c
+    waits = or_(d.state == "waiting", d.state == "open")
+    query = select(func.count()).where(
+        d.rule == STORAGE, d.ended_at >= start, d.ended_at < end, waits, d.subject.startswith("fil-")
+    )
+    return int(conn.execute(query).scalar_one())

@@ -1,0 +1,183 @@
+"""The month's report, gathered and put into the forms in which it is given out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mediad.catalog import bureau, reporting
+from mediad.config import Config
+from mediad.edges.activities import load_activities
+from mediad.errors import UsageError
+from mediad.model import duty, report, sizes
+from mediad.model.calendar import day_of
+from mediad.model.deadline import STORAGE
+from mediad.model.duty import Happened, Tagged
+from mediad.model.instants import stamp
+from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Month, Recorded, Report, Sums, harmless
+from mediad.model.spans import recorder_back
+from mediad.wiring.rules import rules_of, unruled
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from mediad.stages.rule import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A report, with what its rows are called, and how many files were seen on recorders and are not stored."""
+
+    report: Report
+    names: Mapping[str, str]
+    unstored: int
+    at: datetime
+
+    def rows(self) -> list[tuple[str, str, Sums]]:
+        """Id, name and figures, in the order of names; what nobody knows last."""
+        named = [(key, self.names.get(key, key) if key else UNKNOWN, sums) for key, sums in self.report.rows.items()]
+        return sorted(named, key=lambda row: (not row[0], row[1], row[0]))
+
+
+def month_of(text: str, config: Config) -> Month:
+    """A month such as 2026-11."""
+    found = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])", text)
+    if found is None:
+        raise UsageError(f"{text[:20]!r} is no month", hint="write it like 2026-11")
+    return Month.of(int(found[1]), int(found[2]), config.unit.zone)
+
+
+def make(conn: Connection, config: Config, month: Month, by: By, now: datetime) -> Made:
+    """The report by what is known now. Writes nothing."""
+    people = {p.id: p for p in bureau.people(conn)}
+    keys, labels = reporting.recorder_keys(conn), reporting.recorder_labels(conn)
+    rules = rules_of(conn, config)
+    recorded = list(_recordings(conn, rules, month, keys, labels))
+    devices = report.devices(
+        bureau.moves(conn).values(),
+        lambda issue, at: recorder_back(reporting.handed_out(conn, issue, at), rules.spans), month, now,
+    )  # fmt: skip
+    found = report.report(
+        month, by, recorded, devices, _cases(conn, config, month, now),
+        lambda person: people[person].department if person in people else "", now,
+    )  # fmt: skip
+    names: dict[By, dict[str, str]] = {
+        "department": {d.id: d.name for d in bureau.departments(conn)},
+        "officer": {p.id: p.name for p in people.values()},
+        "recorder": labels,
+    }
+    return Made(found, names[by], reporting.unstored(conn, stamp(month.start), stamp(month.end)), now)
+
+
+def _recordings(
+    conn: Connection, rules: Rules, month: Month, keys: Mapping[str, str], labels: Mapping[str, str]
+) -> Iterable[Recorded]:
+    """What belongs to the month: what stands, and what is due to be ruled on worked out on the spot."""
+    fresh = {
+        subject: body
+        for (name, subject), body in unruled(conn, rules).items()
+        if name == STORAGE and subject.startswith("rec-")
+    }
+    start, end = stamp(month.start), stamp(month.end)
+    standing = (row for row in reporting.recordings(conn, start, end) if row.id not in fresh)
+    for row in (*standing, *reporting.these(conn, list(fresh))):
+        body = fresh.get(row.id)
+        body = json.loads(row.detail) if body is None else body
+        at = datetime.fromisoformat(body["ended_at"] or row.stored_at)
+        if not month.holds(at):
+            continue
+        known = keys.get(row.source, row.source if row.source in labels else "")
+        seconds = datetime.fromisoformat(row.ended_at) - datetime.fromisoformat(row.started_at)
+        yield Recorded(
+            carrier=body["carrier"], recorder=known or row.label, day=day_of(at, rules.zone), seconds=seconds.total_seconds(),
+            size=int(row.size), state=body["state"], limb=body["limb"],
+            due_at=datetime.fromisoformat(body["due_at"]) if body["due_at"] else None,
+            explained=bool(row.explained), untagged=bool(row.untagged),
+        )  # fmt: skip
+
+
+def _cases(conn: Connection, config: Config, month: Month, now: datetime) -> list[Filed]:
+    ids = reporting.cases(conn, stamp(month.start), stamp(month.end))
+    whose = reporting.families(conn, ids)
+    happened: dict[str, list[Happened]] = {}
+    for name, activity, said in reporting.happened(conn, list(whose)):
+        if not said.get("void"):
+            words = Happened(activity, said.get("reason", ""), said.get("equivalent", ""), said.get("disputed"))
+            happened.setdefault(whose[name], []).append(words)
+    tags: dict[str, list[Tagged]] = {}
+    for name, recording, activity, filled in reporting.tagged(conn, list(whose)):
+        tags.setdefault(whose[name], []).append(Tagged(recording, activity, filled))
+    archiving = reporting.archiving(conn, ids)
+    activities = load_activities(config.cases.activities)
+    found = []
+    for case in bureau.cases(conn, ids):
+        missing = duty.check(case, activities, happened.get(case.id, ()), tags.get(case.id, ()))
+        state, limit = archiving.get(case.id, ("", None))
+        late = state == "late" or (state == "waiting" and limit is not None and limit < stamp(now))
+        found.append(Filed(case.department, case.handlers, any(not m.explained for m in missing), late))
+    return found
+
+
+# --- given out ------------------------------------------------------------------------------------------------------------
+
+
+def as_json(made: Made, config: Config) -> dict[str, Any]:
+    """As `mediad report --json` prints it."""
+    of = made.report
+    return {
+        "month": of.month.name, "by": of.by, "unit": config.unit.name, "station": config.station.id,
+        "made_at": made.at.astimezone(config.unit.zone).isoformat(timespec="seconds"),
+        "rows": [{"id": key or None, "name": name, **sums.json()} for key, name, sums in made.rows()],
+        "total": of.total.json(), "unstored": made.unstored,
+        "days": [{"day": d.day.isoformat(), "on_time": d.on_time, "late": d.late, "other": d.other} for d in of.days],
+    }  # fmt: skip
+
+
+def as_csv(made: Made) -> str:
+    """A table for a spreadsheet, which knows by its first character that it is UTF-8."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\r\n")
+    table.writerow([" ".join(NAMES[made.report.by]), *(f"{zh} {en}" for _, zh, en in COLUMNS)])
+    for name, sums in [*((name, sums) for _, name, sums in made.rows()), (TOTAL, made.report.total)]:
+        figures = sums.json()
+        table.writerow([harmless(name), *("" if figures[c] is None else figures[c] for c, _, _ in COLUMNS)])
+    return "\ufeff" + out.getvalue()
+
+
+def as_pdf(made: Made, config: Config) -> bytes:
+    """The printable report with its charts."""
+    from mediad.edges.typst import render
+
+    return render("report", form_data(made, config), made.at)
+
+
+def form_data(made: Made, config: Config) -> dict[str, Any]:
+    """What the printed report is made of."""
+    of, zone = made.report, config.unit.zone
+    zh, en = NAMES[of.by]
+    return {
+        "unit": config.unit.name, "station": config.station.id, "month": of.month.name,
+        "made": f"{made.at.astimezone(zone):%Y-%m-%d %H:%M}", "by": {"zh": zh, "en": en}, "unstored": made.unstored,
+        "total": _printed(TOTAL, of.total), "rows": [_printed(name, sums) for _, name, sums in made.rows()],
+        "days": [
+            {"day": d, **{"on_time": 0, "late": 0, "other": 0}, **known.get(d, {})}
+            for known in [{d.day.day: {"on_time": d.on_time, "late": d.late, "other": d.other} for d in of.days}]
+            for d in range(1, (of.month.end.astimezone(zone) - timedelta(hours=12)).day + 1)
+        ],
+        "columns": [{"key": key, "zh": zh_, "en": en_} for key, zh_, en_ in COLUMNS],
+    }  # fmt: skip
+
+
+def _printed(name: str, sums: Sums) -> dict[str, Any]:
+    figures = sums.json()
+    shown = {key: "–" if value is None else f"{value:,}" for key, value in figures.items()}
+    shown |= {"hours": f"{figures['hours']:,.1f}", "bytes": sizes.human(sums.bytes)}
+    parts = [sums.on_time_first, sums.on_time_second, sums.late_with_reason, sums.late_without_reason, sums.untrusted,
+             sums.not_applicable + sums.pending]  # fmt: skip
+    return {"name": name, "figures": shown, "parts": parts, "count": sums.recordings}
