@@ -97,6 +97,22 @@ def test_numbers_that_changed_hands_are_lines_of_their_own() -> None:
     ]  # fmt: skip
 
 
+def test_where_people_are_told_of_limits_is_read_kept_and_checked() -> None:
+    told = read(
+        "people", "执法证件编号,姓名,邮箱,企业微信,钉钉\n210001,李明,liming@example.org,li.ming,ding-1\n", bureau()
+    )
+    (person,) = (c.entry for c in told.changes)
+    assert (person.mail, person.wecom, person.dingtalk) == ("liming@example.org", "li.ming", "ding-1")
+    assert registers.person_of(person.id, body("people", person)) == person
+    older = {k: v for k, v in body("people", person).items() if k not in ("mail", "wecom", "dingtalk")}
+    assert registers.person_of(person.id, older).mail == ""  # an event of an older program
+    for mail in ("liming", "a@b c", "a@", "<a@b.c>", "a@b.c, d@e.f"):
+        assert codes(read("people", f'执法证件编号,姓名,邮箱\n210001,李明,"{mail}"\n', bureau())) == [
+            (2, "bad-mail")
+        ], mail
+    assert codes(read("people", "执法证件编号,姓名,钉钉\n210001,李明,<all>\n", bureau())) == [(2, "bad-handle")]
+
+
 def test_a_number_that_two_bear_at_once_is_a_finding_for_the_second() -> None:
     text = "certificate,name,device_number\n210001,李明,000012\n210002,王芳,000012\n"
     found = read("people", text)
