@@ -139,9 +139,8 @@ class _People:
             after = replace(after, roles=frozenset(Role(r) for r in roles))
         if line.has("login"):
             after = replace(after, logins=frozenset(columns.several(login)))
-        for column in ("position", "mail", "wecom", "dingtalk"):
-            if line.has(column):
-                after = replace(after, position=line.get(column))
+        texts: dict[str, Any] = {c: line.get(c) for c in ("position", "mail", "wecom", "dingtalk") if line.has(c)}
+        after = replace(after, **texts)
         for column in ("active", "shared"):
             if line.has(column) and line.get(column):
                 after = replace(after, **{column: _good(columns.yes(line.get(column)))})
