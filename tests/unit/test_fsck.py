@@ -1,6 +1,7 @@
 """The auditor: silent about everything that may happen to a healthy station, and exact about each kind of damage."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -494,6 +495,42 @@ def _catalogue_and_mirror_are_cut_together(site: Site) -> None:
     site.catalogue.write_bytes(old)
 
 
+@_case("archive-missing")
+def _a_manifest_is_gone(site: Site) -> None:
+    _manifest(site).unlink()
+
+
+@_case("archive-differs")
+def _a_manifest_was_changed(site: Site) -> None:
+    overwrite(_manifest(site), lambda data: data.replace(b"]", b" ]", 1))
+
+
+@_case("archive-differs")
+def _a_manifest_names_an_original_that_the_catalogue_does_not_know(site: Site) -> None:
+    """The event was written with it: only the originals themselves tell."""
+    case = _manifest(site).parent.name
+    recordings = [{"assets": [{"id": "ast-none", "sha256": "0" * 64}]}]
+    body = {"format": "mediad-archive/1", "station": "test-01", "case": {"id": case}, "recordings": recordings}
+    data, key = json.dumps(body).encode(), f"cases/{case}/archive-2.json"
+    with closing(site.open()) as station:
+        station.vault.put(key, data)
+        detail = {"number": 2, "vault": "local", "key": key, "sha256": hashlib.sha256(data).hexdigest(), "passed": []}
+        station.ledger.record([Draft("case.archived", case, detail)])
+        mirror.mirror(station.ledger, station.vault)
+
+
+@_case("archive-orphan")
+def _a_manifest_was_planted(site: Site) -> None:
+    planted = _manifest(site).with_name("archive-3.json")
+    planted.write_bytes(b'{"format": "mediad-archive/1", "station": "test-01"}')
+    planted.chmod(0o440)
+
+
+def _manifest(site: Site) -> Path:
+    (found,) = site.vault.glob("cases/*/*.json")
+    return found
+
+
 @_case("mirror-behind")
 def _the_mirror_lacks_the_newest_event(site: Site) -> None:
     ledger = open_ledger(site.config)
@@ -653,7 +690,7 @@ def test_the_command_prints_json_and_exits_by_what_it_found(busy_site: Site) -> 
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["findings"]) == (0, [])
     assert answer["checked"] == sum(
-        answer["counts"][k] for k in ("events", "originals", "sidecars", "handovers", "segments")
+        answer["counts"][k] for k in ("events", "originals", "sidecars", "handovers", "archives", "segments")
     )
     remove(originals(busy_site)[0])
     done = busy_site.run("fsck", "--json", "--quick")

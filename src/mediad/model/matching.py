@@ -48,7 +48,7 @@ class Scene:
     important: bool = False
     trusted: bool = True
 
-    def keys(self) -> frozenset[str]:
+    def named(self) -> frozenset[str]:
         """The numbers that it may name."""
         return frozenset().union(*map(mentioned, (*self.texts, *self.told)), map(number_key, self.told)) - {""}
 
@@ -74,7 +74,7 @@ def score(scene: Scene, case: Case, slack: timedelta, keys: AbstractSet[str] | N
     """How well they fit; None if not at all. A time that cannot be true proves nothing. ``keys``: those of the scene, if they are
     at hand."""
     points, reasons = 0, []
-    named = scene.keys() if keys is None else keys
+    named = scene.named() if keys is None else keys
     if any(n.key in named for n in case.numbers):
         points, reasons = NUMBER, ["number"]
     elif (
@@ -97,7 +97,7 @@ def match(scene: Scene, cases: Iterable[Case], *, slack: timedelta = SLACK, most
     """The cases that a recording may be of. What was merged stands for nothing of its own, and what is archived takes only what
     names its number."""
     found: list[tuple[int, timedelta, str, Match]] = []
-    keys = scene.keys()
+    keys = scene.named()
     for case in cases:
         if case.merged_into:
             continue

@@ -128,7 +128,7 @@ def _said(conn: Connection, wanted: Collection[str]) -> dict[str, Any]:
 
 def _decide(conn: Connection, zone: ZoneInfo, wanted: Sequence[str]) -> _Decided:
     scenes = scenes_of(conn, zone, wanted)
-    cases = _cases(conn, scenes)
+    cases = _Cases(_near(conn, scenes))
     told = tags.of(conn, scenes)
     none = tags.excused(conn, scenes)
     drafts: list[Draft] = []
@@ -141,7 +141,7 @@ def _decide(conn: Connection, zone: ZoneInfo, wanted: Sequence[str]) -> _Decided
             continue
         refused = {row.casefile for row in rows if row.state != "set"}
         ours = {row.casefile for row in standing}
-        found = matching.match(scene, (cases[c] for c in _of(scene, cases) if c not in refused))
+        found = matching.match(scene, (case for case in cases.of(scene) if case.id not in refused))
         if found.clear is None:
             proposed[name] = () if ours & {m.case for m in found.proposed[:1]} else found.proposed
         elif found.clear.case not in ours:
@@ -213,9 +213,9 @@ def _mentions(scene: Scene) -> set[str]:
     return (said | {text for text in folders if telling(text) and not _NO_NUMBER.fullmatch(text)}) - {""}
 
 
-def _cases(conn: Connection, scenes: Mapping[str, Scene]) -> dict[str, Case]:
+def _near(conn: Connection, scenes: Mapping[str, Scene]) -> dict[str, Case]:
     """The cases that any of these may be of: those whose number they name, and those of their carriers near in time."""
-    keys = frozenset().union(*(scene.keys() for scene in scenes.values()))
+    keys = frozenset().union(*(scene.named() for scene in scenes.values()))
     found = {case.id: case for case in bureau.cases(conn, tags.cases_named(conn, keys))}
     carriers = {scene.carrier for scene in scenes.values() if scene.carrier}
     if carriers:
@@ -233,11 +233,16 @@ def _later(at: datetime, by: timedelta) -> datetime:
         return at
 
 
-def _of(scene: Scene, cases: Mapping[str, Case]) -> list[str]:
-    """Cases that a scene need be held against: most are of other people."""
-    keys = scene.keys()
-    return [
-        case.id
-        for case in cases.values()
-        if scene.carrier in case.handlers or any(number.key in keys for number in case.numbers)
-    ]
+class _Cases:
+    """Cases by those who handle them and by their numbers: most are of other people, and a scene need not be held against them."""
+
+    def __init__(self, cases: Mapping[str, Case]) -> None:
+        self._by: dict[str, list[Case]] = {}
+        for case in cases.values():
+            for each in {*case.handlers, *(f"number {n.key}" for n in case.numbers)}:
+                self._by.setdefault(each, []).append(case)
+
+    def of(self, scene: Scene) -> list[Case]:
+        """Those that a scene may be of."""
+        names = ([scene.carrier] if scene.carrier else []) + [f"number {key}" for key in scene.named()]
+        return list({case.id: case for name in names for case in self._by.get(name, ())}.values())
