@@ -244,7 +244,7 @@ def _a_recording_loses_its_asset(site: Site) -> None:
     sql(site, "DELETE FROM recording_asset WHERE asset = (SELECT min(asset) FROM recording_asset)")
 
 
-@_case("replica-without-asset", "facts-differ", "handover-differs")
+@_case("replica-without-asset", "facts-differ", "handover-differs", "archive-differs")
 def _an_asset_row_is_deleted(site: Site) -> None:
     sql(site, "DELETE FROM asset WHERE id = (SELECT min(id) FROM asset)")
 
