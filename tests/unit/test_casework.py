@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import re
+import subprocess
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +18,7 @@ from mediad.errors import NotFound, Refused, UsageError
 from mediad.wiring import casework, registers, tagging
 from mediad.wiring.station import open_ledger
 from mediad.wiring.tagging import Wanted
-from tests.support import Site, complaints, sha256
+from tests.support import Site, complaints, program, sha256
 from tests.unit.test_matching import TAKEN, case, footage, site, tags, work_off
 
 __all__ = ["site"]
@@ -242,6 +244,22 @@ def test_the_list_for_the_archive_has_a_line_per_file_and_no_formula(concluded: 
     assert len(rows) == 2 and digest in rows[1] and "听证" in rows[1]
     assert [line["sha256"] for line in told["lines"]] == [digest]
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in rows[1])
+
+
+def test_the_list_as_a_page_names_every_digest_and_is_the_same_each_time(concluded: tuple[Site, str]) -> None:
+    site, _ = concluded
+    told = casework.archive(site.config, "立-1", **FILED)
+    pages = [site.root / name for name in ("a.pdf", "b.pdf")]
+    for page in pages:
+        ran(site, "inventory", "立-1", "--pdf", str(page))
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+    text = subprocess.run(
+        [program("pdftotext", "poppler-utils"), "-layout", pages[0], "-"], capture_output=True, text=True, check=True
+    ).stdout
+    ((digest,),) = site.rows("SELECT sha256 FROM asset")
+    flat = re.sub(r"\s", "", text)
+    for wanted in ("归档移交清册", "DA-2026-0012", "30年", "档案室", "李明", "听证", digest[:16], told["sha256"][:16]):
+        assert wanted in flat, wanted
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "planted", "writable"])

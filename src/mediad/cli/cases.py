@@ -146,23 +146,28 @@ def case_inventory(
     number: Number,
     supplement: Annotated[int, typer.Option(help="Which archive: 1, or a supplement; else the newest.")] = 0,
     out: Annotated[Path | None, typer.Option("--csv", help="Write it to this file as CSV.")] = None,
+    page: Annotated[Path | None, typer.Option("--pdf", help="Write it to this file as a page to sign.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the list by which a case file is handed over to the archive (归档移交清册)."""
     from mediad.model.archive import table
-    from mediad.wiring.casework import inventory
+    from mediad.wiring.casework import inventory, inventory_page
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
         told = inventory(conn, config, number, supplement=supplement)
+        drawn = inventory_page(conn, config, number, supplement=supplement) if page is not None else b""
     if out is not None:
         text = io.StringIO(newline="")
         csv.writer(text).writerows(table(told["lines"]))
         out.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
         common.tell(f"{out}: {len(told['lines'])} 行 lines")
+    if page is not None:
+        page.write_bytes(drawn)
+        common.tell(f"{page}: {len(told['lines'])} 个文件 files")
     if as_json:
         common.print_json(told)
-    elif out is None:
+    elif out is None and page is None:
         act = told["archive"]
         common.say(
             f"归档移交清册 {act['file_number']}  {told['name']}  {act['term']}  接收人 receiver {act['receiver']}"

@@ -5,7 +5,11 @@ later makes a supplement, a manifest of its own that names the one before it.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from mediad.model.sizes import human
 
 FORMAT: Final = "mediad-archive/1"
 
@@ -52,3 +56,71 @@ def _cell(value: Any) -> str:
     """Text of a cell: one that begins like a formula is none, whatever opens the table."""
     text = "、".join(value) if isinstance(value, list) else str(value)
     return f"'{text}" if text[:1] in "=+-@\t\r" and text[:1] else text
+
+
+_LIST: Final[Sequence[tuple[str, str, dict[str, Any]]]] = (
+    ("row", "No.", {"right": True}), ("started_at", "Start", {}), ("carrier", "Recorded by", {"parts": 2}),
+    ("activities", "Activity", {"parts": 3}), ("file", "File", {"parts": 4}), ("size", "Bytes", {"right": True}),
+    ("sha256", "SHA-256", {"parts": 6, "mono": True}),
+)  # fmt: skip
+
+
+def page(manifest: Mapping[str, Any], zone: ZoneInfo, code: Mapping[str, Any]) -> dict[str, Any]:
+    """What the form prints of the list. ``code``: the rows of the QR code, the digest of the manifest, and where that lies."""
+    case, act, lines = manifest["case"], manifest["archive"], inventory(manifest)
+    numbers = [f"{n['type']} {n['number']}" for n in case["numbers"]]
+    cells = [
+        ("案卷号/档号", "File number", act["file_number"], {"large": True}), ("保管期限", "Kept for", act["term"], {}),
+        ("案件名称", "Case", case["name"], {"wide": True}), ("编号", "Numbers", numbers, {}),
+        ("当事人", "Party", case["party"], {}),
+        ("承办人", "Handlers", [f"{h['name']} {h['certificate']}" for h in case["handlers"]], {}),
+        ("结案时间", "Concluded", _local(case["concluded"], zone), {}),
+        ("音像记录", "Recordings", f"{len(manifest['recordings'])} 条，{len(lines)} 个文件", {}),
+        ("大小", "Size", human(sum(line["size"] for line in lines)), {}),
+        ("纸质案卷存放", "Paper file", act["place"], {}), ("归档时间", "Archived", _local(act["at"], zone), {}),
+    ]  # fmt: skip
+    shown = [[_shown(line[name], name, zone) for name, *_ in _LIST] for line in lines]
+    return {
+        "unit": manifest["unit"], "title": "归档移交清册", "title_en": "List of what is handed over to the archive",
+        "number": f"{act['file_number']} · {manifest['number']}", "foot": f"采集站 {manifest['station']}",
+        "landscape": True, "notes": _notes(manifest),
+        "sections": [
+            {"zh": "案卷", "en": "Case file", "cells": [{"zh": z, "en": e, "value": v, **more} for z, e, v, more in cells]}
+        ],
+        "signatures": [
+            {"zh": "移交人", "en": "Handed over by"},
+            {"zh": "档案管理人员", "en": "Archivist", "said": act["archivist"]["name"] or act["login"]},
+            {"zh": "接收人", "en": "Received by", "said": act["receiver"]},
+        ],
+        "code": {
+            "zh": "归档清单摘要", "en": "SHA-256 of the manifest", "rows": code["rows"], "digest": code["sha256"],
+            "lines": [code["key"]],
+        },
+        "tables": [
+            {"zh": "音像记录文件", "en": "Files", "page": True, "rows": shown,
+             "columns": [{"zh": COLUMNS[name], "en": english, **more} for name, english, more in _LIST]}
+        ],
+    }  # fmt: skip
+
+
+def _notes(manifest: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know first: that it is a supplement, that something was missing."""
+    found = []
+    if (before := manifest["supplements"]) is not None:
+        added, removed = len(manifest["added"]), len(manifest["removed"])
+        found.append(f"补充归档 Supplement to {before['key']}: 新增 added {added}, 移除 removed {removed}")
+    if manifest["missing"]:
+        found.append(
+            f"归档时尚缺 {len(manifest['missing'])} 项，见归档清单 of what was missing then the manifest tells"
+        )
+    return found
+
+
+def _local(at: str | None, zone: ZoneInfo) -> str:
+    return "" if at is None else f"{datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def _shown(value: Any, name: str, zone: ZoneInfo) -> str:
+    if name == "started_at":
+        return _local(value, zone)
+    return "、".join(value) if isinstance(value, list) else str(value)

@@ -304,6 +304,17 @@ def inventory(conn: Connection, config: Config, number: str, *, supplement: int 
     }  # fmt: skip
 
 
+def inventory_page(conn: Connection, config: Config, number: str, *, supplement: int = 0) -> bytes:
+    """The same list as a PDF to sign; the same bytes each time."""
+    from mediad.edges import qr, typst
+
+    found = manifest(conn, config, number, supplement=supplement)
+    rows = qr.rows(f"mediad:{found['case']['id']}:sha256:{found['sha256']}")
+    code = {"rows": rows, "sha256": found["sha256"], "key": found["key"]}
+    data = manifests.page(found, config.unit.zone, code)
+    return typst.render("form", data, datetime.fromisoformat(found["archive"]["at"]))
+
+
 def belongings(conn: Connection, case: Case) -> dict[str, Any]:
     """What is shown of a case beside its own entry."""
     own = tags.family(conn, case.id)
