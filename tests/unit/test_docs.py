@@ -70,6 +70,8 @@ def as_toml(value: Any) -> str:
             return str(value)
         case tuple():
             return "[" + ", ".join(as_toml(v) for v in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{k} = {as_toml(v)}" for k, v in value.items()) + "}"
         case _:
             return f'"{value}"'
 
