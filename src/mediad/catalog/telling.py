@@ -17,13 +17,12 @@ from mediad.catalog.due import NOTIFY
 def pressing(conn: Connection, since: str, until: str) -> list[Row[Any]]:
     """Rulings with a limit in that time that are not met, or were met late and nobody said in writing why; and those that nobody
     can work out, since when they are so."""
-    d, e, c = b.deadline.c, b.explained.c, t.custody.c
+    d, c = b.deadline.c, t.custody.c
     columns = (d.rule, d.subject, d.state, d.due_at, d.ended_at, d.carrier, d.detail)
-    unsaid = ~exists().where(e.rule == d.rule, e.subject == d.subject, e.what == "justified")
     known = select(*columns).where(
         or_(
             and_(d.state == "waiting", d.due_at >= since, d.due_at <= until),
-            and_(d.state == "late", d.due_at >= since, d.due_at <= until, unsaid),
+            and_(d.state == "late", d.told.is_(False), d.due_at >= since, d.due_at <= until),
         )
     )
     ruled = (
