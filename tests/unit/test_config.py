@@ -250,3 +250,23 @@ def test_a_wrong_profile_is_said_by_the_same_check(tmp_path: Path) -> None:
     done = Site(tmp_path).run("config", "check")
     assert done.returncode == 2
     assert "names.patterns" in done.stderr
+
+
+def test_how_people_are_told_is_checked_and_its_files_lie_beside_the_configuration(tmp_path: Path) -> None:
+    mail = '[telling.mail]\nhost = "mail.example.org"\nsender = "m@example.org"\ncredentials_file = "mail.secret"\n'
+    hook = '[[telling.webhook]]\nname = "group"\nkind = "dingtalk"\ncredentials_file = "/etc/hook"\n'
+    told = load(write(tmp_path, more=f'[telling]\nquiet = ["21:00-07:00"]\n{mail}{hook}'), {}).telling
+    assert told.mail is not None
+    assert told.mail.credentials_file == tmp_path / "mail.secret"
+    assert told.webhook[0].credentials_file == Path("/etc/hook")
+    for more, words in (
+        ('[telling]\nquiet = ["00:00-12:00", "12:10-00:00"]\n', "quarter of an hour"),
+        ('[telling]\nquiet = ["25:00-07:00"]\n', "no time of the day"),
+        ('[telling]\nquiet = ["night"]\n', "no time of the day"),
+        ('[telling]\nto = { other = ["approver"] }\n', "no rule"),
+        ('[telling]\nto = { tagged = ["boss"] }\n', "telling.to"),
+        (mail + 'security = "none"\n', "localhost"),
+        (hook + hook, "given twice"),
+        (hook.replace("group", "mail"), "given twice"),
+    ):
+        assert words in complaint(write(tmp_path, more=more)), more

@@ -148,6 +148,14 @@ def test_what_is_due_at_night_goes_out_before_the_night_with_the_words_of_then()
     assert "2026-11-26 02:00（还有 5 小时 10 分）" in text
 
 
+def test_a_pause_too_short_to_tell_anybody_in_is_none() -> None:
+    """What is due after it goes out before both."""
+    of = rules(Quiet(((time(21), time(23, 50)), (time(0), time(7))), SHANGHAI))
+    pause = local("2026-11-25 23:55")
+    assert told_at(of, topic(local("2026-11-26 02:00")), local("2026-11-25 20:50"), pause) == [(0, 0)]
+    assert told_at(of, topic(local("2026-11-25 20:00")), pause, local("2026-11-26 07:00")) == [(1, 0)]
+
+
 def test_what_becomes_known_at_night_waits_for_the_morning() -> None:
     it = topic(local("2026-11-25 20:00"))
     assert told_at(

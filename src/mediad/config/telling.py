@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 
 from mediad.config.section import Section
-from mediad.model.telling import Quiet, Telling, Who, unknown_rules
+from mediad.model.telling import LEAD, Quiet, Telling, Who, unknown_rules
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -58,8 +58,9 @@ def _windows(texts: tuple[str, ...]) -> tuple[str, ...]:
         first, last = (t.hour * 60 + t.minute for t in (start, end))
         for minute in range(first, last if last > first else last + 1440):
             free[minute % 1440] = False
-    if not any(free):
-        raise ValueError("is the whole day: nothing would ever be told")
+    stretch = max(map(len, "".join("x" if f else " " for f in free * 2).split()), default=0)
+    if stretch < LEAD.total_seconds() / 60:
+        raise ValueError("leaves no quarter of an hour in which anybody could be told")
     return texts
 
 

@@ -75,8 +75,8 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Times of the day in the unit's zone in which nobody is told anything; one may go over midnight. They leave some of the day
-    free."""
+    """Times of the day in the unit's zone in which nobody is told anything; one may go over midnight. They leave
+    ``LEAD`` or more of the day free at one stretch."""
 
     times: tuple[tuple[time, time], ...]
     zone: ZoneInfo
@@ -93,7 +93,8 @@ class Quiet:
         )
 
     def _around(self, at: datetime) -> list[tuple[datetime, datetime]]:
-        """The quiet times of some days, those that meet made one, in their order."""
+        """The quiet times of some days, in their order. Those that meet are one, and so are those with so short a pause between
+        them that nobody could be told in it."""
         day = at.astimezone(self.zone).date()
         found: list[tuple[datetime, datetime]] = []
         for start, end in sorted(
@@ -101,7 +102,7 @@ class Quiet:
             for n in range(-2, 3)
             for start, end in self.times
         ):
-            if found and start <= found[-1][1]:
+            if found and start < found[-1][1] + LEAD:
                 found[-1] = (found[-1][0], max(end, found[-1][1]))
             else:
                 found.append((start, end))
