@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediad.model.deadline import STORAGE, Part, Receipt, Recorded, Ruling, Span, Status, StorageRule, span, storage
-from mediad.model.trips import Trip, Version, may_cover
+from mediad.model.trips import Trip, Version, away, bounds, may_cover
 
 ZERO = datetime(2026, 11, 23, tzinfo=UTC)
 H = timedelta(hours=1)
@@ -357,3 +357,30 @@ def test_trips_that_cannot_cover_the_end_change_nothing(facts: Recorded, rule: S
     if len(ends) == len(facts.parts) and ends:
         left = tuple(trip for trip in facts.trips if may_cover(trip, max(ends)))
         assert storage(replace(facts, trips=left), rule) == storage(facts, rule)
+
+
+# --- where to look for trips --------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-5, 60), st.integers(0, 20), st.none() | st.integers(0, 60), st.booleans(), st.booleans()),
+        min_size=1, max_size=5,
+    ),
+    st.integers(0, 60),
+    st.sampled_from(["approve", "count"]),
+)  # fmt: skip
+def test_no_version_of_a_trip_covers_what_lies_outside_its_bounds(
+    entries: list[Any], ended: int, backdated: Any
+) -> None:
+    """The catalogue asks only for trips in whose bounds a recording ended: no other could have counted."""
+    entered = sorted(entries, key=lambda entry: entry[0])
+    versions = tuple(
+        Version(at(when), at(left), at(left + 9), None if back is None else at(left + back), approved, void)
+        for when, left, back, approved, void in entered
+    )
+    found = Trip("trp-x", "", versions)
+    first, last = bounds(found)
+    inside = first <= at(ended) and (last is None or at(ended) <= last)
+    way, _ = away(at(ended), [found], [], at(ended) + 24 * H, backdated)
+    assert inside or way is None

@@ -243,7 +243,11 @@ def test_each_change_of_a_trip_is_a_version_of_it(office: Site, as_login: As) ->
     as_login("wangfang")
     trips.approve(office.config, trip)
     with closing(office.open()) as station, station.ledger.catalog.read() as conn:
-        (found,) = bureau.trips_of(conn, [person(office, "210001")])[person(office, "210001")]
+        found = bureau.trips_by_id(conn, [trip])[trip]
+        (listed,) = bureau.trip_times(
+            conn, [person(office, "210001")], found.versions[0].left, found.versions[0].left
+        ).values()
+        assert [row.trip for row in listed] == [trip]
     assert [(v.returned is not None, v.approved) for v in found.versions] == [
         (False, False),
         (True, False),

@@ -4,6 +4,7 @@ What may change a ruling makes it due (``rule``), what may give a recording a ca
 nobody has to look for it.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -13,8 +14,10 @@ from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, upsert
 from mediad.catalog.chunks import chunks
+from mediad.model import registers, trips
 from mediad.model.custody import Event, canonical
 from mediad.model.deadline import STORAGE
+from mediad.model.instants import stamp
 from mediad.model.numbers import number_key
 
 RULE: Final = "rule"
@@ -71,18 +74,19 @@ def _recorder_moved(conn: Connection, batch: Batch) -> None:
 
 def _trip(conn: Connection, batch: Batch) -> None:
     for e, d in batch:
-        before = conn.execute(select(b.trip.c.left).where(b.trip.c.id == e.subject)).scalar()
+        v = b.trip_version.c
+        known = conn.execute(select(v.at, v.detail).where(v.trip == e.subject).order_by(v.seq))
+        trip = registers.versions(e.subject, [*((row.at, json.loads(row.detail)) for row in known), (e.at, d)])
+        since, until = (None if at is None else stamp(at) for at in trips.bounds(trip))
         row = {"id": e.subject, "left": d["left"], "expected": d["expected"], "returned": d["returned"], "void": d["void"],
-               "detail": canonical(d)}  # fmt: skip
+               "since": since, "until": until, "detail": canonical(d)}  # fmt: skip
         upsert(conn, b.trip, [row])
-        version = {"left": d["left"], "returned": d["returned"], "detail": canonical(d)}
-        upsert(conn, b.trip_version, [{"seq": e.seq, "trip": e.subject, "at": e.at, **version}])
+        upsert(conn, b.trip_version, [{"seq": e.seq, "trip": e.subject, "at": e.at, "detail": canonical(d)}])
         was = set(conn.execute(select(b.trip_of.c.who).where(b.trip_of.c.trip == e.subject)).scalars())
         who = {*d["persons"], *d["recorders"]}
         conn.execute(delete(b.trip_of).where(b.trip_of.c.trip == e.subject))
         upsert(conn, b.trip_of, [{"who": each, "trip": e.subject} for each in sorted(who)])
-        since = min(d["left"], before or d["left"])
-        _ruled_since(conn, e.at, who | was, since)
+        _ruled_since(conn, e.at, who | was, since or d["left"])
 
 
 def _ruled_since(conn: Connection, at: str, who: Iterable[str], since: str) -> None:
@@ -229,8 +233,11 @@ def _ruled(conn: Connection, batch: Batch) -> None:
         becomes_due(conn, MATCH, changed)
     x = b.explained.c
     told: set[tuple[str, str]] = set()
-    for chunk in chunks(sorted({e.subject for e, _ in batch})):
-        given = select(x.rule, x.subject).where(x.subject.in_(chunk), x.what == "justified")
+    for pairs in chunks(sorted({(str(d["rule"]), e.subject) for e, d in batch})):
+        of_rules = x.rule.in_(sorted({name for name, _ in pairs}))
+        given = select(x.rule, x.subject).where(
+            of_rules, x.subject.in_([each for _, each in pairs]), x.what == "justified"
+        )
         told.update((row.rule, row.subject) for row in conn.execute(given))
     rows = [
         {"rule": d["rule"], "subject": e.subject, "state": d["state"], "due_at": d["due_at"], "met_at": d["met_at"],

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, Row, func, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
@@ -70,25 +70,39 @@ def moves(conn: Connection, recorders: Collection[str] | None = None) -> dict[st
     return found
 
 
-def moves_since(conn: Connection, recorders: Collection[str], since: datetime | None) -> dict[str, list[Move]]:
-    """What became of recorders from some time on, and what was so then, each in order."""
-    m = b.recorder_move.c
-    found: dict[str, list[Move]] = {}
-    if since is None:
+class Outs:
+    """How it stood with recorders at a moment. Each stretch between two moves is asked for once."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._known: dict[str, list[tuple[str, str, list[Move]]]] = {}
+
+    def at(self, recorder: str | None, at: datetime) -> list[Move]:
+        """The move that stood then, as a list; empty if there was none yet."""
+        if recorder is None:
+            return []
+        when, stretches = stamp(at), self._known.setdefault(recorder, [])
+        for first, end, move in stretches:
+            if first <= when and (not end or when < end):
+                return move
+        m = b.recorder_move.c
+        query = select(m.at, m.detail).where(m.recorder == recorder, m.at <= when)
+        last = self._conn.execute(query.order_by(m.at.desc(), m.seq.desc()).limit(1)).first()
+        following = select(func.min(m.at)).where(m.recorder == recorder, m.at > when)
+        end = self._conn.execute(following).scalar() or ""
+        found = [registers.move_of(recorder, json.loads(last.detail))] if last else []
+        stretches.append((last.at if last else "", end, found))
         return found
-    for recorder in sorted(recorders):
-        query = select(m.detail).where(m.recorder == recorder)
-        before = query.where(m.at <= stamp(since)).order_by(m.at.desc(), m.seq.desc()).limit(1)
-        after = query.where(m.at > stamp(since)).order_by(m.at, m.seq)
-        details = [*conn.execute(before).scalars(), *conn.execute(after).scalars()]
-        found[recorder] = [registers.move_of(recorder, json.loads(detail)) for detail in details]
-    return found
 
 
-def recorders_had(conn: Connection, persons: Collection[str]) -> set[str]:
-    """Recorders that were ever handed out to somebody."""
-    m = b.recorder_move.c
-    return set(conn.execute(select(m.recorder).distinct().where(m.carrier.in_(sorted(persons)))).scalars())
+def stretches(conn: Connection, person: str, first: str, last: str) -> list[Row[Any]]:
+    """When somebody had recorders, as far as that meets a time: recorder, ``at`` and ``end`` (null: until
+    now), the earliest first."""
+    m, later = b.recorder_move.c, b.recorder_move.alias().c
+    end = select(func.min(later.at)).where(later.recorder == m.recorder, later.at > m.at).scalar_subquery()
+    had = select(m.recorder, m.at, end.label("end")).where(m.carrier == person, m.at <= last).subquery().c
+    query = select(had.recorder, had.at, had.end).where(or_(had.end.is_(None), had.end >= first))
+    return list(conn.execute(query.order_by(had.at)))
 
 
 def trips(conn: Connection) -> list[TripEntry]:
@@ -102,30 +116,27 @@ def trip(conn: Connection, trip_id: str) -> TripEntry | None:
     return None if detail is None else registers.trip_of(trip_id, json.loads(detail))
 
 
-def trips_of(
-    conn: Connection, who: Iterable[str], first: datetime | None = None, last: datetime | None = None
-) -> dict[str, list[Trip]]:
-    """Person or recorder to their trips, with all that was ever entered of them; of a time alone (both ends included), if it is
-    given: those that anything entered of them lets lie in it."""
-    o, v = b.trip_of.c, b.trip_version.c
-    whose: dict[str, set[str]] = {}
-    query = select(o.who, o.trip).distinct().join(b.trip_version, v.trip == o.trip)
-    if first is not None and last is not None:
-        query = query.where(v.left <= stamp(last), or_(v.returned.is_(None), v.returned >= stamp(first)))
+def trip_times(conn: Connection, who: Iterable[str], first: datetime, last: datetime) -> dict[str, list[Any]]:
+    """Person or recorder to their trips of a time (both ends included): each with the time (``since``, ``until``; null: it may
+    not have ended) in which it lies, whichever of its versions counts."""
+    o, k = b.trip_of.c, b.trip.c
+    query = select(o.who, o.trip, k.since, k.until).join(b.trip, k.id == o.trip)
+    query = query.where(k.since <= stamp(last), or_(k.until.is_(None), k.until >= stamp(first)))
+    found: dict[str, list[Any]] = {}
     for chunk in chunks(sorted(set(who))):
-        for row in conn.execute(query.where(o.who.in_(chunk))):
-            whose.setdefault(row.trip, set()).add(row.who)
-    entered: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for chunk in chunks(sorted(whose)):
-        for trip_id, at, detail in conn.execute(
-            select(v.trip, v.at, v.detail).where(v.trip.in_(chunk)).order_by(v.seq)
-        ):
-            entered.setdefault(trip_id, []).append((at, json.loads(detail)))
-    found: dict[str, list[Trip]] = {}
-    for trip_id, entries in sorted(entered.items()):
-        for each in whose[trip_id]:
-            found.setdefault(each, []).append(registers.versions(trip_id, entries))
+        for row in conn.execute(query.where(o.who.in_(chunk)).order_by(k.since, o.trip)):
+            found.setdefault(row.who, []).append(row)
     return found
+
+
+def trips_by_id(conn: Connection, ids: Collection[str]) -> dict[str, Trip]:
+    """Trips with all that was ever entered of them."""
+    v = b.trip_version.c
+    entered: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for chunk in chunks(sorted(ids)):
+        for row in conn.execute(select(v.trip, v.at, v.detail).where(v.trip.in_(chunk)).order_by(v.seq)):
+            entered.setdefault(row.trip, []).append((row.at, json.loads(row.detail)))
+    return {trip_id: registers.versions(trip_id, entries) for trip_id, entries in sorted(entered.items())}
 
 
 def case(conn: Connection, case_id: str) -> Case | None:

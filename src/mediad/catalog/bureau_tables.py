@@ -69,6 +69,8 @@ trip = Table(
     Column("expected", String, nullable=False),
     Column("returned", String),
     Column("void", Boolean, nullable=False),
+    Column("since", String, nullable=False),  # whatever of it counts, it lies in this time
+    Column("until", String),
     Column("detail", Text, nullable=False),
     Index("trip_open", "returned", "expected"),
 )
@@ -79,8 +81,6 @@ trip_version = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("trip", String, ForeignKey("trip.id"), nullable=False),
     Column("at", String, nullable=False),
-    Column("left", String, nullable=False),
-    Column("returned", String),
     Column("detail", Text, nullable=False),
     Index("trip_version_trip", "trip"),
 )

@@ -103,6 +103,25 @@ def take(
     return taken
 
 
+def take_all(
+    conn: Connection, rows: Sequence[Row[Any]], owner: str, now: datetime, put_off: Callable[[int], timedelta]
+) -> None:
+    """The same of rows of one stage that nobody else takes, since the only one that works on it is told apart by a lock."""
+    d = t.due.c
+    for tries in {row.tries for row in rows}:
+        values = {"owner": owner, "tries": tries + 1, "not_before": stamp(now + put_off(tries + 1))}
+        for some in chunks([row.subject for row in rows if row.tries == tries]):
+            mine = and_(d.stage == rows[0].stage, d.subject.in_(some), d.tries == tries)
+            conn.execute(update(t.due).where(mine).values(**values))
+
+
+def done_all(conn: Connection, stage: str, subjects: Sequence[str], owner: str) -> None:
+    """They are answered, but for those that became due anew meanwhile."""
+    d = t.due.c
+    for some in chunks(subjects):
+        conn.execute(delete(t.due).where(d.stage == stage, d.subject.in_(some), d.owner == owner))
+
+
 def _whole(live: Collection[str]) -> ColumnElement[bool]:
     """A docking is assembled when it is closed and nothing of it is being probed or waits for its first probe: takes are then
     found once, not piece by piece."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, or_, select
@@ -11,12 +11,14 @@ from mediad.catalog import assembly, bureau
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
-from mediad.catalog.recorded import proofs
+from mediad.catalog.recorded import Proofs
 from mediad.model import carrier as carriers
 from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
 from mediad.model.instants import stamp
+from mediad.model.registers import Move
 from mediad.model.spans import HandedOut
+from mediad.model.trips import Trip
 
 
 def handed_out(conn: Connection, recorders: Sequence[str]) -> list[tuple[HandedOut, Carrier]]:
@@ -28,16 +30,20 @@ def handed_out(conn: Connection, recorders: Sequence[str]) -> list[tuple[HandedO
             continue
         issued = out[-1]
         after = moves[moves.index(issued) + 1 :]
-        who = {issued.carrier, recorder}
-        trips = bureau.trips_of(conn, who)
-        mine = {trip.id: trip for each in trips.values() for trip in each}
+        trips = trips_since(conn, issued)
         facts = HandedOut(
-            subject=recorder, issued=issued.at, expected=issued.expected, trips=tuple(mine.values()),
-            proofs=proofs(conn, {issued.carrier}, issued.at) if mine else (),
+            subject=recorder, issued=issued.at, expected=issued.expected, trips=trips,
+            proofs=Proofs(conn).of(trips, {issued.carrier}),
             docked=first_docking(conn, recorder, issued.at), ended=after[0] if after else None,
         )  # fmt: skip
         found.append((facts, Carrier(issued.carrier, "assigned", issued.carrier)))
     return found
+
+
+def trips_since(conn: Connection, issue: Move) -> tuple[Trip, ...]:
+    """The trips of a carrier, and of the recorder, that had not ended when it was handed out."""
+    times = bureau.trip_times(conn, {issue.carrier, issue.recorder}, issue.at, datetime.max.replace(tzinfo=UTC))
+    return tuple(bureau.trips_by_id(conn, {row.trip for rows in times.values() for row in rows}).values())
 
 
 def first_docking(conn: Connection, recorder: str, since: datetime) -> datetime | None:
@@ -67,16 +73,16 @@ def handovers(conn: Connection, dockings: Sequence[str], zone: ZoneInfo) -> list
     query = query.distinct().join(b.handover_part, part.handover == h.docking).join(t.docking, k.id == h.docking)
     rows = {r.docking: r for chunk in chunks(dockings) for r in conn.execute(query.where(part.docking.in_(chunk)))}
     people = bureau.people(conn) if rows else []
+    outs = bureau.Outs(conn)
     found = []
     for row in rows.values():
         at = datetime.fromisoformat(row.opened_at)
-        moves = bureau.moves_since(conn, {row.recorder_id} - {None}, at).get(row.recorder_id, [])
         found.append(
             ToSign(
                 row.docking,
                 None if row.state == "nothing" else datetime.fromisoformat(row.since),
                 datetime.fromisoformat(row.signed_at) if row.signed_at else None,
-                carriers.carrier(row.officer, day_of(at, zone), at, people, moves, row.giver),
+                carriers.carrier(row.officer, day_of(at, zone), at, people, outs.at(row.recorder_id, at), row.giver),
             )
         )
     return found

@@ -1,7 +1,7 @@
 """Facts for the rules: what is known of recordings, of files that were seen and not stored; and the rulings that stand."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,25 +10,21 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
+from mediad.catalog.bureau import Outs
 from mediad.catalog.chunks import chunks
 from mediad.model import carrier as carriers
 from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
 from mediad.model.deadline import STORAGE
 from mediad.model.people import Person
-from mediad.model.registers import Move
 
 
 def parts_of(conn: Connection, recordings: Sequence[str]) -> dict[str, list[Any]]:
     """Recording to its files: how they are timed, when they were stored, by which docking they came, and what the recording itself
     says. Data is no recording that a limit is about."""
     r, m, a, s, k, v = t.recording.c, t.recording_asset.c, t.asset.c, t.timing.c, t.docking.c, t.replica.c
-    dedicated = (
-        select(func.count())
-        .select_from(t.replica.join(t.vault, t.vault.c.name == v.vault))
-        .where(v.asset == a.id, t.vault.c.dedicated.is_(True))
-        .scalar_subquery()
-    )
+    counting = list(conn.execute(select(t.vault.c.name).where(t.vault.c.dedicated.is_(True))).scalars())
+    dedicated = exists().where(v.vault.in_(counting), v.asset == a.id)
     query = (
         select(
             m.recording, a.id.label("asset"), a.captured_at, a.captured_confidence, a.stored_at, s.ended_at,
@@ -58,7 +54,7 @@ def _end(row: Any) -> str:
 def carrier_of(
     rows: Sequence[Any],
     people: Iterable[Person],
-    moves: Mapping[str, Sequence[Move]],
+    outs: Outs,
     told: Mapping[str, Any],
     dated: Mapping[str, Any] | None,
     zone: ZoneInfo,
@@ -67,9 +63,8 @@ def carrier_of(
     it when the recording ended (``dated``: as a person said)."""
     ended = datetime.fromisoformat(dated["ended_at"] if dated else max(map(_end, rows)))
     number = rows[0].officer or rows[0].giver
-    return carriers.carrier(
-        number, day_of(ended, zone), ended, people, moves.get(rows[0].recorder_id or "", ()), told.get("carrier", "")
-    )
+    had = outs.at(rows[0].recorder_id, ended)
+    return carriers.carrier(number, day_of(ended, zone), ended, people, had, told.get("carrier", ""))
 
 
 def said(conn: Connection, recordings: Sequence[str], what: str) -> dict[str, dict[str, Any]]:
@@ -99,14 +94,12 @@ def reasons_given(conn: Connection) -> dict[tuple[str, str], str]:
     return {(row.rule, row.subject): json.loads(row.detail)["text"] for row in conn.execute(query)}
 
 
-def dockings_of(conn: Connection, sources: Collection[str], recorders: Collection[str], since: str) -> list[Row[Any]]:
-    """When recorders were docked, folders left aside, from some time on, the earliest first."""
+def first_docking(conn: Connection, column: str, name: str, after: str, until: str) -> str | None:
+    """When a recorder was docked first after a time and until another: by key (column ``recorder``) or id (``recorder_id``).
+    Folders are none."""
     k = t.docking.c
-    ours = or_(k.recorder.in_(sorted(sources)), k.recorder_id.in_(sorted(recorders)))
-    query = select(k.opened_at, k.recorder, k.recorder_id).where(
-        ours, k.opened_at >= since, ~k.recorder.startswith("folder:")
-    )
-    return list(conn.execute(query.order_by(k.opened_at)))
+    query = select(k.opened_at).where(k[column] == name, k.opened_at > after, k.opened_at <= until)
+    return conn.execute(query.where(~k.recorder.startswith("folder:")).order_by(k.opened_at).limit(1)).scalar()
 
 
 def seen_only(conn: Connection, docking: str) -> list[Row[Any]]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from mediad.catalog import assembly, bureau, limits
+from mediad.catalog import bureau, limits
 from mediad.model import carrier as carriers
 from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
@@ -18,7 +18,6 @@ from mediad.model.evidence import from_ns, recognisable_time
 from mediad.model.ids import named_id
 from mediad.model.instants import stamp
 from mediad.model.layout import printable
-from mediad.model.registers import Move
 from mediad.model.trips import Trip, may_cover
 
 
@@ -40,20 +39,18 @@ def of_recordings(conn: Connection, recordings: Sequence[str], zone: ZoneInfo) -
     dated = limits.said(conn, names, "dated")
     receipts = {rule: limits.explained(conn, names, rule) for rule in (STORAGE, UPLOAD)}
     ends = {name: _end(parts[name], dated.get(name)) for name in names}
-    opened = [datetime.fromisoformat(row.opened_at) for rows in parts.values() for row in rows]
-    recorders = {rows[0].recorder_id for rows in parts.values() if rows[0].recorder_id}
-    moves = bureau.moves_since(conn, recorders, min((*ends.values(), *opened), default=None))
+    outs = bureau.Outs(conn)
     people = bureau.people(conn)
     own: dict[str, Carrier] = {}
     for name in names:
-        own[name] = limits.carrier_of(parts[name], people, moves, told.get(name, {}), dated.get(name), zone)
+        own[name] = limits.carrier_of(parts[name], people, outs, told.get(name, {}), dated.get(name), zone)
     away = _Away(conn, {name: _whose(parts[name][0].recorder_id, own[name]) for name in names}, ends)
     found = []
     for name in names:
         first = parts[name][0]
         trips = away.trips(name)
         facts = Recorded(
-            subject=name, parts=_parts(parts[name], dated.get(name), moves.get(first.recorder_id or "", [])),
+            subject=name, parts=_parts(parts[name], dated.get(name), outs),
             channel=first.channel, trips=trips, docked=away.dockings(first.source, first.recorder_id, own[name], trips),
             receipt=_receipt(receipts[STORAGE].get((name, "receipt"))), legacy=first.channel == "legacy",
         )  # fmt: skip
@@ -74,11 +71,10 @@ def of_files(conn: Connection, dockings: Iterable[str], zone: ZoneInfo) -> list[
         return []
     ends = {name: _written(row) for name, (_, row) in rows.items()}
     people = bureau.people(conn)
-    recorders = {row.recorder_id for _, row in rows.values() if row.recorder_id}
-    moves = bureau.moves_since(conn, recorders, min(ends.values()))
+    outs = bureau.Outs(conn)
     own: dict[str, Carrier] = {}
     for name, (_, row) in rows.items():
-        had = moves.get(row.recorder_id or "", [])
+        had = outs.at(row.recorder_id, ends[name])
         own[name] = carriers.carrier(row.officer, day_of(ends[name], zone), ends[name], people, had)
     away = _Away(conn, {name: _whose(row.recorder_id, own[name]) for name, (_, row) in rows.items()}, ends)
     found = []
@@ -121,7 +117,7 @@ def _whose(recorder: str | None, own: Carrier) -> frozenset[str]:
     return frozenset(who for who in (own.person, own.assigned, recorder) if who)
 
 
-def _parts(rows: Sequence[Any], dated: Mapping[str, Any] | None, moves: Sequence[Move]) -> tuple[Part, ...]:
+def _parts(rows: Sequence[Any], dated: Mapping[str, Any] | None, outs: bureau.Outs) -> tuple[Part, ...]:
     """Each file with its end. Where a person said when it was, that is the end of all of them."""
     found = []
     for row in rows:
@@ -137,7 +133,7 @@ def _parts(rows: Sequence[Any], dated: Mapping[str, Any] | None, moves: Sequence
         docked = datetime.fromisoformat(row.opened_at)
         time = json.loads(row.detail)["time"] if row.detail else {}
         bounds = [datetime.fromisoformat(time["earliest"])] if time.get("earliest") else []
-        out = carriers.assigned(moves, docked)
+        out = carriers.assigned(outs.at(row.recorder_id, docked), docked)
         bounds += [out.at] if out is not None else []
         found.append(Part(None, stored, earliest=max(bounds, default=None), latest=docked))
     return tuple(found)
@@ -147,39 +143,59 @@ class _Away:
     """Trips of those that some recordings are about, and the dockings that prove a return; each asked for once."""
 
     def __init__(self, conn: Connection, whose: Mapping[str, frozenset[str]], ends: Mapping[str, datetime]) -> None:
-        self._conn, self._whose, self._ends = conn, whose, ends
         everybody = frozenset(who for some in whose.values() for who in some)
-        self._trips = bureau.trips_of(conn, everybody, min(ends.values()), max(ends.values())) if ends else {}
-        self._known: dict[tuple[object, ...], tuple[datetime, ...]] = {}
+        times = bureau.trip_times(conn, everybody, min(ends.values()), max(ends.values())) if ends else {}
+        self._ends = ends
+        self._mine: dict[str, list[str]] = {}
+        for name, some in whose.items():
+            end = stamp(ends[name])
+            theirs = (row for who in sorted(some) for row in times.get(who, ()))
+            there = (row.trip for row in theirs if row.since <= end and (row.until is None or row.until >= end))
+            self._mine[name] = list(dict.fromkeys(there))
+        self._trips = bureau.trips_by_id(conn, {trip for some in self._mine.values() for trip in some})
+        self._proofs = Proofs(conn)
 
     def trips(self, name: str) -> tuple[Trip, ...]:
         """Those that may cover its end, by anything that was ever entered of them: no others count for it."""
-        end = self._ends[name]
-        mine = {trip.id: trip for who in sorted(self._whose[name]) for trip in self._trips.get(who, ())}
-        return tuple(trip for trip in mine.values() if may_cover(trip, end))
+        return tuple(self._trips[trip] for trip in self._mine[name] if may_cover(self._trips[trip], self._ends[name]))
 
     def dockings(self, source: str, recorder: str | None, own: Carrier, trips: Sequence[Trip]) -> tuple[datetime, ...]:
-        if not trips:
-            return ()
-        left = min(v.left for trip in trips for v in trip.versions)
-        key = (source, recorder, own.person, own.assigned, left)
-        if key not in self._known:
-            self._known[key] = proofs(self._conn, {own.person, own.assigned} - {""}, left, source, recorder)
-        return self._known[key]
+        return self._proofs.of(trips, {own.person, own.assigned} - {""}, source, recorder)
 
 
-def proofs(
-    conn: Connection, persons: Collection[str], since: datetime, source: str = "", recorder: str | None = None
-) -> tuple[datetime, ...]:
-    """When this recorder was docked from some time on, or another one that these persons had then: they were back."""
-    theirs = bureau.recorders_had(conn, persons)
-    moves = bureau.moves_since(conn, theirs, since)
-    sources = assembly.sources_of(conn, source, recorder) if source else set()
-    found = []
-    for row in limits.dockings_of(conn, sources, theirs | ({recorder} if recorder else set()), stamp(since)):
-        at = datetime.fromisoformat(row.opened_at)
-        out = carriers.assigned(moves.get(row.recorder_id, []), at)
-        own = row.recorder in sources or (recorder is not None and row.recorder_id == recorder)
-        if own or (out is not None and out.carrier in persons):
-            found.append(at)
-    return tuple(found)
+class Proofs:
+    """The first dockings after somebody left on a trip: they were back then. Each is asked for once."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._known: dict[tuple[object, ...], str | None] = {}
+
+    def of(
+        self, trips: Sequence[Trip], persons: Collection[str], source: str = "", recorder: str | None = None
+    ) -> tuple[datetime, ...]:
+        """Of a recorder, or of another one that these persons had when it was docked."""
+        # What was docked after a return that was entered says nothing more.
+        times = {(stamp(v.left), stamp(v.returned) if v.returned else "9999") for trip in trips for v in trip.versions}
+        found: set[str | None] = set()
+        for left, back in times:
+            found |= {self._own(name, left, back) for name in (source, recorder or "") if name}
+            found |= {self._theirs(person, left, back) for person in persons}
+        return tuple(sorted(datetime.fromisoformat(at) for at in found if at is not None))
+
+    def _own(self, name: str, left: str, back: str) -> str | None:
+        column = "recorder_id" if name.startswith("rcd-") else "recorder"
+        if (name, left, back) not in self._known:
+            self._known[name, left, back] = limits.first_docking(self._conn, column, name, left, back)
+        return self._known[name, left, back]
+
+    def _theirs(self, person: str, left: str, back: str) -> str | None:
+        if (person, left, back) not in self._known:
+            first: str | None = None
+            for had in bureau.stretches(self._conn, person, left, back):
+                if first is not None and first <= had.at:
+                    break  # whatever comes now is later
+                begun, end = max(had.at, left), min(had.end or back, back)
+                at = limits.first_docking(self._conn, "recorder_id", had.recorder, begun, end)
+                first = min((each for each in (first, at) if each is not None), default=None)
+            self._known[person, left, back] = first
+        return self._known[person, left, back]

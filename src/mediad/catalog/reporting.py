@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 
-from mediad.catalog import bureau, handed
 from mediad.catalog import bureau_tables as b
+from mediad.catalog import handed
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
-from mediad.catalog.recorded import proofs
+from mediad.catalog.recorded import Proofs
 from mediad.model.deadline import ARCHIVE, STORAGE
 from mediad.model.registers import Move
 from mediad.model.spans import HandedOut
@@ -77,11 +77,11 @@ def recorder_labels(conn: Connection) -> dict[str, str]:
 
 def handed_out(conn: Connection, issue: Move, until: datetime) -> HandedOut:
     """How a recorder that was handed out, and nothing since, stood at a moment: was it docked, were its carrier's trips over."""
-    trips = {trip.id: trip for each in bureau.trips_of(conn, {issue.carrier, issue.recorder}).values() for trip in each}
+    trips = handed.trips_since(conn, issue)
     docked = handed.first_docking(conn, issue.recorder, issue.at)
     return HandedOut(
-        subject=issue.recorder, issued=issue.at, expected=issue.expected, trips=tuple(trips.values()),
-        proofs=tuple(at for at in proofs(conn, {issue.carrier}, issue.at) if at <= until) if trips else (),
+        subject=issue.recorder, issued=issue.at, expected=issue.expected, trips=trips,
+        proofs=tuple(at for at in Proofs(conn).of(trips, {issue.carrier}) if at <= until),
         docked=docked if docked is not None and docked <= until else None,
     )  # fmt: skip
 

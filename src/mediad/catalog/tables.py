@@ -112,6 +112,8 @@ docking = Table(
     Index("docking_state", "state"),
     Index("docking_recorder", "recorder", "state", "seq"),
     Index("docking_seq", "seq"),
+    Index("docking_key_opened", "recorder", "opened_at"),
+    Index("docking_id_opened", "recorder_id", "opened_at"),
 )
 
 source_file = Table(

@@ -59,6 +59,16 @@ class Away:
     late: bool = False
 
 
+def bounds(trip: Trip) -> tuple[datetime, datetime | None]:
+    """The time in which a trip lies, whichever of its versions counts; an end of None: it may not have ended. That they are back is
+    sure to count if no version says that they left at another time."""
+    backs = [v.returned for v in trip.versions]
+    same = len({v.left for v in trip.versions}) == 1
+    may_be_open = backs[-1] is None if same else None in backs
+    left = min(v.left for v in trip.versions)
+    return left, None if may_be_open else max(back for back in backs if back is not None)
+
+
 def effective(trip: Trip, limit: datetime, backdated: Backdated) -> Effective:
     """The version that counts."""
     counts: Version | None = None

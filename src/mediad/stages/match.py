@@ -168,14 +168,14 @@ def scenes_of(conn: Connection, zone: ZoneInfo, wanted: Collection[str]) -> dict
     parts = limits.parts_of(conn, names)
     told, dated = limits.said(conn, names, "carried"), limits.said(conn, names, "dated")
     people = bureau.people(conn)
-    moves = bureau.moves(conn, {rows[0].recorder_id for rows in parts.values() if rows[0].recorder_id})
+    outs = bureau.Outs(conn)
     sidecars = {name: _sidecars(rows) for name, rows in parts.items()}
     claims = recordings.probes_of(conn, sorted({each for some in sidecars.values() for each in some}))
     places = tags.places(conn, names)
     found: dict[str, Scene] = {}
     for name, rows in parts.items():
         head, said = heads[name], dated.get(name)
-        who = limits.carrier_of(rows, people, moves, told.get(name, {}), said, zone)
+        who = limits.carrier_of(rows, people, outs, told.get(name, {}), said, zone)
         numbers = (claims.get(each, {}).get("sidecar") for each in sidecars[name])
         found[name] = Scene(
             recording=name,

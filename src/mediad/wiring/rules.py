@@ -144,13 +144,13 @@ def work_off(station: Station) -> int:
                 seen = due.waiting(conn, due.RULE, ledger.clock(), live=(), limit=_SOME)
             if not seen:
                 break
-            rows = ledger.catalog.write(partial(_take, seen, ledger.clock()))
-            subjects = [row.subject for row in rows]
+            ledger.catalog.write(partial(_take, seen, ledger.clock()))
+            subjects = [row.subject for row in seen]
             if EVERYTHING in subjects:
                 rules = _in_force(station)
                 due.everything(ledger.catalog)
             recorded += rule.run(ledger, rules, subjects)
-            ledger.catalog.write(partial(_answered, rows))
+            ledger.catalog.write(partial(_answered, subjects))
     return recorded
 
 
@@ -163,13 +163,12 @@ def _in_force(station: Station) -> Rules:
     return built(force, station.config)
 
 
-def _take(seen: Sequence[Any], now: datetime, conn: Connection) -> list[Any]:
-    return due.take(conn, seen, _OWNER, now, put_off)
+def _take(seen: Sequence[Any], now: datetime, conn: Connection) -> None:
+    due.take_all(conn, seen, _OWNER, now, put_off)
 
 
-def _answered(rows: Sequence[Any], conn: Connection) -> None:
-    for row in rows:  # what became due anew meanwhile is nobody's, and stays
-        due.done(conn, due.RULE, row.subject, _OWNER)
+def _answered(subjects: Sequence[str], conn: Connection) -> None:
+    due.done_all(conn, due.RULE, subjects, _OWNER)
 
 
 # --- what it comes to ---------------------------------------------------------------------------------------------------

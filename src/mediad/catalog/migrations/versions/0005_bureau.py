@@ -64,6 +64,8 @@ def upgrade() -> None:
         sa.Column("expected", sa.String(), nullable=False),
         sa.Column("returned", sa.String(), nullable=True),
         sa.Column("void", sa.Boolean(), nullable=False),
+        sa.Column("since", sa.String(), nullable=False),
+        sa.Column("until", sa.String(), nullable=True),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -73,8 +75,6 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("trip", sa.String(), nullable=False),
         sa.Column("at", sa.String(), nullable=False),
-        sa.Column("left", sa.String(), nullable=False),
-        sa.Column("returned", sa.String(), nullable=True),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["trip"], ["trip.id"]),
         sa.PrimaryKeyConstraint("seq"),
@@ -273,6 +273,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("recording"),
     )
     op.create_index("untagged_since", "untagged", ["since"], unique=False)
+    op.create_index("docking_key_opened", "docking", ["recorder", "opened_at"], unique=False)
+    op.create_index("docking_id_opened", "docking", ["recorder_id", "opened_at"], unique=False)
     # What is stored already wants its rulings and its case.
     op.execute(
         "INSERT INTO due (stage, subject, since, tries, not_before, owner, why)"
