@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-dock test-dock-smoke lint bench bench-derive soak package clean
+.PHONY: help setup demo test test-dock test-dock-smoke lint bench bench-derive bench-limits soak package clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench: setup
 bench-derive: setup
 	$(BIN)/python bench/derive.py
 	$(BIN)/python bench/behind.py
+
+## bench-limits     limits in a catalogue of a million recordings, made by SQL; a walk over a large table fails it
+bench-limits: setup
+	$(BIN)/python bench/limits.py
 
 ## soak             dock, pull and kill at random for SOAK_SECONDS, then judge by fsck
 soak: setup

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
@@ -95,14 +95,19 @@ class Outs:
         return found
 
 
-def stretches(conn: Connection, person: str, first: str, last: str) -> list[Row[Any]]:
-    """When somebody had recorders, as far as that meets a time: recorder, ``at`` and ``end`` (null: until
-    now), the earliest first."""
-    m, later = b.recorder_move.c, b.recorder_move.alias().c
-    end = select(func.min(later.at)).where(later.recorder == m.recorder, later.at > m.at).scalar_subquery()
-    had = select(m.recorder, m.at, end.label("end")).where(m.carrier == person, m.at <= last).subquery().c
-    query = select(had.recorder, had.at, had.end).where(or_(had.end.is_(None), had.end >= first))
-    return list(conn.execute(query.order_by(had.at)))
+def stretches(conn: Connection, person: str, first: str, last: str) -> list[Any]:
+    """When somebody had recorders, as far as that meets a time: recorder, ``at`` and ``end`` (null: until now), the earliest
+    first."""
+    m, other = b.recorder_move.c, b.recorder_move.alias().c
+    end = select(func.min(other.at)).where(other.recorder == m.recorder, other.at > m.at).scalar_subquery()
+    query = select(m.recorder, m.at, end.label("end")).where(m.carrier == person)
+    # Of each recorder the move that stood at the beginning; it would take long to look through all that somebody ever had.
+    newest = select(other.seq).where(other.recorder == t.recorder.c.id, other.at <= first)
+    stood = select(newest.order_by(other.at.desc(), other.seq.desc()).limit(1).scalar_subquery()).select_from(
+        t.recorder
+    )
+    rows = [*conn.execute(query.where(m.seq.in_(stood))), *conn.execute(query.where(m.at > first, m.at <= last))]
+    return sorted(rows, key=lambda row: row.at)
 
 
 def trips(conn: Connection) -> list[TripEntry]:
