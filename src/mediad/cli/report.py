@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -42,9 +41,9 @@ def report(
     if as_json:
         common.print_json(made_by.as_json(made, config))
     elif as_csv:
-        sys.stdout.write(made_by.as_csv(made))
+        common.print_raw(made_by.as_csv(made).encode("utf-8"))
     elif pdf:
-        Path(pdf).write_bytes(made_by.as_pdf(made, config))
+        common.write_file(made_by.as_pdf(made, config), Path(pdf))
         common.say(f"{pdf}: {wanted.name}")
     else:
         _print(made_by.as_json(made, config))

@@ -37,6 +37,11 @@ SENTENCES: Final[Mapping[str, str]] = {
     "sandbox-unfit": "解析程序不完整，收存照常，请叫管理员", "sandbox-late": "解析超时，稍后自动重试",
     "sandbox-killed": "解析程序被系统终止，稍后自动重试", "preview-slow": "生成预览过慢，稍后自动重试",
     "preview-killed": "预览程序被系统终止，稍后自动重试",
+    "no-font": "缺少表格字体，请叫管理员", "form-late": "生成表格超时，请稍后重试", "form-failed": "表格无法生成，请叫管理员",
+    "undelivered": "通知未送达，稍后自动重试", "unreachable": "通知服务器无法连接，稍后自动重试",
+    "untrusted-server": "通知服务器证书不可信", "no-tls": "通知服务器不支持加密", "login-refused": "通知服务器拒绝登录",
+    "address-refused": "通知地址被拒绝", "message-refused": "通知被拒收", "webhook-refused": "群机器人拒绝通知",
+    "redirected": "通知地址被重定向，未发送",
     "part-stopped": "采集程序的一部分已停止", "unexpected": "采集程序出错", "error": "出错",
 }  # fmt: skip
 """What an error says on the screen, by its code, without a space in it: behind the first one comes its English sentence."""
