@@ -37,11 +37,13 @@ class Change(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[T]):
-    """What a table comes to. ``same``: how many lines say what is known already."""
+    """What a table comes to. ``same``: how many lines say what is known already. ``departments``: those that its changes name and
+    that are not registered; with them they are."""
 
     changes: tuple[Change[T], ...]
     same: int
     findings: tuple[BadLine, ...]
+    departments: tuple[Department, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,18 @@ def plan(
         different = () if before is None else _different(before, after)
         changes.append(Change(line.number, after, different, before is None))
         reader.take(after)
-    return Plan(tuple(changes), same, tuple(sorted(wrong, key=lambda f: f.line)))
+    taken = {c.line for c in changes}
+    named = {line.get("department"): None for line in found if line.number in taken}
+    return Plan(
+        tuple(changes), same, tuple(sorted(wrong, key=lambda f: f.line)), _unregistered(named, known.departments)
+    )
+
+
+def _unregistered(names: Iterable[str], known: Sequence[Department]) -> tuple[Department, ...]:
+    """Departments that are named and not known."""
+    ids = {d.id for d in known}
+    made = (Department(_department(name, known), name) for name in names if name)
+    return tuple(d for d in made if d.id not in ids)
 
 
 def _different(before: Any, after: Any) -> tuple[str, ...]:

@@ -98,7 +98,8 @@ def _make(config: Config, what: str, table: Table, plans: list[Plan[Any]], *, go
         plans.append(found)
         refused = not good and any(f.code not in NOTES for f in found.findings)
         changes = () if refused else found.changes
-        drafts = [Draft(KINDS_OF_EVENTS[what], c.entry.id, body(what, c.entry)) for c in changes]
+        drafts = [Draft("department.registered", d.id, body("departments", d)) for d in found.departments if changes]
+        drafts += [Draft(KINDS_OF_EVENTS[what], c.entry.id, body(what, c.entry)) for c in changes]
         return [*drafts, _imported(what, table, found, taken=not refused)] if table.sha256 else drafts
 
     return make
