@@ -6,7 +6,6 @@ also after a restart; a table that is changed or written anew is another one.
 
 import hashlib
 import os
-import threading
 from pathlib import Path
 
 import structlog
@@ -20,6 +19,7 @@ from mediad.model.columns import BadLine
 from mediad.model.layout import printable
 from mediad.wiring import registers
 from mediad.wiring.station import Station
+from mediad.wiring.threads import Watching
 
 _log = structlog.get_logger()
 
@@ -27,46 +27,26 @@ SUFFIXES = (".csv", ".json", ".txt", ".tsv")
 RETRY_SECONDS = 30.0
 
 
-class InboxPart:
+class InboxPart(Watching):
     """Watches one such folder."""
 
     def __init__(self, station: Station, inbox: Inbox) -> None:
-        self.name = f"inbox {inbox.name}"
-        self._station, self._inbox = station, inbox
-        self._watcher = FolderWatcher(
+        watcher = FolderWatcher(
             [inbox.path], inbox.settle_seconds, rescan_seconds=inbox.rescan_seconds,
             on_problem=lambda text: _log.warning("inbox problem", inbox=inbox.name, why=text),
         )  # fmt: skip
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-
-    def start(self) -> None:
-        self._watcher.start()
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping = True
-        self._watcher.wake()
-
-    def join(self, seconds: float) -> bool:
-        self._thread.join(seconds)
-        ended = not self._thread.is_alive()
-        if ended:
-            self._watcher.stop()
-        return ended
-
-    def healthy(self) -> bool:
-        return self._stopping or self._thread.is_alive()
+        super().__init__(f"inbox {inbox.name}", watcher)
+        self._station, self._inbox = station, inbox
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             for ready in self._watcher.wait(None):
                 self._take(ready)
 
     def _take(self, ready: FolderReady) -> None:
         again: set[bytes] = set()
         for path in sorted(ready.files):
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             try:
                 take_file(self._station, self._inbox, path)

@@ -3,7 +3,6 @@ the sandbox of foreign media."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,6 +12,7 @@ from mediad.catalog import due
 from mediad.errors import MediadError, Stopping
 from mediad.wiring import matching, rules
 from mediad.wiring.station import Station
+from mediad.wiring.threads import Threaded
 
 _log = structlog.get_logger()
 
@@ -33,30 +33,14 @@ def work_once(station: Station, work: Sequence[Work] = WORK) -> int:
     return sum(each(station) for each in work)
 
 
-class OfficePart:
+class OfficePart(Threaded):
     """Works off what is due, again and again, in a thread of its own. What cannot be done now (the catalogue is busy, its disk is
     full) is tried again, less and less often; evidence waits for none of it."""
 
-    name = "office"
-
     def __init__(self, station: Station, work: Sequence[Work] = WORK, *, poll: float = POLL_SECONDS) -> None:
+        super().__init__("office")
         self._station, self._work, self._poll = station, work, poll
-        self._stopping = threading.Event()
         self._refilled = False
-        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def join(self, seconds: float) -> bool:
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def healthy(self) -> bool:
-        return self._stopping.is_set() or self._thread.is_alive()
 
     def _run(self) -> None:
         delay, said = self._poll, ""

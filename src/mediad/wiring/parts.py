@@ -20,6 +20,7 @@ from mediad.model.layout import printable
 from mediad.session import Result
 from mediad.wiring.docking import dock_folder
 from mediad.wiring.station import Station
+from mediad.wiring.threads import Watching
 from mediad.wiring.usb import UsbWorld
 
 _log = structlog.get_logger()
@@ -71,46 +72,26 @@ class UsbPart:
                     self.bays.change(change)
 
 
-class FolderPart:
+class FolderPart(Watching):
     """Watches one drop folder and docks what is complete in it."""
 
     def __init__(self, station: Station, folder: Folder, board: Board) -> None:
-        self.name = f"folder {folder.name}"
         self._station, self._folder, self._board = station, folder, board
-        self._watcher = FolderWatcher(
+        watcher = FolderWatcher(
             [folder.path],
             folder.settle_seconds,
             rescan_seconds=folder.rescan_seconds,
             on_problem=lambda text: _log.warning("folder problem", folder=folder.name, why=text),
         )
+        super().__init__(f"folder {folder.name}", watcher)
         self._delays: dict[frozenset[bytes], float] = {}
         self._told: set[Rejected] = set()
         self._untaken: dict[bytes, str] = {}
         """Files that could not be taken, and why: they call for a person until they are docked or gone."""
         self._trouble = self._said = ""
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-
-    def start(self) -> None:
-        self._watcher.start()
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping = True
-        self._watcher.wake()
-
-    def join(self, seconds: float) -> bool:
-        self._thread.join(seconds)
-        ended = not self._thread.is_alive()
-        if ended:
-            self._watcher.stop()
-        return ended
-
-    def healthy(self) -> bool:
-        return self._stopping or self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             for ready in self._watcher.wait(None):
                 self._dock(ready)
 
@@ -134,7 +115,7 @@ class FolderPart:
         if error is None and left.files:
             error = MediadError(f"{len(left.files)} files could not be taken", code="files-failed")
         why = self._call()
-        if self._stopping:
+        if self._stopping.is_set():
             why = ""
         elif error is not None:
             self._watcher.again(left, self._next_delay(left, error))

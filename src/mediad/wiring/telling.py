@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from mediad.stages.notify import Bureau, Told, Way
 from mediad.wiring import rules
 from mediad.wiring.acts import perform
 from mediad.wiring.station import new_id, now
+from mediad.wiring.threads import Threaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,29 +128,13 @@ def _named(people: list[Person], who: str, config: Config) -> Person:
     return found[0]
 
 
-class TellingPart:
+class TellingPart(Threaded):
     """Tells people from a thread of its own: a server that hangs holds up nothing but other messages."""
 
-    name = "telling"
-
     def __init__(self, one_pass: Callable[[], Told], seconds: float = PASS_SECONDS) -> None:
+        super().__init__("telling")
         self._pass, self._seconds = one_pass, seconds
-        self._stopping = threading.Event()
         self._trouble: dict[str, str] = {}
-        self._thread = threading.Thread(target=self._run, name="telling", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def join(self, seconds: float) -> bool:
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def healthy(self) -> bool:
-        return self._stopping.is_set() or self._thread.is_alive()
 
     def trouble(self) -> str:
         """What fails, in one line for the health check; empty if nothing does."""
