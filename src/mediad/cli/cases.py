@@ -75,7 +75,11 @@ def case_happened(
     from mediad.wiring.casework import happened
 
     said = None if disputed is None else disputed == "yes"
-    _said(happened(common.load_config(), number, activity, equivalent=equivalent, disputed=said, void=void), as_json)
+    common.say_done(
+        happened(common.load_config(), number, activity, equivalent=equivalent, disputed=said, void=void),
+        "number",
+        as_json,
+    )
 
 
 @case_app.command("no-recording")
@@ -88,7 +92,9 @@ def case_no_recording(
     """Give the reason in writing why an activity was not recorded."""
     from mediad.wiring.casework import happened
 
-    _said(happened(common.load_config(), number, activity, act="no-recording", reason=reason), as_json)
+    common.say_done(
+        happened(common.load_config(), number, activity, act="no-recording", reason=reason), "number", as_json
+    )
 
 
 @case_app.command("merge")
@@ -100,7 +106,7 @@ def case_merge(
     """Make an inspection part of a case: what was recorded for it is the case's from now on."""
     from mediad.wiring.casework import merge
 
-    _said(merge(common.load_config(), number, into), as_json)
+    common.say_done(merge(common.load_config(), number, into), "number", as_json)
 
 
 @case_app.command("conclude")
@@ -117,7 +123,7 @@ def case_conclude(
 
     config = common.load_config()
     times = [moment(text, config.unit.zone) if text else None for text in (at, act_ended)]
-    _said(conclude(config, number, at=times[0], act_ended=times[1]), as_json)
+    common.say_done(conclude(config, number, at=times[0], act_ended=times[1]), "number", as_json)
 
 
 @case_app.command("archive")
@@ -177,10 +183,3 @@ def case_inventory(
                 f"  {line['row']:4}  {str(line['started_at'])[:16]}  {line['carrier']:8} {line['file']}  {line['sha256']}"
             )
         common.say(f"{told['recordings']} 条音像记录 recordings, {common.size(told['bytes'])}")
-
-
-def _said(told: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        common.print_json(told)
-    else:
-        common.say(f"{told['number']}: {told['said']}")

@@ -98,6 +98,14 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in match[0])
 
 
+def say_done(told: dict[str, Any], subject: str, as_json: bool) -> None:
+    """What came of an act: ``told[subject]`` names what it was about, ``told["said"]`` what was done."""
+    if as_json:
+        print_json(told)
+    else:
+        say(f"{told[subject]}: {told['said']}")
+
+
 def print_raw(data: bytes) -> None:
     """A document as it lies in a vault, byte by byte; only a terminal gets it made harmless."""
     with _output():

@@ -68,7 +68,7 @@ def deadlines_justify(
     from mediad.wiring.explain import justify
 
     told = justify(common.load_config(), subject, rule, text)
-    _said(told, as_json)
+    common.say_done(told, "subject", as_json)
 
 
 @deadlines_app.command("mark-met")
@@ -87,7 +87,7 @@ def deadlines_mark_met(
 
     config = common.load_config()
     told = mark_met(config, subject, receipt, moment(at, config.unit.zone), rule)
-    _said(told, as_json)
+    common.say_done(told, "subject", as_json)
 
 
 @deadlines_app.command("rules")
@@ -128,10 +128,3 @@ def deadlines_rules(
         common.say(f"待签 waits for signatures: {waits}")
     elif adopt:
         common.say("已施行 in force")
-
-
-def _said(told: dict[str, str], as_json: bool) -> None:
-    if as_json:
-        common.print_json(told)
-    else:
-        common.say(f"{told['subject']}: {told['said']}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -33,7 +33,7 @@ def recordings_set_time(
     config = common.load_config()
     zone = config.unit.zone
     began = moment(started, zone) if started else None
-    _said(set_time(config, recording, moment(ended, zone), began, source, reason), as_json)
+    common.say_done(set_time(config, recording, moment(ended, zone), began, source, reason), "recording", as_json)
 
 
 @recordings_app.command("carrier")
@@ -47,7 +47,7 @@ def recordings_carrier(
     """Say who carried the recorder, and who was with them."""
     from mediad.wiring.spoken import carry
 
-    _said(carry(common.load_config(), recording, officer, co or [], reason), as_json)
+    common.say_done(carry(common.load_config(), recording, officer, co or [], reason), "recording", as_json)
 
 
 @recordings_app.command("classify")
@@ -62,7 +62,7 @@ def recordings_classify(
     """Say how a recording is classified, with marks of what it shows (Article 33)."""
     from mediad.wiring.spoken import classify
 
-    _said(classify(common.load_config(), recording, classification, mark or []), as_json)
+    common.say_done(classify(common.load_config(), recording, classification, mark or []), "recording", as_json)
 
 
 @recordings_app.command("non-duty")
@@ -74,11 +74,4 @@ def recordings_non_duty(
     """Say that a recording is of no enforcement: it wants no case, and is kept all the same."""
     from mediad.wiring.spoken import non_duty
 
-    _said(non_duty(common.load_config(), recording, reason), as_json)
-
-
-def _said(told: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        common.print_json(told)
-    else:
-        common.say(f"{told['recording']}: {told['said']}")
+    common.say_done(non_duty(common.load_config(), recording, reason), "recording", as_json)

@@ -43,7 +43,7 @@ def trip_return(
 
     config = common.load_config()
     told = come_back(config, trip, moment(at, config.unit.zone) if at else None)
-    _said(told, as_json)
+    common.say_done(told, "id", as_json)
 
 
 @trip_app.command("void")
@@ -55,7 +55,7 @@ def trip_void(
     """It was entered by mistake."""
     from mediad.wiring.trips import make_void
 
-    _said(make_void(common.load_config(), trip, reason), as_json)
+    common.say_done(make_void(common.load_config(), trip, reason), "id", as_json)
 
 
 @trip_app.command("approve")
@@ -65,7 +65,7 @@ def trip_approve(
     """Agree to a trip that was entered late (补登): an approver's act, under an account of their own."""
     from mediad.wiring.trips import approve
 
-    _said(approve(common.load_config(), trip), as_json)
+    common.say_done(approve(common.load_config(), trip), "id", as_json)
 
 
 @trip_app.command("list")
@@ -96,10 +96,3 @@ def trip_list(
         back = "作废 void" if r["void"] else str(r["returned"] or "未归 away")[:16]
         common.say(f"{str(r['left'])[:16]} → {back:16} {'、'.join(r['officers']):16} {r['reason']}  {r['id']}")
     common.say(f"{len(rows)} 次外出 trips")
-
-
-def _said(told: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        common.print_json(told)
-    else:
-        common.say(f"{told['id']}: {told['said']}")

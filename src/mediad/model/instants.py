@@ -10,6 +10,11 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def stamped(at: datetime | None) -> str | None:
+    """The same of an instant that may be missing."""
+    return None if at is None else stamp(at)
+
+
 def instant(text: str, zone: ZoneInfo) -> datetime | None:
     """A written time (ISO 8601, or 14 digits) as an instant in UTC; one without offset is wall clock of the zone."""
     read = _written(text)

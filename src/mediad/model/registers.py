@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final, Literal
 
 from mediad.model.cases import Archived, Case, CaseKind, Numbered
-from mediad.model.instants import stamp
+from mediad.model.instants import stamp, stamped
 from mediad.model.people import Dated, Person, Role
 from mediad.model.trips import Trip, Version
 
@@ -55,10 +55,6 @@ class TripEntry:
     reason: str
     void: bool = False
     approved_by: str = ""
-
-
-def _at(at: datetime | None) -> str | None:
-    return None if at is None else stamp(at)
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -119,7 +115,7 @@ def department_of(department_id: str, body: Mapping[str, Any]) -> Department:
 
 def move_json(move: Move) -> dict[str, Any]:
     return {
-        "state": move.state, "at": stamp(move.at), "carrier": move.carrier, "expected": _at(move.expected),
+        "state": move.state, "at": stamp(move.at), "carrier": move.carrier, "expected": stamped(move.expected),
         "why": move.why, "presumed": move.presumed,
     }  # fmt: skip
 
@@ -134,7 +130,7 @@ def move_of(recorder: str, body: Mapping[str, Any]) -> Move:
 def trip_json(trip: TripEntry) -> dict[str, Any]:
     return {
         "persons": sorted(trip.persons), "recorders": sorted(trip.recorders), "left": stamp(trip.left),
-        "expected": stamp(trip.expected), "returned": _at(trip.returned), "reason": trip.reason, "void": trip.void,
+        "expected": stamp(trip.expected), "returned": stamped(trip.returned), "reason": trip.reason, "void": trip.void,
         "approved_by": trip.approved_by,
     }  # fmt: skip
 
@@ -175,8 +171,8 @@ def case_json(case: Case) -> dict[str, Any]:
     return {
         "form": case.form, "kind": case.kind.value, "numbers": [{"type": n.type, "number": n.number} for n in case.numbers],
         "name": case.name, "party": case.party, "handlers": sorted(case.handlers), "department": case.department,
-        "opened": _at(case.opened), "urgent": case.urgent, "reported": _at(case.reported), "act_ended": _at(case.act_ended),
-        "concluded": _at(case.concluded), "merged_into": case.merged_into,
+        "opened": stamped(case.opened), "urgent": case.urgent, "reported": stamped(case.reported),
+        "act_ended": stamped(case.act_ended), "concluded": stamped(case.concluded), "merged_into": case.merged_into,
         "archived": None if a is None else {
             "at": stamp(a.at), "file_number": a.file_number, "term": a.term, "place": a.place, "receiver": a.receiver,
             "manifest": a.manifest,

@@ -6,7 +6,7 @@ Subjects are recordings (rec-), files that were seen and not stored (fil-), case
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from mediad.model.cases import CaseRules
 from mediad.model.cases import rulings as of_case
 from mediad.model.custody import Draft
 from mediad.model.deadline import RECORDER, SIGNATURE, UPLOAD, Ruling, StorageRule, storage
-from mediad.model.instants import stamp
+from mediad.model.instants import stamped
 from mediad.model.spans import SpanRules, recorder_back, signature, upload
 
 _NONE = frozenset({"no-limit", "channel-exempt", "before-the-rule", "nothing-to-sign"})
@@ -52,14 +52,10 @@ class Ruled:
         """As the event holds it."""
         r = self.ruling
         return {
-            "rule": r.rule, "state": r.state, "due_at": _at(r.due_at), "met_at": _at(r.met_at), "limb": r.limb, "trip": r.trip,
-            "why": r.why, "reason": r.reason, "remarks": list(r.remarks), "ended_at": _at(r.ended_at),
-            "carrier": self.carrier.person, "carrier_by": self.carrier.by, **self.more,
+            "rule": r.rule, "state": r.state, "due_at": stamped(r.due_at), "met_at": stamped(r.met_at),
+            "limb": r.limb, "trip": r.trip, "why": r.why, "reason": r.reason, "remarks": list(r.remarks),
+            "ended_at": stamped(r.ended_at), "carrier": self.carrier.person, "carrier_by": self.carrier.by, **self.more,
         }  # fmt: skip
-
-
-def _at(at: datetime | None) -> str | None:
-    return None if at is None else stamp(at)
 
 
 def run(ledger: Ledger, rules: Rules, subjects: Sequence[str]) -> int:
