@@ -332,6 +332,29 @@ def test_what_cannot_have_become_of_a_recorder_is_refused(office: Site) -> None:
         move(office.config, "99号", "returned")
 
 
+def test_what_waits_for_a_signature_is_not_told_as_done(tmp_path: Path, as_login: As) -> None:
+    wants = '[acts]\nwants = { move-recorder = ["approver"], enter-trip = ["approver"] }'
+    site = make_site(tmp_path / "unit", more=wants)
+    registers.take(site.config, "people", table(tmp_path, PEOPLE), good=False)
+    register_recorder(site.config, "8888888", ["serial:8888888"], name="01号")
+    said = [
+        move(site.config, "01号", "issued", carrier="210001"),
+        trips.come_back(site.config, approved_trip(site, as_login), None),
+    ]
+    assert all(each["waits"] and each["said"].startswith("待签") for each in said), said
+    assert events(site, "recorder.moved") == []
+
+
+def approved_trip(site: Site, as_login: As) -> str:
+    """A trip of a unit where an approver has to agree to each."""
+    cells = {"officers": "210001", "left": "2026-09-21 08:00", "expected": "2026-09-23 18:00"}
+    plan, performed = registers.enter(site.config, "trips", cells)
+    as_login("wangfang")
+    acts.sign(site.config, performed.waits if performed else "", "approver")
+    as_login("root")
+    return plan.changes[0].entry.id
+
+
 def test_two_of_a_name_are_nobodys_name(office: Site) -> None:
     for serial in ("1111111", "2222222"):
         register_recorder(office.config, serial, [f"serial:{serial}"], name="01号")

@@ -74,7 +74,4 @@ def _move(recorder: str, state: Any, as_json: bool, at: str, *, expected: str = 
         expected=moment(expected, zone) if expected else None,
         **more,
     )
-    if as_json:
-        common.print_json(told)
-    else:
-        common.say(f"{told['id']}: {told['said']}")
+    common.say_done(told, "id", as_json)

@@ -33,6 +33,13 @@ class Performed:
     waits: str = ""
     wants: tuple[Signature, ...] = ()
 
+    def answer(self, done: str, **about: Any) -> dict[str, Any]:
+        """What a command says of it: ``said`` in words (``done`` if it was), and in ``waits`` the act that waits, or None."""
+        said = done if self.drafts else "不变 nothing has changed"
+        if self.waits:
+            said = f"待签 waits for {', '.join(self.wants)}: {self.waits}"
+        return {**about, "said": said, "waits": self.waits or None}
+
 
 def perform(config: Config, name: str, make: Make) -> Performed:
     """Do an act: ``make`` looks, and says which facts are to be. Where the unit wants signatures, they become facts with the last

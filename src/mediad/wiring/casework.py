@@ -27,7 +27,7 @@ from mediad.model.problems import Problem
 from mediad.model.registers import case_json
 from mediad.stages import archive as stage
 from mediad.stages import rule
-from mediad.wiring.acts import Performed, perform
+from mediad.wiring.acts import perform
 from mediad.wiring.rules import rules_of
 from mediad.wiring.station import open_vault
 from mediad.wiring.tagging import LONGEST, case_of
@@ -136,15 +136,7 @@ def happened(
         same = before is not None and all(before[name] == value for name, value in after.items())
         return [] if same else [Draft("case.activity", case.id, after)]
 
-    return _said(number, perform(config, act, make), "已记录 recorded")
-
-
-def _said(number: str, performed: Performed, said: str, **more: Any) -> dict[str, Any]:
-    if performed.waits:
-        said = f"待签 waits for {', '.join(performed.wants)}: {performed.waits}"
-    elif not performed.drafts:
-        said = "不变 nothing has changed"
-    return {"number": number, "said": said, "waits": performed.waits or None, **more}
+    return perform(config, act, make).answer("已记录 recorded", number=number)
 
 
 # --- its end ------------------------------------------------------------------------------------------------------------
@@ -193,7 +185,7 @@ def _change(
             _possible(conn, after)
         return [] if after == case else [Draft("case.registered", case.id, case_json(after))]
 
-    return _said(number, perform(config, act, make), said)
+    return perform(config, act, make).answer(said, number=number)
 
 
 def _possible(conn: Connection, case: Case) -> None:
@@ -236,7 +228,7 @@ def archive(
         return [kept, Draft("case.registered", case.id, case_json(replace(after, archived=archived)))]
 
     performed = perform(config, "archive-case", make)
-    return _said(number, performed, "已归档 archived", **told)
+    return performed.answer("已归档 archived", number=number, **told)
 
 
 def _taken(case: Case, now: datetime, actor: Actor, **given: str) -> stage.Taken:

@@ -12,7 +12,7 @@ from mediad.model.acts import Actor
 from mediad.model.custody import Draft
 from mediad.model.deadline import RULES, STORAGE, UPLOAD
 from mediad.model.instants import stamp
-from mediad.wiring.acts import Performed, perform
+from mediad.wiring.acts import perform
 from mediad.wiring.rules import fresh, rules_of, status
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def justify(config: Config, subject: str, rule: str, text: str) -> dict[str, Any
             raise Refused(f"{subject} is not late: {found}", hint="a reason is wanted for what is late")
         return [Draft("deadline.justified", name, {"rule": rule, "text": text.strip()})]
 
-    return _said(perform(config, "late-reason", make), subject, "理由已记录 the reason is recorded")
+    return perform(config, "late-reason", make).answer("理由已记录 the reason is recorded", subject=subject)
 
 
 def mark_met(config: Config, subject: str, receipt: str, at: datetime, rule: str = STORAGE) -> dict[str, Any]:
@@ -56,15 +56,9 @@ def mark_met(config: Config, subject: str, receipt: str, at: datetime, rule: str
         detail = {"rule": rule, "receipt": receipt.strip(), "at": stamp(at)}
         return [Draft("deadline.receipt", name, detail)]
 
-    return _said(perform(config, "mark-met", make), subject, "已登记回执 the receipt is recorded")
+    return perform(config, "mark-met", make).answer("已登记回执 the receipt is recorded", subject=subject)
 
 
 def _checked(text: str, what: str) -> None:
     if not text.strip() or len(text) > LONGEST or not text.replace("\n", " ").isprintable():
         raise UsageError(f"{what} has 1 to {LONGEST} printable characters")
-
-
-def _said(performed: Performed, subject: str, said: str) -> dict[str, Any]:
-    if performed.waits:
-        return {"subject": subject, "said": f"待签 waits for {', '.join(performed.wants)}", "waits": performed.waits}
-    return {"subject": subject, "said": said, "waits": None}

@@ -49,11 +49,11 @@ def move(
             whose = _carrier(bureau.people(conn), carrier, when, config) if carrier else ""
         new = Move(found, state, when, whose, expected, why.strip(), presumed.strip())
         _possible(new, before, now)
-        told.update(id=found, said=SAID[state], state=state, carrier=whose or None)
+        told.update(id=found, state=state, carrier=whose or None)
         return [Draft("recorder.moved", found, move_json(new))]
 
-    perform(config, "move-recorder", make)
-    return told
+    performed = perform(config, "move-recorder", make)
+    return performed.answer(SAID[state], **told)
 
 
 def _carrier(known: list[people.Person], number: str, when: datetime, config: Config) -> str:

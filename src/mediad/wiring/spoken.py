@@ -97,10 +97,8 @@ def _say(config: Config, act: str, kind: str, subject: str, detail: _Detail, sai
             names.append(name)
             return [Draft(kind, name, detail(conn, row, ledger.clock()))]
 
-    done = perform(config, act, make)
-    if done.waits:
-        return {"recording": names[0], "said": f"待签 waits for {', '.join(done.wants)}", "waits": done.waits}
-    return {"recording": names[0], "said": said, "waits": None}
+    performed = perform(config, act, make)
+    return performed.answer(said, recording=names[0])
 
 
 def _bearer(people: Sequence[Person], number: str, day: Any) -> str:

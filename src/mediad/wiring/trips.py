@@ -72,5 +72,4 @@ def _change(
             raise Refused(problem.detail, code=problem.code, hint="nothing was recorded")
         return [] if after == trip else [Draft("trip.registered", trip_id, trip_json(after))]
 
-    performed = perform(config, act, make)
-    return {"id": trip_id, "said": said if performed.drafts else "不变 nothing has changed"}
+    return perform(config, act, make).answer(said, id=trip_id)
