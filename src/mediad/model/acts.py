@@ -91,6 +91,19 @@ def refusal(act: Act, actor: Actor, *, unmapped: Literal["flag", "refuse"] = "fl
     return None
 
 
+def no_signature(signer: Actor) -> Problem | None:
+    """Why somebody can sign nothing at all; None for a natural person under an account of their own. Never None without a
+    person."""
+    person = signer.person
+    if signer.login == ROOT or person is None:
+        return Problem("nobody", f"the account {signer.login} is of no registered person, and cannot sign")
+    if person.shared:
+        return Problem("shared", f"the account of {person.name} is shared, and cannot sign")
+    if not person.active:
+        return Problem("inactive", f"{person.name} is no longer active")
+    return None
+
+
 def signing_refusal(
     act: Act, as_: Signature, signer: Actor, handler: Actor, signed: Mapping[Signature, str]
 ) -> Problem | None:
@@ -102,12 +115,8 @@ def signing_refusal(
     if earlier := [s for s in act.wants[: act.wants.index(as_)] if s not in signed]:
         return Problem("not-yet", f"the {earlier[0]} has to sign first")
     person = signer.person
-    if signer.login == ROOT or person is None:
-        return Problem("nobody", f"the account {signer.login} is of no registered person, and cannot sign")
-    if person.shared:
-        return Problem("shared", f"the account of {person.name} is shared, and cannot sign")
-    if not person.active:
-        return Problem("inactive", f"{person.name} is no longer active")
+    if (problem := no_signature(signer)) is not None or person is None:
+        return problem
     if as_ == "approver" and Role.APPROVER not in person.roles:
         return Problem("no-right", f"{person.name} is no approver (批准人)")
     if (

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 
-from mediad.model.acts import ROOT, Actor
+from mediad.model.acts import Actor, no_signature
 from mediad.model.people import Person, bearers
 from mediad.model.problems import Problem
 
@@ -33,14 +33,10 @@ def giver_of(told: str, named: Iterable[str], carried: Iterable[str]) -> str:
 
 def receiving_refusal(signer: Actor, receivers: Collection[str], parties: Iterable[str]) -> Problem | None:
     """Why somebody may not sign as the receiver; None if they may. ``receivers``: whom the station names, by id; nobody: whoever
-    has the right. ``parties``: those who hand over. A signature is one natural person's own."""
+    has the right. ``parties``: those who hand over."""
     person = signer.person
-    if signer.login == ROOT or person is None:
-        return Problem("nobody", f"the account {signer.login} is of no registered person, and cannot sign")
-    if person.shared:
-        return Problem("shared", f"the account of {person.name} is shared, and cannot sign")
-    if not person.active:
-        return Problem("inactive", f"{person.name} is no longer active")
+    if (problem := no_signature(signer)) is not None or person is None:
+        return problem
     if receivers and person.id not in receivers:
         return Problem("not-receiver", f"{person.name} is not whom this station names as its receiver (接收人)")
     if person.id in parties:
