@@ -108,12 +108,12 @@ def families(conn: Connection, cases: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def archiving(conn: Connection, cases: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+def archiving(conn: Connection, cases: Sequence[str]) -> dict[str, tuple[str, datetime | None]]:
     """Case to state and limit of its ruling by Article 27."""
     d = b.deadline.c
     query = select(d.subject, d.state, d.due_at).where(d.rule == ARCHIVE)
     return {
-        row.subject: (row.state, row.due_at)
+        row.subject: (row.state, datetime.fromisoformat(row.due_at) if row.due_at else None)
         for chunk in chunks(cases)
         for row in conn.execute(query.where(d.subject.in_(chunk)))
     }

@@ -120,9 +120,14 @@ class Ruling:
 
     def status(self, now: datetime) -> Status:
         """Total, and monotone in ``now``."""
-        if self.state != "waiting":
-            return Status(self.state)
-        return Status.DUE if self.due_at is not None and now <= self.due_at else Status.LATE
+        return status_at(self.state, self.due_at, now)
+
+
+def status_at(state: str, due_at: datetime | None, now: datetime) -> Status:
+    """What the state of a ruling comes to at a moment: only what is ``waiting`` depends on it. The limit itself is in time."""
+    if state != "waiting":
+        return Status(state)
+    return Status.DUE if due_at is not None and now <= due_at else Status.LATE
 
 
 def storage(facts: Recorded, rule: StorageRule) -> Ruling:

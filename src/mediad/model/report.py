@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from mediad.model.deadline import Ruling
+from mediad.model.deadline import Ruling, Status, status_at
 from mediad.model.registers import Move
 
 By = Literal["department", "officer", "recorder"]
@@ -62,22 +62,17 @@ class Recorded:
 
     def outcome(self, now: datetime) -> Outcome:
         """The one column in which it counts."""
-        match self.state:
-            case "met":
+        match status_at(self.state, self.due_at, now):
+            case Status.MET:
                 return "on_time_second" if self.limb == 2 else "on_time_first"
-            case "untrusted":
+            case Status.UNTRUSTED:
                 return "untrusted"
-            case "not-applicable":
+            case Status.NOT_APPLICABLE:
                 return "not_applicable"
-            case "late":
-                late = True
-            case "waiting":
-                late = self.due_at is not None and now > self.due_at
+            case Status.LATE:
+                return "late_with_reason" if self.explained else "late_without_reason"
             case _:
-                late = False
-        if not late:
-            return "pending"
-        return "late_with_reason" if self.explained else "late_without_reason"
+                return "pending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +234,7 @@ def devices(
         if last is None or last.state != "issued" or at <= month.start:
             continue
         ruling = ruled(last, at)
-        if ruling.state == "waiting" and ruling.due_at is not None and ruling.due_at < at:
+        if ruling.state == "waiting" and ruling.status(at) is Status.LATE:
             found.append(Device(last.recorder, last.carrier, "not_back"))
     return found
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from mediad.model.deadline import ARCHIVE, RECORDER, SIGNATURE, STORAGE, TAG, UPLOAD, URGENT
+from mediad.model.deadline import ARCHIVE, RECORDER, SIGNATURE, STORAGE, TAG, UPLOAD, URGENT, Status, status_at
 from mediad.model.instants import stamp
 from mediad.model.people import Person, Role
 
@@ -257,7 +257,7 @@ def groups(notices: Iterable[Notice], now: datetime) -> list[Group]:
 
 def _kind(topic: Topic, now: datetime) -> str:
     if topic.state == "waiting":
-        return "late" if now > topic.limit else "soon"
+        return "late" if status_at(topic.state, topic.limit, now) is Status.LATE else "soon"
     return "reason" if topic.state == "late" else "untrusted"
 
 

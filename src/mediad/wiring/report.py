@@ -17,7 +17,7 @@ from mediad.edges.activities import load_activities
 from mediad.errors import UsageError
 from mediad.model import duty, report, sizes
 from mediad.model.calendar import day_of
-from mediad.model.deadline import STORAGE
+from mediad.model.deadline import STORAGE, Status, status_at
 from mediad.model.duty import Happened, Tagged
 from mediad.model.instants import stamp
 from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Month, Recorded, Report, Sums, harmless
@@ -118,8 +118,7 @@ def _cases(conn: Connection, config: Config, month: Month, now: datetime) -> lis
     found = []
     for case in bureau.cases(conn, ids):
         missing = duty.check(case, activities, happened.get(case.id, ()), tags.get(case.id, ()))
-        state, limit = archiving.get(case.id, ("", None))
-        late = state == "late" or (state == "waiting" and limit is not None and limit < stamp(now))
+        late = case.id in archiving and status_at(*archiving[case.id], now) is Status.LATE
         found.append(Filed(case.department, case.handlers, any(not m.explained for m in missing), late))
     return found
 

@@ -21,7 +21,7 @@ from mediad.model.acts import Actor
 from mediad.model.backoff import put_off
 from mediad.model.calendar import Calendar
 from mediad.model.custody import Draft
-from mediad.model.deadline import STORAGE, Status
+from mediad.model.deadline import STORAGE, Status, status_at
 from mediad.stages import rule
 from mediad.stages.rule import Rules
 from mediad.wiring.acts import perform
@@ -210,9 +210,7 @@ def _waiting(conn: Connection) -> list[str]:
 
 def status(body: Body, now: datetime) -> Status:
     """What a ruling comes to at a moment."""
-    if body["state"] != "waiting":
-        return Status(body["state"])
-    return Status.DUE if body["due_at"] and now <= datetime.fromisoformat(body["due_at"]) else Status.LATE
+    return status_at(body["state"], datetime.fromisoformat(body["due_at"]) if body["due_at"] else None, now)
 
 
 def shown(conn: Connection, rules: Rules, now: datetime) -> Iterable[dict[str, Any]]:
