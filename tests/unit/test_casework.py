@@ -148,6 +148,20 @@ def test_what_was_merged_counts_for_the_case(site: Site) -> None:
         casework.merge(site.config, "检-1", "立-1")
 
 
+def test_the_month_counts_a_case_as_its_check_does_whichever_of_the_merged_has_the_reason(site: Site) -> None:
+    for inspection, number in (("检-1", "立-1"), ("检-2", "立-2"), ("检-3", "立-3")):
+        complete(site, number), case(site, inspection, kind="inspection")
+        casework.happened(site.config, inspection, "sampling", act="no-recording", reason="设备故障")
+        casework.happened(site.config, inspection, "on-site-inspection", act="no-recording", reason="设备故障")
+        casework.merge(site.config, inspection, number)
+        casework.happened(site.config, number, "sampling")
+        casework.conclude(site.config, number, at=ENDED, act_ended=ENDED)
+    assert [codes(site, number) for number in ("立-1", "立-2", "立-3")] == [[], [], []]
+    done = site.run("report", "--month", f"{ENDED:%Y-%m}", "--json")
+    total = json.loads(done.stdout)["total"]
+    assert (total["cases"], total["cases_incomplete"]) == (3, 0)
+
+
 def test_what_cannot_be_is_one_sentence(site: Site) -> None:
     complete(site)
     for wrong, error in (

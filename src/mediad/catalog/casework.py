@@ -9,25 +9,36 @@ from sqlalchemy import Connection, Row, and_, exists, func, select
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
+from mediad.model.duty import Happened, together
 
 
 def activities(conn: Connection, cases: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Activity to what a person said of it, in a case and what was merged into it (the case itself first): what one of them does
-    not say, the next may. What was entered by mistake is left out."""
+    """Activity to what a person said of it, in a case and what was merged into it (the case itself first)."""
+    return _activities(conn, dict.fromkeys(cases, "")).get("", {})
+
+
+def _activities(conn: Connection, whose: Mapping[str, str]) -> dict[str, dict[str, dict[str, Any]]]:
     a = b.case_activity.c
-    said: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for chunk in chunks(cases):
+    said: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {}
+    order = {case: n for n, case in enumerate(whose)}
+    for chunk in chunks(list(whose)):
         for row in conn.execute(select(b.case_activity).where(a.casefile.in_(chunk)).order_by(a.activity)):
-            said.setdefault(row.activity, []).append((row.casefile, json.loads(row.detail)))
-    found = {}
-    for activity, entries in said.items():
-        valid = [body for _, body in sorted(entries, key=lambda e: cases.index(e[0])) if not body["void"]]
-        if valid:
-            found[activity] = {
-                name: next((body[name] for body in valid if body[name] not in ("", None)), valid[0][name])
-                for name in valid[0]
-            }
+            entry = (order[row.casefile], json.loads(row.detail))
+            said.setdefault((whose[row.casefile], row.activity), []).append(entry)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for (case, activity), entries in said.items():
+        body = together(entry for _, entry in sorted(entries, key=lambda each: each[0]))
+        if body is not None:
+            found.setdefault(case, {})[activity] = body
     return found
+
+
+def happened(conn: Connection, whose: Mapping[str, str]) -> dict[str, list[Happened]]:
+    """Case to what took place in it, as people said. ``whose`` as ``tags.families`` gives it."""
+    return {
+        case: [Happened(key, body["reason"], body["equivalent"], body["disputed"]) for key, body in said.items()]
+        for case, said in _activities(conn, whose).items()
+    }
 
 
 def activity(conn: Connection, case_id: str, key: str) -> dict[str, Any] | None:

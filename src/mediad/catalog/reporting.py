@@ -1,7 +1,6 @@
 """What the month's figures are summed of."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,21 +92,6 @@ def cases(conn: Connection, start: str, end: str) -> list[str]:
     return list(conn.execute(query).scalars())
 
 
-def families(conn: Connection, cases: Sequence[str]) -> dict[str, str]:
-    """What belongs to some cases: themselves, and what was merged into them over any number of steps; to which of them."""
-    c = b.casefile.c
-    found = {case: case for case in cases}
-    fresh = list(cases)
-    while fresh:
-        merged = [
-            row for chunk in chunks(fresh)
-            for row in conn.execute(select(c.id, c.merged_into).where(c.merged_into.in_(chunk))) if row.id not in found
-        ]  # fmt: skip
-        found |= {row.id: found[row.merged_into] for row in merged}
-        fresh = [row.id for row in merged]
-    return found
-
-
 def archiving(conn: Connection, cases: Sequence[str]) -> dict[str, tuple[str, datetime | None]]:
     """Case to state and limit of its ruling by Article 27."""
     d = b.deadline.c
@@ -117,22 +101,6 @@ def archiving(conn: Connection, cases: Sequence[str]) -> dict[str, tuple[str, da
         for chunk in chunks(cases)
         for row in conn.execute(query.where(d.subject.in_(chunk)))
     }
-
-
-def happened(conn: Connection, cases: Sequence[str]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """What was said of activities in some cases: case, activity, and the words."""
-    a = b.case_activity.c
-    for chunk in chunks(cases):
-        for row in conn.execute(select(b.case_activity).where(a.casefile.in_(chunk)).order_by(a.casefile, a.activity)):
-            yield row.casefile, row.activity, json.loads(row.detail)
-
-
-def tagged(conn: Connection, cases: Sequence[str]) -> Iterator[tuple[str, str, str, Mapping[str, str]]]:
-    """Tags of some cases: case, recording, activity, and what was filled in."""
-    g = b.tag.c
-    for chunk in chunks(cases):
-        for row in conn.execute(select(b.tag).where(g.casefile.in_(chunk), g.state == "set").order_by(g.id)):
-            yield row.casefile, row.recording, row.activity, json.loads(row.detail).get("fields", {})
 
 
 def unstored(conn: Connection, start: str, end: str) -> int:

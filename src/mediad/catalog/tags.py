@@ -14,8 +14,9 @@ from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
 from mediad.model import registers
-from mediad.model.cases import Case
+from mediad.model.cases import Case, merged
 from mediad.model.deadline import STORAGE
+from mediad.model.duty import Tagged
 from mediad.model.matching import Match
 
 
@@ -26,6 +27,15 @@ def of(conn: Connection, recordings: Iterable[str]) -> dict[str, list[Row[Any]]]
     for chunk in chunks(sorted(set(recordings))):
         for row in conn.execute(select(b.tag).where(g.recording.in_(chunk)).order_by(g.at, g.id)):
             found.setdefault(row.recording, []).append(row)
+    return found
+
+
+def tagged(conn: Connection, whose: Mapping[str, str]) -> dict[str, list[Tagged]]:
+    """Case to the tags by which recordings are of it or of what was merged into it. ``whose`` as ``families`` gives it."""
+    found: dict[str, list[Tagged]] = {}
+    for row in of_cases(conn, whose):
+        shown = Tagged(row.recording, row.activity, json.loads(row.detail)["fields"])
+        found.setdefault(whose[row.casefile], []).append(shown)
     return found
 
 
@@ -55,25 +65,25 @@ def numbers(conn: Connection) -> dict[str, str]:
         first[row.id] = listed[0]["number"] if listed else row.id
         if row.merged_into:
             into[row.id] = row.merged_into
-    return {case: first.get(_end(into, case), first[case]) for case in first}
-
-
-def _end(into: Mapping[str, str], case: str) -> str:
-    seen = {case}
-    while (then := into.get(case)) and then not in seen:
-        case = then
-        seen.add(case)
-    return case
+    return {case: first.get(merged(into, case), first[case]) for case in first}
 
 
 def family(conn: Connection, case_id: str) -> list[str]:
     """A case and all that was merged into it, over any number of steps; itself first."""
-    found = [case_id]
-    fresh = [case_id]
+    return list(families(conn, [case_id]))
+
+
+def families(conn: Connection, cases: Sequence[str]) -> dict[str, str]:
+    """These cases, and all that was merged into them over any number of steps, to which of them each belongs; themselves first."""
+    c = b.casefile.c
+    found = {case: case for case in cases}
+    fresh = list(cases)
     while fresh:
-        query = select(b.casefile.c.id).where(b.casefile.c.merged_into.in_(fresh)).order_by(b.casefile.c.id)
-        fresh = [each for each in conn.execute(query).scalars() if each not in found]
-        found += fresh
+        query = select(c.id, c.merged_into).order_by(c.id)
+        rows = [row for chunk in chunks(fresh) for row in conn.execute(query.where(c.merged_into.in_(chunk)))]
+        new = {row.id: found[row.merged_into] for row in rows if row.id not in found}
+        found |= new
+        fresh = list(new)
     return found
 
 

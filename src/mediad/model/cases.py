@@ -1,7 +1,7 @@
 """Cases (案件) and enforcement activities without a case file (执法活动): what they are, and which limits they carry."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -152,12 +152,12 @@ def _since(facts: Span, rules: CaseRules) -> Span:
     return facts
 
 
-def merged(cases: Mapping[str, Case], case_id: str) -> str:
-    """The case that one has become part of, over any number of steps; itself if it was not merged. A circle ends where it
-    closes."""
+def merged(into: Mapping[str, str], case_id: str) -> str:
+    """The case that one has become part of, over any number of steps; itself if it was not merged. ``into``: case to the one that
+    it was merged into. A circle ends where it closes."""
     seen = {case_id}
-    while (case := cases.get(case_id)) is not None and case.merged_into and case.merged_into not in seen:
-        case_id = case.merged_into
+    while (then := into.get(case_id)) and then not in seen:
+        case_id = then
         seen.add(case_id)
     return case_id
 
@@ -168,9 +168,3 @@ def within(case: Case, start: datetime, end: datetime, slack: timedelta) -> bool
         return False
     last = case.act_ended or case.concluded
     return last is None or start <= last + slack
-
-
-def with_number(cases: Iterable[Case], number: str) -> list[Case]:
-    """Cases that have a number, however it is written."""
-    key = number_key(number)
-    return [c for c in cases if any(n.key == key for n in c.numbers)]

@@ -7,6 +7,7 @@ recording is tagged with the activity that it shows.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from mediad.model.cases import Case, CaseKind
 
@@ -48,6 +49,18 @@ class Happened:
     reason: str = ""
     equivalent: str = ""
     disputed: bool | None = None
+
+
+def together(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What was said of one activity in a case and in what was merged into it, the case itself first: what one entry does not say,
+    the next may. What was entered by mistake is left out; None if nothing is left."""
+    valid = [body for body in entries if not body["void"]]
+    if not valid:
+        return None
+    return {
+        name: next((body[name] for body in valid if body[name] not in ("", None)), value)
+        for name, value in valid[0].items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mediad.model.acts import Actor
 from mediad.model.cases import Archived, Case, Numbered
 from mediad.model.custody import Draft
 from mediad.model.deadline import STORAGE
-from mediad.model.duty import Happened, Missing, Tagged
+from mediad.model.duty import Missing
 from mediad.model.ids import Digest
 from mediad.model.numbers import checked_number
 from mediad.model.problems import Problem
@@ -74,13 +74,9 @@ def _missing(
     activities: Sequence[Activity],
     rulings: Mapping[str, Mapping[str, Any]],
 ) -> list[Missing]:
-    own = tags.family(conn, case.id)
-    shown = [Tagged(row.recording, row.activity, json.loads(row.detail)["fields"]) for row in tags.of_cases(conn, own)]
-    happened = [
-        Happened(key, body["reason"], body["equivalent"], body["disputed"])
-        for key, body in casework.activities(conn, own).items()
-    ]
-    found = duty.check(case, activities, happened, shown)
+    whose = tags.families(conn, [case.id])
+    shown = tags.tagged(conn, whose).get(case.id, [])
+    found = duty.check(case, activities, casework.happened(conn, whose).get(case.id, ()), shown)
     names = sorted({tag.recording for tag in shown})
     reasons = limits.explained(conn, names, STORAGE)
     for name in names:
@@ -93,7 +89,7 @@ def _missing(
         Missing("original-lost", "", f"{name}: no vault holds all of it any more")
         for name in casework.lost(conn, names)
     ]
-    if n := casework.waiting(conn, own):
+    if n := casework.waiting(conn, list(whose)):
         found.append(
             Missing("proposals-waiting", "", f"of {n} recordings nobody has said whether they are of this case")
         )

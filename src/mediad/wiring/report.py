@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mediad.catalog import bureau, reporting
+from mediad.catalog import bureau, casework, reporting, tags
 from mediad.config import Config
 from mediad.edges.activities import load_activities
 from mediad.errors import UsageError
 from mediad.model import duty, report, sizes
 from mediad.model.calendar import day_of
 from mediad.model.deadline import STORAGE, Status, status_at
-from mediad.model.duty import Happened, Tagged
 from mediad.model.instants import stamp
 from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Month, Recorded, Report, Sums, harmless
 from mediad.model.spans import recorder_back
@@ -104,20 +103,13 @@ def _recordings(
 
 def _cases(conn: Connection, config: Config, month: Month, now: datetime) -> list[Filed]:
     ids = reporting.cases(conn, stamp(month.start), stamp(month.end))
-    whose = reporting.families(conn, ids)
-    happened: dict[str, list[Happened]] = {}
-    for name, activity, said in reporting.happened(conn, list(whose)):
-        if not said.get("void"):
-            words = Happened(activity, said.get("reason", ""), said.get("equivalent", ""), said.get("disputed"))
-            happened.setdefault(whose[name], []).append(words)
-    tags: dict[str, list[Tagged]] = {}
-    for name, recording, activity, filled in reporting.tagged(conn, list(whose)):
-        tags.setdefault(whose[name], []).append(Tagged(recording, activity, filled))
+    whose = tags.families(conn, ids)
+    happened, shown = casework.happened(conn, whose), tags.tagged(conn, whose)
     archiving = reporting.archiving(conn, ids)
     activities = load_activities(config.cases.activities)
     found = []
     for case in bureau.cases(conn, ids):
-        missing = duty.check(case, activities, happened.get(case.id, ()), tags.get(case.id, ()))
+        missing = duty.check(case, activities, happened.get(case.id, ()), shown.get(case.id, ()))
         late = case.id in archiving and status_at(*archiving[case.id], now) is Status.LATE
         found.append(Filed(case.department, case.handlers, any(not m.explained for m in missing), late))
     return found
