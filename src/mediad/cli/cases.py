@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -156,6 +154,7 @@ def case_inventory(
     as_json: AsJson = False,
 ) -> None:
     """Print the list by which a case file is handed over to the archive (归档移交清册)."""
+    from mediad.edges.tabular import csv_text
     from mediad.model.archive import table
     from mediad.wiring.casework import inventory, inventory_page
 
@@ -164,13 +163,10 @@ def case_inventory(
         told = inventory(conn, config, number, supplement=supplement)
         drawn = inventory_page(conn, config, number, supplement=supplement) if page is not None else b""
     if out is not None:
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows(table(told["lines"]))
-        out.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
-        common.tell(f"{out}: {len(told['lines'])} 行 lines")
+        head, *lines = table(told["lines"])
+        common.write_file(csv_text(head, lines), out)
     if page is not None:
-        page.write_bytes(drawn)
-        common.tell(f"{page}: {len(told['lines'])} 个文件 files")
+        common.write_file(drawn, page)
     if as_json:
         common.print_json(told)
     elif out is None and page is None:

@@ -41,7 +41,7 @@ def report(
     if as_json:
         common.print_json(made_by.as_json(made, config))
     elif as_csv:
-        common.print_raw(made_by.as_csv(made).encode("utf-8"))
+        common.print_raw(made_by.as_csv(made))
     elif pdf:
         common.write_file(made_by.as_pdf(made, config), Path(pdf))
         common.say(f"{pdf}: {wanted.name}")

@@ -53,9 +53,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _cell(value: Any) -> str:
-    """Text of a cell: one that begins like a formula is none, whatever opens the table."""
-    text = "、".join(value) if isinstance(value, list) else str(value)
-    return f"'{text}" if text[:1] in "=+-@\t\r" and text[:1] else text
+    return "、".join(value) if isinstance(value, list) else str(value)
 
 
 _LIST: Final[Sequence[tuple[str, str, dict[str, Any]]]] = (
@@ -123,4 +121,4 @@ def _local(at: str | None, zone: ZoneInfo) -> str:
 def _shown(value: Any, name: str, zone: ZoneInfo) -> str:
     if name == "started_at":
         return _local(value, zone)
-    return "、".join(value) if isinstance(value, list) else str(value)
+    return _cell(value)

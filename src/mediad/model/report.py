@@ -276,8 +276,3 @@ NAMES: Final[dict[By, tuple[str, str]]] = {
 }  # fmt: skip
 UNKNOWN: Final = "未知 unknown"
 TOTAL: Final = "合计 total"
-
-
-def harmless(cell: str) -> str:
-    """A cell that a spreadsheet does not take for a formula: names come from cards and from other people's tables."""
-    return f"'{cell}" if cell.startswith(("\t", "\r")) or cell.lstrip().startswith(("=", "+", "-", "@")) else cell

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -14,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau, casework, reporting, tags
 from mediad.config import Config
 from mediad.edges.activities import load_activities
+from mediad.edges.tabular import csv_text
 from mediad.errors import UsageError
 from mediad.model import duty, report, sizes
 from mediad.model.calendar import day_of
 from mediad.model.deadline import STORAGE, Status, status_at
 from mediad.model.instants import stamp
-from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Month, Recorded, Report, Sums, harmless
+from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Month, Recorded, Report, Sums
 from mediad.model.spans import recorder_back
 from mediad.wiring.rules import rules_of, unruled
 
@@ -130,15 +129,11 @@ def as_json(made: Made, config: Config) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def as_csv(made: Made) -> str:
-    """A table for a spreadsheet, which knows by its first character that it is UTF-8."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\r\n")
-    table.writerow([" ".join(NAMES[made.report.by]), *(f"{zh} {en}" for _, zh, en in COLUMNS)])
-    for name, sums in [*((name, sums) for _, name, sums in made.rows()), (TOTAL, made.report.total)]:
-        figures = sums.json()
-        table.writerow([harmless(name), *("" if figures[c] is None else figures[c] for c, _, _ in COLUMNS)])
-    return "\ufeff" + out.getvalue()
+def as_csv(made: Made) -> bytes:
+    """A table for a spreadsheet."""
+    listed = [*((name, sums.json()) for _, name, sums in made.rows()), (TOTAL, made.report.total.json())]
+    rows = [[name, *("" if figures[c] is None else figures[c] for c, _, _ in COLUMNS)] for name, figures in listed]
+    return csv_text([" ".join(NAMES[made.report.by]), *(f"{zh} {en}" for _, zh, en in COLUMNS)], rows)
 
 
 def as_pdf(made: Made, config: Config) -> bytes:
