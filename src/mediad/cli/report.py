@@ -31,11 +31,12 @@ def report(
 ) -> None:
     """The month in figures (Articles 34 and 35): recordings, on time or late, recorders, cases."""
     from mediad.wiring import report as made_by
+    from mediad.wiring import typed
 
     if as_json + as_csv + bool(pdf) > 1:
         raise UsageError("--json, --csv and --pdf are three forms of one report", hint="give one of them")
     config = common.load_config()
-    wanted = made_by.month_of(month, config)
+    wanted = typed.month(month, config.unit.zone)
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
         made = made_by.make(conn, config, wanted, by.value, ledger.clock())
     if as_json:

@@ -46,6 +46,25 @@ class Calendar:
         return day
 
 
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month in the unit's zone: from the first moment, until the last one is over."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def of(cls, year: int, month: int, zone: ZoneInfo) -> "Month":
+        first = date(year, month, 1)
+        after = date(year + month // 12, month % 12 + 1, 1)
+        start, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in (first, after))
+        return cls(f"{year:04}-{month:02}", start, end)
+
+    def holds(self, at: datetime | None) -> bool:
+        return at is not None and self.start <= at < self.end
+
+
 def day_of(at: datetime, zone: ZoneInfo) -> date:
     """The unit's day in which an instant lies."""
     return at.astimezone(zone).date()

@@ -273,13 +273,8 @@ def trip_problems(trip: TripEntry) -> Iterable[Problem]:
 
 
 def _person(number: str, known: Iterable[Person], day: date) -> Person:
-    found = people.bearers(known, number, day)
-    if len(found) != 1:
-        code, say = (
-            ("unknown-person", "is nobody's number") if not found else ("several-persons", "is the number of several")
-        )
-        raise _Bad(Problem(code, f"{number[:40]!r} {say} on {day}"))
-    return found[0]
+    found: Person = _good(people.only(people.bearers(known, number, day), number, day))
+    return found
 
 
 class _Cases:

@@ -5,7 +5,7 @@ change hands in the course of years: so each is dated, and what counts is who bo
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -82,6 +82,15 @@ def bearers(people: Iterable[Person], number: str, day: date) -> list[Person]:
         if found := [p for p in listed if any(d.number == number and d.holds(day) for d in getattr(p, kind))]:
             return found
     return []
+
+
+def only(found: Sequence[Person], number: str, day: date) -> Person | Problem:
+    """The one whose number it was on a day, of those who were ``found`` by it."""
+    if len(found) == 1:
+        return found[0]
+    if found:
+        return Problem("several-persons", f"{number[:LONGEST_NUMBER]!r} is the number of several on {day}")
+    return Problem("unknown-person", f"{number[:LONGEST_NUMBER]!r} is nobody's number on {day}")
 
 
 def problems(person: Person, others: Iterable[Person]) -> Iterator[Problem]:

@@ -6,10 +6,10 @@ when it was stored), a case by the end of the act, what became of a recorder by 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo
 
+from mediad.model.calendar import Month
 from mediad.model.deadline import Ruling, Status, status_at
 from mediad.model.registers import Move
 
@@ -24,25 +24,6 @@ Outcome = Literal[
     "not_applicable",
     "pending",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Month:
-    """A month in the unit's zone: from the first moment, until the last one is over."""
-
-    name: str
-    start: datetime
-    end: datetime
-
-    @classmethod
-    def of(cls, year: int, month: int, zone: ZoneInfo) -> "Month":
-        first = date(year, month, 1)
-        after = date(year + month // 12, month % 12 + 1, 1)
-        start, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in (first, after))
-        return cls(f"{year:04}-{month:02}", start, end)
-
-    def holds(self, at: datetime | None) -> bool:
-        return at is not None and self.start <= at < self.end
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from mediad.model.problems import Problem
 from mediad.model.registers import case_json
 from mediad.stages import archive as stage
 from mediad.stages import rule
+from mediad.wiring import typed
 from mediad.wiring.acts import perform
 from mediad.wiring.rules import rules_of
 from mediad.wiring.station import open_vault
@@ -114,9 +115,10 @@ def happened(
     known = {a.key for a in load_activities(config.cases.activities)}
     if activity not in known:
         raise UsageError(f"{activity} is no activity", hint=f"one of {', '.join(sorted(known))}")
-    for text in (reason, equivalent):
-        if text is not None and (not text.strip() or len(text) > LONGEST or not text.isprintable()):
-            raise UsageError(f"a reason has 1 to {LONGEST} printable characters")
+    given = {
+        name: None if told is None else typed.text(told, "a reason", LONGEST)
+        for name, told in (("reason", reason), ("equivalent", equivalent))
+    }
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
@@ -125,8 +127,7 @@ def happened(
         was = before or {"reason": "", "equivalent": "", "disputed": None}
         after = {
             "activity": activity, "void": void,
-            "reason": was["reason"] if reason is None else reason.strip(),
-            "equivalent": was["equivalent"] if equivalent is None else equivalent.strip(),
+            **{name: was[name] if told is None else told for name, told in given.items()},
             "disputed": was["disputed"] if disputed is None else disputed,
         }  # fmt: skip
         same = before is not None and all(before[name] == value for name, value in after.items())
@@ -237,8 +238,7 @@ def _taken(case: Case, now: datetime, actor: Actor, **given: str) -> stage.Taken
         if not text:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"archiving wants {option}", hint="--file-number, --term, --place and --receiver")
-        if len(text) > 100 or not text.isprintable():
-            raise UsageError(f"{name} has 1 to 100 printable characters")
+        typed.text(text, name, 100)
     if before is not None and said["file_number"] != before.file_number:
         raise Refused(
             f"its file number is {before.file_number}", code="other-file-number", hint="a supplement keeps it"

@@ -12,6 +12,7 @@ from mediad.model.acts import Actor
 from mediad.model.custody import Draft
 from mediad.model.deadline import RULES, STORAGE, UPLOAD
 from mediad.model.instants import stamp
+from mediad.wiring import typed
 from mediad.wiring.acts import perform
 from mediad.wiring.rules import fresh, rules_of, status
 
@@ -23,7 +24,7 @@ LONGEST = 2_000
 
 def justify(config: Config, subject: str, rule: str, text: str) -> dict[str, Any]:
     """The reason in writing for something late. Raises Refused if it is not late."""
-    _checked(text, "a reason")
+    reason = typed.text(text, "a reason", LONGEST, lines=True)
     if rule not in RULES:
         raise UsageError(f"{rule} is no rule", hint=", ".join(RULES))
 
@@ -35,14 +36,14 @@ def justify(config: Config, subject: str, rule: str, text: str) -> dict[str, Any
             raise NotFound(f"{subject} has no limit {rule}", hint="`mediad deadlines --all` lists what has one")
         if (found := status(body, ledger.clock())) != "late":
             raise Refused(f"{subject} is not late: {found}", hint="a reason is wanted for what is late")
-        return [Draft("deadline.justified", name, {"rule": rule, "text": text.strip()})]
+        return [Draft("deadline.justified", name, {"rule": rule, "text": reason})]
 
     return perform(config, "late-reason", make).answer("理由已记录 the reason is recorded", subject=subject)
 
 
 def mark_met(config: Config, subject: str, receipt: str, at: datetime, rule: str = STORAGE) -> dict[str, Any]:
     """It is met by a receipt: of the enforcement information system, or for Article 30 of the supervision platform."""
-    _checked(receipt, "a receipt's number")
+    number = typed.text(receipt, "a receipt's number", LONGEST)
     if rule not in (STORAGE, UPLOAD):
         raise UsageError(f"no receipt meets {rule}", hint=f"{STORAGE}, {UPLOAD}")
 
@@ -53,12 +54,7 @@ def mark_met(config: Config, subject: str, receipt: str, at: datetime, rule: str
             name = recordings.recording_of(conn, subject)
         if name is None:
             raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
-        detail = {"rule": rule, "receipt": receipt.strip(), "at": stamp(at)}
+        detail = {"rule": rule, "receipt": number, "at": stamp(at)}
         return [Draft("deadline.receipt", name, detail)]
 
     return perform(config, "mark-met", make).answer("已登记回执 the receipt is recorded", subject=subject)
-
-
-def _checked(text: str, what: str) -> None:
-    if not text.strip() or len(text) > LONGEST or not text.replace("\n", " ").isprintable():
-        raise UsageError(f"{what} has 1 to {LONGEST} printable characters")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau
 from mediad.config import Config
 from mediad.errors import NotFound, Refused
-from mediad.model import people
 from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
 from mediad.model.registers import Move, RecorderState, move_json
+from mediad.wiring import typed
 from mediad.wiring.acts import perform
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def move(
                     f"{recorder} is no registered recorder", hint="`mediad recorder list` shows those that are"
                 )
             before = bureau.moves(conn, [found]).get(found, [])
-            whose = _carrier(bureau.people(conn), carrier, when, config) if carrier else ""
+            day = day_of(when, config.unit.zone)
+            whose = typed.bearer(bureau.people(conn), carrier, day).id if carrier else ""
         new = Move(found, state, when, whose, expected, why.strip(), presumed.strip())
         _possible(new, before, now)
         told.update(id=found, state=state, carrier=whose or None)
@@ -54,16 +55,6 @@ def move(
 
     performed = perform(config, "move-recorder", make)
     return performed.answer(SAID[state], **told)
-
-
-def _carrier(known: list[people.Person], number: str, when: datetime, config: Config) -> str:
-    found = people.bearers(known, number, day_of(when, config.unit.zone))
-    if len(found) != 1:
-        say = "is nobody's number" if not found else "is the number of several"
-        raise Refused(
-            f"{number} {say} on that day", code="unknown-person", hint="`mediad officer list` shows who is registered"
-        )
-    return found[0].id
 
 
 def _possible(new: Move, before: list[Move], now: datetime) -> None:

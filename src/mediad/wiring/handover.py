@@ -25,6 +25,7 @@ from mediad.model.instants import stamp
 from mediad.model.people import Person
 from mediad.stages import rule, sign
 from mediad.stages.sign import Parties
+from mediad.wiring import typed
 from mediad.wiring.acts import acting, perform, perform_at
 from mediad.wiring.look import read_first_vault
 from mediad.wiring.rules import rules_of, status
@@ -68,12 +69,7 @@ class Facts:
         """Whose number it is today, or whose id. Raises Refused for nobody's, and for that of several."""
         today = day_of(self.now, self.config.unit.zone)
         found = rules_of_signing.person_by(self.people, number, today) or [p for p in self.people if p.id == number]
-        if len(found) != 1:
-            say = "is nobody's number" if not found else "is the number of several"
-            raise Refused(
-                f"{number} {say} today", code="unknown-person", hint="`mediad officer list` shows who is registered"
-            )
-        return found[0]
+        return typed.one(found, number, today)
 
     def by_id(self, person: str) -> Person | None:
         return next((p for p in self.people if p.id == person), None) if person else None
@@ -216,8 +212,7 @@ def sign_all(
     of persons, where it is not the carrier who hands over. With ``why`` what is signed already is corrected."""
     if on_behalf_of and not giver:
         raise UsageError("--on-behalf-of wants --giver: who hands over in their place")
-    if why is not None and (not why.strip() or len(why) > _LONGEST_REASON or not why.isprintable()):
-        raise UsageError(f"a correction wants its reason, of 1 to {_LONGEST_REASON} printable characters")
+    why = None if why is None else typed.text(why, "the reason of a correction", _LONGEST_REASON)
     if len(dockings) > MOST:
         raise UsageError(f"more than {MOST} hand-overs at a time", hint="sign them in parts")
     told: list[dict[str, Any]] = []
@@ -267,7 +262,7 @@ def _ready(
     gives, carries = _parties(facts, handover, facts.giver(handover, parts, rulings), giver, on_behalf_of)
     _may_receive(actor, facts, name, [p.id for p in (gives, carries) if p])
     parties = Parties(facts.party(gives), facts.party(carries), facts.party(actor.person))
-    return facts.record(handover, parties, rulings, at=facts.now, why=(why or "").strip())
+    return facts.record(handover, parties, rulings, at=facts.now, why=why or "")
 
 
 def _may_receive(actor: Actor, facts: Facts, name: str, parties: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,9 +11,9 @@ from mediad.catalog import handovers, limits
 from mediad.config import Config
 from mediad.edges import typst
 from mediad.edges.tabular import csv_text
-from mediad.errors import UsageError
 from mediad.model import handover_form as words
 from mediad.model.instants import stamp
+from mediad.wiring import typed
 from mediad.wiring.handover import Facts
 from mediad.wiring.station import open_ledger
 
@@ -23,24 +22,18 @@ Row = dict[str, Any]
 
 def register_of(config: Config, month: str) -> list[Row]:
     """Hand-overs that began in a month (of the unit's calendar) and brought new files, in their order."""
-    since, until = _bounds(config, month)
+    wanted = typed.month(month, config.unit.zone)
     ledger = open_ledger(config)
     try:
         with ledger.catalog.read() as conn:
             facts = Facts(conn, config, ledger.clock())
-            return [_row(facts, h) for h in handovers.begun(conn, since, until) if h.state != "nothing"]
+            return [
+                _row(facts, h)
+                for h in handovers.begun(conn, stamp(wanted.start), stamp(wanted.end))
+                if h.state != "nothing"
+            ]
     finally:
         ledger.catalog.close()
-
-
-def _bounds(config: Config, month: str) -> tuple[str, str]:
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month) or month < "0002":
-        raise UsageError(f"{month} is no month", hint="give year and month, such as 2026-11")
-    year, number = int(month[:4]), int(month[5:])
-    zone = config.unit.zone
-    begin = datetime(year, number, 1, tzinfo=zone)
-    end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=zone)
-    return stamp(begin), stamp(end)
 
 
 def _row(facts: Facts, handover: Any) -> Row:
@@ -70,7 +63,6 @@ def csv_of(config: Config, rows: Sequence[Mapping[str, Any]]) -> bytes:
 def pdf_of(config: Config, month: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """To be printed, on A4 across. It bears the time of its newest fact, so that the same facts make the same file."""
     data = words.register(rows, config.unit.zone, unit=config.unit.name, station=config.station.id, month=month)
-    newest = max(
-        (at for row in rows for at in (row["arrived_at"], row["signed_at"]) if at), default=_bounds(config, month)[0]
-    )
-    return typst.render("form", data, datetime.fromisoformat(newest))
+    newest = max((at for row in rows for at in (row["arrived_at"], row["signed_at"]) if at), default="")
+    at = datetime.fromisoformat(newest) if newest else typed.month(month, config.unit.zone).start
+    return typst.render("form", data, at)

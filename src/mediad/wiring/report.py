@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,12 +12,11 @@ from mediad.catalog import bureau, casework, reporting, tags
 from mediad.config import Config
 from mediad.edges.activities import load_activities
 from mediad.edges.tabular import csv_text
-from mediad.errors import UsageError
 from mediad.model import duty, report, sizes
-from mediad.model.calendar import day_of
+from mediad.model.calendar import Month, day_of
 from mediad.model.deadline import STORAGE, Status, status_at
 from mediad.model.instants import stamp
-from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Month, Recorded, Report, Sums
+from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Recorded, Report, Sums
 from mediad.model.spans import recorder_back
 from mediad.wiring.rules import rules_of, unruled
 
@@ -41,14 +39,6 @@ class Made:
         """Id, name and figures, in the order of names; what nobody knows last."""
         named = [(key, self.names.get(key, key) if key else UNKNOWN, sums) for key, sums in self.report.rows.items()]
         return sorted(named, key=lambda row: (not row[0], row[1], row[0]))
-
-
-def month_of(text: str, config: Config) -> Month:
-    """A month such as 2026-11."""
-    found = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])", text)
-    if found is None:
-        raise UsageError(f"{text[:20]!r} is no month", hint="write it like 2026-11")
-    return Month.of(int(found[1]), int(found[2]), config.unit.zone)
 
 
 def make(conn: Connection, config: Config, month: Month, by: By, now: datetime) -> Made:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau, recordings
 from mediad.catalog import evidence as memory
 from mediad.config import Config
-from mediad.errors import NotFound, Refused, UsageError
+from mediad.errors import NotFound, Refused
 from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
 from mediad.model.instants import stamp
-from mediad.model.people import Person, bearers
+from mediad.wiring import typed
 from mediad.wiring.acts import perform
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def set_time(
 ) -> dict[str, Any]:
     """When a recording ended (and began), by a person: its limit counts from there. What its recorder said is kept. Raises Refused
     for what cannot have been."""
-    _checked(source, "the source of the time")
-    _checked(why, "a reason")
+    source, why = _checked(source, "the source of the time"), _checked(why, "a reason")
 
     def detail(_conn: Connection, _recording: dict[str, Any], now: datetime) -> dict[str, Any]:
         if ended > now:
@@ -42,8 +41,8 @@ def set_time(
         if started is not None and started > ended:
             raise Refused("it ends before it begins", code="ends-before-it-begins", hint="check both times")
         return {
-            "ended_at": stamp(ended), "started_at": stamp(started) if started else None, "source": source.strip(),
-            "why": why.strip(),
+            "ended_at": stamp(ended), "started_at": stamp(started) if started else None, "source": source,
+            "why": why,
         }  # fmt: skip
 
     return _say(config, "set-time", "recording.dated", subject, detail, "时间已确定 the time is set")
@@ -55,8 +54,8 @@ def carry(config: Config, subject: str, officer: str, others: Sequence[str], why
     def detail(conn: Connection, recording: dict[str, Any], _: datetime) -> dict[str, Any]:
         day = day_of(datetime.fromisoformat(recording["ended_at"]), config.unit.zone)
         people = bureau.people(conn)
-        carrier = _bearer(people, officer, day)
-        with_them = [_bearer(people, number, day) for number in others]
+        carrier = typed.bearer(people, officer, day).id
+        with_them = [typed.bearer(people, number, day).id for number in others]
         if carrier in with_them or len(set(with_them)) < len(with_them):
             raise Refused("somebody is named twice", code="named-twice", hint="one carrier, and each co-officer once")
         return {"carrier": carrier, "co_officers": with_them, "why": why.strip()}
@@ -66,21 +65,20 @@ def carry(config: Config, subject: str, officer: str, others: Sequence[str], why
 
 def classify(config: Config, subject: str, classification: str, marks: Sequence[str]) -> dict[str, Any]:
     """How a recording is classified (定密), and marks such as 商业秘密 or 个人隐私."""
-    for text in (classification, *marks):
-        _checked(text, "a classification or mark")
+    level, *others = (_checked(text, "a classification or mark") for text in (classification, *marks))
 
     def detail(_conn: Connection, _recording: dict[str, Any], _: datetime) -> dict[str, Any]:
-        return {"classification": classification.strip(), "marks": sorted({mark.strip() for mark in marks})}
+        return {"classification": level, "marks": sorted(set(others))}
 
     return _say(config, "classify", "recording.classified", subject, detail, "已定级 classified")
 
 
 def non_duty(config: Config, subject: str, why: str) -> dict[str, Any]:
     """It is of no enforcement: it wants no case. It is kept all the same, and its limit stays."""
-    _checked(why, "a reason")
+    reason = _checked(why, "a reason")
 
     def detail(_conn: Connection, _recording: dict[str, Any], _: datetime) -> dict[str, Any]:
-        return {"reason": why.strip()}
+        return {"reason": reason}
 
     return _say(config, "non-duty", "recording.excused", subject, detail, "已标记为非执勤 of no duty")
 
@@ -101,16 +99,5 @@ def _say(config: Config, act: str, kind: str, subject: str, detail: _Detail, sai
     return performed.answer(said, recording=names[0])
 
 
-def _bearer(people: Sequence[Person], number: str, day: Any) -> str:
-    found = bearers(people, number, day)
-    if len(found) != 1:
-        say = "is nobody's number" if not found else "is the number of several"
-        raise Refused(
-            f"{number} {say} on that day", code="unknown-person", hint="`mediad officer list` shows who is registered"
-        )
-    return found[0].id
-
-
-def _checked(text: str, what: str) -> None:
-    if not text.strip() or len(text) > LONGEST or not text.replace("\n", " ").isprintable():
-        raise UsageError(f"{what} has 1 to {LONGEST} printable characters")
+def _checked(text: str, what: str) -> str:
+    return typed.text(text, what, LONGEST, lines=True)

@@ -17,6 +17,7 @@ from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
 from mediad.model.instants import stamp
+from mediad.wiring import typed
 from mediad.wiring.acts import Performed, perform
 from mediad.wiring.station import new_id
 
@@ -171,8 +172,7 @@ def _check(config: Config, wanted: Wanted) -> None:
         if of is None or name not in of.fields:
             hint = f"its fields are {', '.join(of.fields) or 'none'}" if of else "--activity says of what it is a field"
             raise UsageError(f"{name} is no field of {wanted.activity or 'a tag without an activity'}", hint=hint)
-        if not text.strip() or len(text) > LONGEST or not text.isprintable():
-            raise UsageError(f"{name} has 1 to {LONGEST} printable characters")
+        typed.text(text, name, LONGEST)
 
 
 def _drafts(conn: Connection, names: Collection[str], wanted: Wanted, *, also: bool) -> list[Draft]:
@@ -213,7 +213,7 @@ def _set(
 def untag(config: Config, names: Sequence[str], *, case: str = "", activity: str = "", why: str = "") -> dict[str, Any]:
     """Say that recordings are of no case (or not of this one) after all: the rule does not set it again. Raises Refused where there
     is no such tag."""
-    _worded(why)
+    typed.text(why, "a reason", LONGEST, empty=True)
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
@@ -235,11 +235,6 @@ def untag(config: Config, names: Sequence[str], *, case: str = "", activity: str
         return found
 
     return _told(perform(config, "tag", make))
-
-
-def _worded(text: str) -> None:
-    if len(text) > LONGEST or not text.isprintable():
-        raise UsageError(f"a reason has at most {LONGEST} printable characters")
 
 
 def _told(performed: Performed) -> dict[str, Any]:
@@ -275,7 +270,7 @@ def accept(config: Config, names: Sequence[str], *, case: str = "", activity: st
 
 def dismiss(config: Config, names: Sequence[str], *, case: str = "", why: str = "") -> dict[str, Any]:
     """Say that recordings are not of the cases that are proposed (or of this one): they are proposed no more."""
-    _worded(why)
+    typed.text(why, "a reason", LONGEST, empty=True)
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
