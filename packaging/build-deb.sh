@@ -65,7 +65,7 @@ stage=$(mktemp -d "$root/var/.deb.XXXXXX"); chmod 755 "$stage"
 lib=$stage/usr/lib/mediad
 mkdir -p "$stage/usr/lib"
 cp -a --reflink=auto "$site" "$lib"
-(cd src && tar -cf - --exclude=__pycache__ mediad) | tar -xf - --no-same-owner -C "$lib"
+(cd src && tar -cf - --exclude=__pycache__ --exclude=mediad/recorders mediad) | tar -xf - --no-same-owner -C "$lib"
 find "$lib/mediad" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 "$py" -m compileall -q --invalidation-mode timestamp -s "$lib" -p /usr/lib/mediad "$lib/mediad" >&2
 

@@ -1,11 +1,13 @@
 """The configuration: what is wrong is said with file, key and value; nothing misspelt is silently nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from mediad.config import DEFAULT_FILE, config_file, load
 from mediad.errors import ConfigError
+from tests.support import make_card, make_site
 
 GOOD = """\
 [unit]
@@ -44,6 +46,21 @@ def test_the_shortest_configuration_is_enough_and_its_paths_are_relative_to_the_
     assert config.unit.zone.key == "Asia/Shanghai"
     assert config.devices.profiles[0] == tmp_path / "recorders"
     assert load(file, {}) == config
+
+
+def test_the_shortest_configuration_reads_the_names_of_recorders(tmp_path: Path) -> None:
+    """Where the Debian package is not installed, the profiles within the program count: none but the built-in one would guess
+    nothing of a name."""
+    site = make_site(tmp_path / "station")
+    card = make_card(tmp_path / "card", {"DCIM/100MEDIA/8888888_123456_20260920100000_0001.mp4": b"x"})
+    site.ingest_json(card)
+    (shown,) = json.loads(site.run("recordings", "--json").stdout)
+    assert (shown["started_at"], shown["officer"]) == ("2026-09-20T10:00:00+08:00", "123456")
+
+
+def test_a_folder_that_is_not_the_shipped_one_stays_what_it_is(tmp_path: Path) -> None:
+    config = load(write(tmp_path, GOOD, '[devices]\nprofiles = ["none"]\n'), {})
+    assert config.devices.profiles == (tmp_path / "none",)
 
 
 def test_absolute_paths_stay_and_a_relative_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

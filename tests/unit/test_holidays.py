@@ -24,8 +24,11 @@ def test_the_shipped_years_are_known_and_balance() -> None:
     assert not calendar.known(date(2027, 1, 1))
 
 
-def test_a_missing_file_is_an_empty_calendar(tmp_path: Path) -> None:
-    assert load_calendar(tmp_path / "none.toml").years == frozenset()
+def test_without_a_file_of_the_units_own_the_shipped_one_counts(tmp_path: Path) -> None:
+    assert load_calendar(tmp_path / "none.toml") == load_calendar(SHIPPED)
+    own = tmp_path / "calendar.toml"
+    own.write_text("", encoding="utf-8")
+    assert load_calendar(own).years == frozenset(), "an empty file says that no year is known"
 
 
 @pytest.mark.parametrize(

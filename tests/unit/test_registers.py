@@ -108,7 +108,11 @@ def test_the_commands_say_what_came_of_a_table(site: Site, tmp_path: Path) -> No
     assert run("case", "import", table(tmp_path, CASES), "--good").returncode == 0
     shown = json.loads(run("case", "show", "大金卫罚[2026]第12号", "--json").stdout)
     assert (shown["name"], shown["handlers"]) == ("某诊所案", ["李明"])
+    assert shown["opened"] == "2026-09-01T09:00:00+08:00", "in the unit's zone, not in that of the catalogue"
+    assert "立案 opened: 2026-09-01 09:00" in run("case", "show", "大金卫罚〔2026〕12号").stdout
+    assert "2026-09-01 办理中 open" in run("case", "list").stdout
     assert run("case", "show", "nothing").returncode == 3
+    assert "there is 大金卫罚[2026]12号" in run("case", "show", "大金卫罚〔2026〕").stderr
     assert "有误 bad 1" in run("imports").stdout
     assert "Traceback" not in run("case", "import", tmp_path / "missing.csv").stderr
 

@@ -155,6 +155,14 @@ def case_by_number(conn: Connection, number: str) -> Case | None:
     return case(conn, found or number)
 
 
+def numbers_like(conn: Connection, number: str, most: int = 3) -> list[str]:
+    """Numbers of cases that begin as one does, such as without its 号."""
+    key = b.case_number.c.key
+    begins = number_key(number)
+    query = select(key).where(key.startswith(begins, autoescape=True)).order_by(key).limit(most)
+    return list(conn.scalars(query)) if begins else []
+
+
 def cases(conn: Connection, ids: Collection[str] | None = None) -> list[Case]:
     """All cases, or some, by id."""
     c = b.casefile.c

@@ -68,6 +68,13 @@ def say(line: object = "") -> None:
         sys.stdout.write(plain(line) + "\n")
 
 
+def column(text: str, width: int) -> str:
+    """A text in a column: a Chinese character takes two places."""
+    from rich.cells import cell_len
+
+    return text + " " * (width - cell_len(text))
+
+
 def tell(line: object) -> None:
     """One line about what is going on, on standard error. Nobody has to listen."""
     with suppress(OSError):

@@ -46,8 +46,10 @@ def deadlines(
             if everything or r["status"] not in quiet:
                 due = str(r["due_at"] or "-")[:16].replace("T", " ")
                 name = NAMES.get(r["rule"], r["rule"])
-                common.say(f"{WORDS[r['status']]} {r['status']:10} {due:16} {name}  {r['subject']}")
-                common.say("    " + " ".join(part for part in (r["carrier"], r["reason"], r["justification"]) if part))
+                state = common.column(f"{WORDS[r['status']]} {r['status']}", 25)
+                common.say(f"{state} {due:16} {common.column(name, 18)} {r['subject']}")
+                said = r["justification"] and f"理由 reason: {r['justification']}"
+                common.say("    " + "  ".join(part for part in (r["carrier"], r["reason"], said) if part))
         counts = Counter(r["status"] for r in rows)
         told = (f"{WORDS[word]} {word} {counts[word]}" for word in WORDS if counts[word])
         common.say(" · ".join(told) or "没有时限 no limits")

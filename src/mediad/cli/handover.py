@@ -52,7 +52,8 @@ def handover_list(
         began, state = tell.local(r["opened_at"], config.unit.zone), tell.both(tell.STATES, r["state"])
         counts = f"新存 new {r['new']:>5}  失败 failed {r['failed']:>3}"
         signature = tell.both(SIGNATURES, r["signature"]) if r["signature"] else "-"
-        common.say(f"{began}  {r['label']:16}  {state:14}  {counts}  {signature:12}  {r['id']}")
+        where = f"{common.column(r['label'], 16)}  {common.column(state, 18)}"
+        common.say(f"{began}  {where}  {counts}  {common.column(signature, 14)}  {r['id']}")
 
 
 def _signature(handover: Any) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def main() -> None:
         acts,
         admin,
         audit,
+        casefile,
         cases,
         deadlines,
         derive,
@@ -94,8 +95,8 @@ def main() -> None:
     common.use_closed_streams()
     common.use_any_locale()
     families = (
-        run, ingest, derive, show, recordings, handover, deadlines, registers, trips, cases, handing, acts, tags, notify, report,
-        slots, audit, profile, admin,
+        run, ingest, derive, show, recordings, handover, deadlines, registers, trips, casefile, cases, handing, acts, tags, notify,
+        report, slots, audit, profile, admin,
     )  # fmt: skip
     for family in families:
         family.register(app)

@@ -54,7 +54,7 @@ def _settings() -> tuple[list[Profile], ZoneInfo]:
     file = configuration.config_file(common.selected_config)
     if common.selected_config is None and not file.exists():
         common.tell(f"mediad: {file} does not exist: the shipped profiles and {_ZONE} count")
-        return profiles_of([configuration.SHIPPED_PROFILES]), ZoneInfo(_ZONE)
+        return profiles_of([configuration.shipped(configuration.SHIPPED_PROFILES)]), ZoneInfo(_ZONE)
     config = common.load_config()
     return profiles_of(config.devices.profiles), config.unit.zone
 

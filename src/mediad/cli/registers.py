@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from mediad.cli import common
-from mediad.errors import NotFound, UsageError
+from mediad.errors import UsageError
 
 if TYPE_CHECKING:
     from mediad.model.imports import Plan
@@ -206,7 +206,8 @@ def officer_list(as_json: AsJson = False) -> None:
         mark = " " if p.active else "×"
         roles = ",".join(sorted(p.roles))
         common.say(
-            f"{mark} {p.certificate(today) or p.key:14} {p.name:8} {departments.get(p.department, ''):12} {roles}"
+            f"{mark} {p.certificate(today) or p.key:14} {common.column(p.name, 10)}"
+            f" {common.column(departments.get(p.department, ''), 16)} {roles}"
         )
     common.say(f"{len(people)} 人 people")
 
@@ -235,7 +236,7 @@ def department_list(as_json: AsJson = False) -> None:
         )
         return
     for d in departments:
-        common.say(f"{d.name:16} {d.unit or config.unit.name}")
+        common.say(f"{common.column(d.name, 16)} {d.unit or config.unit.name}")
 
 
 @case_app.command("add")
@@ -271,57 +272,6 @@ def case_add(
         "merged_into": merged_into,
     }  # fmt: skip
     enter("cases", cells, as_json)
-
-
-@case_app.command("list")
-def case_list(as_json: AsJson = False) -> None:
-    """List cases."""
-    from mediad.catalog import bureau
-
-    with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
-        names = {p.id: p.name for p in bureau.people(conn)}
-        rows = [_case_row(c, names) for c in bureau.cases(conn)]
-    if as_json:
-        common.print_json(rows)
-        return
-    for r in rows:
-        number = r["numbers"][0]["number"] if r["numbers"] else ""
-        common.say(f"{number:24} {r['kind']:10} {str(r['opened'] or '')[:10]:10} {r['name']}")
-    common.say(f"{len(rows)} 件 cases")
-
-
-@case_app.command("show")
-def case_show(
-    number: Annotated[str, typer.Argument(help="Any of its numbers, or its id.")], as_json: AsJson = False
-) -> None:
-    """Show a case."""
-    from mediad.catalog import bureau
-    from mediad.wiring.casework import belongings
-
-    with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
-        case = bureau.case_by_number(conn, number)
-        names = {p.id: p.name for p in bureau.people(conn)}
-        more = belongings(conn, case) if case is not None else {}
-    if case is None:
-        raise NotFound(f"{number} is the number of no case", hint="`mediad case list` shows those that are registered")
-    row = {**_case_row(case, names), **more}
-    if as_json:
-        common.print_json(row)
-        return
-    row["numbers"] = "; ".join(f"{n['type']} {n['number']}" for n in row["numbers"])
-    row["recordings"] = ", ".join(r["id"] for r in row["recordings"])
-    row["activities"] = ", ".join(a["activity"] for a in row["activities"])
-    row["archives"] = ", ".join(a["key"] for a in row["archives"])
-    for key, value in row.items():
-        if value not in (None, "", [], False):
-            common.say(f"{key}: {value}")
-
-
-def _case_row(case: Any, names: dict[str, str]) -> dict[str, Any]:
-    from mediad.model.registers import case_json
-
-    body = case_json(case)
-    return {"id": case.id, **body, "handlers": [names.get(h, h) for h in body["handlers"]]}
 
 
 # --- what they share ------------------------------------------------------------------------------------------------

@@ -133,10 +133,13 @@ def recordings(
         mark = "★" if r["important"] else " "
         doubt = "?" if r["confidence"] == "untrusted" else " "
         lens = f" {r['lens']}" if r["lens"] else "  "
-        common.say(
-            f"{r['started_at'][:19].replace('T', ' ')}{doubt}{mark} {_length(r):>8}  {tell.both(tell.KINDS, r['kind']):8}"
-            f"  {r['recorder']:16}{lens}  {r['officer'] or '-':12}  {_limit(r):10}  {r['id']}  {r['case'] or ''}"
+        began = f"{r['started_at'][:19].replace('T', ' ')}{doubt}{mark} {_length(r):>8}"
+        kind, recorder = common.column(tell.both(tell.KINDS, r["kind"]), 10), common.column(r["recorder"], 16)
+        limit_words = common.column(_limit(r), 10)
+        line = (
+            f"{began}  {kind}  {recorder}{lens}  {r['officer'] or '-':12}  {limit_words}  {r['id']}  {r['case'] or ''}"
         )
+        common.say(line.rstrip())
     common.say(
         f"{len(rows)} 条音像记录 recordings" + ("，以上为最近的 these are the newest" if len(rows) > limit else "")
     )

@@ -94,5 +94,7 @@ def trip_list(
         return
     for r in rows:
         back = "作废 void" if r["void"] else str(r["returned"] or "未归 away")[:16]
-        common.say(f"{str(r['left'])[:16]} → {back:16} {'、'.join(r['officers']):16} {r['reason']}  {r['id']}")
+        common.say(
+            f"{str(r['left'])[:16]} → {back:16} {common.column('、'.join(r['officers']), 20)} {r['reason']}  {r['id']}"
+        )
     common.say(f"{len(rows)} 次外出 trips")

@@ -26,12 +26,13 @@ from mediad.errors import ConfigError
 
 __all__ = [
     "DEFAULT_FILE", "SHIPPED_PROFILES", "CatalogSection", "Config", "Derive", "Folder", "Inbox", "Ingest", "VaultSection",
-    "config_file", "load", "overlap", "own_places",
+    "config_file", "load", "overlap", "own_places", "shipped",
 ]  # fmt: skip
 
 DEFAULT_FILE = Path("/etc/mediad/mediad.toml")
 _PREFIX = "MEDIAD_"
 _SEPARATOR = "__"
+_PACKAGED = Path(__file__).parent.parent / "recorders"
 
 
 def config_file(option: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -39,6 +40,12 @@ def config_file(option: Path | None, environ: Mapping[str, str] = os.environ) ->
     if option is not None:
         return option
     return Path(environ.get("MEDIAD_CONFIG") or DEFAULT_FILE)
+
+
+def shipped(folder: Path) -> Path:
+    """The folder of shipped profiles that is really there: that of the Debian package, else that within the program, as in a
+    checkout. Other folders are as they are."""
+    return _PACKAGED if folder == SHIPPED_PROFILES and not folder.is_dir() else folder
 
 
 def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -188,7 +195,9 @@ def _resolve(config: Config, file: Path) -> Config:
             "deadlines": config.deadlines.model_copy(update={"calendar": at(config.deadlines.calendar)}),
             "cases": config.cases.model_copy(update={"activities": at(config.cases.activities)}),
             "telling": config.telling.at(base),
-            "devices": config.devices.model_copy(update={"profiles": tuple(at(p) for p in config.devices.profiles)}),
+            "devices": config.devices.model_copy(
+                update={"profiles": tuple(shipped(at(p)) for p in config.devices.profiles)}
+            ),
             "folder": tuple(f.model_copy(update={"path": at(f.path)}) for f in config.folder),
         }
     )

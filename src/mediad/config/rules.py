@@ -51,7 +51,9 @@ class Deadlines(Section):
     )
     archive_days: int = Field(30, ge=1, le=3650, description="days until the case file is archived (Article 27)")
     archive_moves: bool = Field(True, description="a last day that is no working day moves to the next one")
-    calendar: Path = Field(Path("calendar.toml"), description="file of holidays and worked weekends; may be missing")
+    calendar: Path = Field(
+        Path("calendar.toml"), description="file of holidays and worked weekends; else the shipped one"
+    )
     archive: tuple[ArchiveOf, ...] = Field((), description="kinds of case of which another law says otherwise")
     upload_hours: float = Field(
         0, ge=0, le=8760, description="hours until terminal data is uploaded to the platform (Article 30); 0: no limit"

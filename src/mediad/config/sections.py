@@ -15,6 +15,7 @@ from mediad.model.evidence import Channel
 from mediad.model.layout import MAX_LISTED_FILES, safe_name
 
 SHIPPED_PROFILES = Path("/usr/share/mediad/recorders")
+"""Where the Debian package shows them. Where it is not installed, those that lie within the program count."""
 
 
 def _zone(name: str) -> str:
@@ -150,7 +151,8 @@ class Devices(Section):
         False, description="power the device off when it is safe to take (it then no longer charges)"
     )
     profiles: tuple[FilledPath, ...] = Field(
-        (Path("recorders"), SHIPPED_PROFILES), description="folders of recorder profiles; a missing one is skipped"
+        (Path("recorders"), SHIPPED_PROFILES),
+        description="folders of recorder profiles; a missing one is skipped",
     )
     hook: tuple[FilledText, ...] = Field(
         (), description="program and arguments run at each change of a slot (lamps, beep)"

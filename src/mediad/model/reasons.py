@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 REASONS: Final[Mapping[str, tuple[str, str]]] = {
-    "after-recording": ("录制完成后的时限内", "within the limit after the recording"),
-    "after-return": ("返回单位后的时限内", "within the limit after the return to the unit"),
+    "after-recording": ("自录制完成起计", "counted from the end of the recording"),
+    "after-return": ("自返回单位起计", "counted from the return to the unit"),
     "trip-open": ("外出未归，时限未定", "a trip has not ended: the limit counts from the return"),
     "stored-before-return": ("返回前已入库", "stored before the return"),
     "bounded": (
@@ -17,13 +17,13 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "legacy": ("历史资料不适用", "taken over from an older system"),
     "before-the-rule": ("制度施行前形成", "it ended before the rule was in force"),
     "not-begun": ("尚未起算", "it has not begun"),
-    "after-start": ("程序启动后限期补报", "to be reported within the limit after it was begun"),
-    "after-act": ("执法行为终结后按期归档", "to be archived within the limit after the act ended"),
-    "after-issue": ("领用后的时限内", "within the limit after it was handed out"),
+    "after-start": ("补报，自程序启动起计", "the report, counted from when it was begun"),
+    "after-act": ("归档，自执法行为终结起计", "the archive, counted from the end of the act"),
+    "after-issue": ("自领用起计", "counted from when it was handed out"),
     "after-expected": ("至约定归还时间", "until it was expected back"),
     "recorder-lost": ("记录仪已报失", "the recorder was reported lost"),
     "recorder-broken": ("记录仪已报损", "the recorder was reported broken"),
-    "after-docking": ("接入后的时限内签字", "to be signed within the limit after the docking"),
+    "after-docking": ("签字，自接入起计", "the signature, counted from the docking"),
     "nothing-to-sign": ("无新文件，无须签字", "it brought nothing new: nothing is to be signed"),
     "no-limit": ("未设时限", "the unit sets no such limit"),
     # remarks

@@ -34,6 +34,8 @@ from mediad.wiring.station import open_vault
 from mediad.wiring.tagging import LONGEST, case_of
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from sqlalchemy import Connection
 
     from mediad.catalog.ledger import Ledger
@@ -303,18 +305,31 @@ def inventory_page(conn: Connection, config: Config, number: str, *, supplement:
     return typst.render("form", data, datetime.fromisoformat(found["archive"]["at"]))
 
 
-def belongings(conn: Connection, case: Case) -> dict[str, Any]:
-    """What is shown of a case beside its own entry."""
+def belongings(conn: Connection, case: Case, zone: ZoneInfo) -> dict[str, Any]:
+    """What is shown of a case beside its own entry, times in a zone."""
+
+    def local(at: str) -> str:
+        return datetime.fromisoformat(at).astimezone(zone).isoformat(timespec="seconds")
+
     own = tags.family(conn, case.id)
     recordings: dict[str, list[str]] = {}
     for row in tags.of_cases(conn, own):
         recordings.setdefault(row.recording, []).extend([row.activity] if row.activity else [])
+    takes = casework.takes(conn, list(recordings))
     return {
         "merged": own[1:],
-        "recordings": [{"id": name, "activities": shown} for name, shown in recordings.items()],
+        "recordings": [
+            {
+                "id": name,
+                "started_at": local(takes[name].started_at),
+                "recorder": takes[name].label,
+                "activities": shown,
+            }
+            for name, shown in recordings.items()
+        ],
         "activities": list(casework.activities(conn, own).values()),
         "archives": [
-            {"number": row.number, "at": row.at, "key": row.key, "sha256": row.sha256}
+            {"number": row.number, "at": local(row.at), "key": row.key, "sha256": row.sha256}
             for row in casework.archives(conn, case.id)
         ],
     }

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from mediad.config import SHIPPED_PROFILES, Config
+from mediad.config import Config
 from mediad.edges.profiles import GENERIC, load_profiles
 from mediad.errors import MediadError, UsageError
 
@@ -50,7 +50,7 @@ def config_problems(config: Config) -> Iterator[tuple[str, str]]:
         elif not os.access(drop.path, os.R_OK | os.X_OK):
             yield f"folder.{n}.path", f"{drop.path} may not be read"
     folders = config.devices.profiles
-    if SHIPPED_PROFILES not in folders and not any(p.is_dir() for p in folders):  # by default both may be missing
+    if not any(p.is_dir() for p in folders):
         yield "devices.profiles", "none of these folders exists: " + ", ".join(map(str, folders))
     if config.devices.hook and shutil.which(config.devices.hook[0]) is None:
         yield "devices.hook", f"{config.devices.hook[0]} is no program that can be run"

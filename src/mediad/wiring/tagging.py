@@ -92,10 +92,17 @@ def _bearer(conn: Connection, config: Config, some: Chosen) -> str:
 
 def case_of(conn: Connection, number: str) -> Case:
     """The case that a number means now: what it was merged into. Raises NotFound."""
-    found = bureau.case_by_number(conn, number)
-    if found is None:
-        raise NotFound(f"{number} is the number of no case", hint="`mediad case list` shows those that are registered")
-    return tags.survivor(conn, found)
+    return tags.survivor(conn, named(conn, number))
+
+
+def named(conn: Connection, number: str) -> Case:
+    """The very case that has a number, also of one that was merged into another. Raises NotFound, which names numbers that begin
+    so."""
+    if (found := bureau.case_by_number(conn, number)) is not None:
+        return found
+    like = "、".join(bureau.numbers_like(conn, number))
+    hint = f"there is {like}" if like else "`mediad case list` shows those that are registered"
+    raise NotFound(f"{number} is the number of no case", hint=hint)
 
 
 def _meant(conn: Connection, names: Iterable[str]) -> list[str]:
