@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-dock test-dock-smoke lint bench bench-derive bench-limits soak package clean
+.PHONY: help setup demo test test-dock test-dock-smoke lint bench bench-derive bench-limits bench-full soak package clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ bench-derive: setup
 ## bench-limits     limits in a catalogue of a million recordings, made by SQL; a walk over a large table fails it
 bench-limits: setup
 	$(BIN)/python bench/limits.py
+
+## bench-full       an ingest into a catalogue of a million recordings against one into an empty catalogue
+bench-full: setup
+	$(BIN)/python bench/full.py
 
 ## soak             dock, pull and kill at random for SOAK_SECONDS, then judge by fsck
 soak: setup

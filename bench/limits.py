@@ -69,22 +69,29 @@ def build(path: Path, recordings: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     db.migrate(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as raw:
-        raw.execute("PRAGMA synchronous=OFF")
         raw.execute("PRAGMA journal_mode=MEMORY")
-        raw.execute("PRAGMA foreign_keys=OFF")
-        registers(raw)
-        dockings = recordings // OF_DOCKING
-        for table, rows in (("docking", docking_rows(dockings)), ("recorder_move", move_rows(dockings))):
-            fill(raw, table, rows)
-        for table, make in RECORDING_TABLES.items():
-            fill(raw, table, (make(n, dockings) for n in range(recordings)))
-        fill(raw, "untagged", ((rec(n), stamp(ended(n // OF_DOCKING, dockings))) for n in range(0, recordings, 100)))
-        raw.execute(
-            "INSERT INTO explained SELECT rule, subject, 'justified', due_at, '{\"text\":\"x\"}' FROM deadline WHERE told"
-        )
-        raw.commit()
+        raw.execute("INSERT INTO station VALUES ('hq-01', 'bench', ?)", (stamp(NOW - SPAN),))
+        raw.execute("INSERT INTO vault VALUES ('local', 'm', 'local', 1, ?)", (stamp(NOW - SPAN),))
+        populate(raw, recordings)
         raw.execute("PRAGMA journal_mode=WAL")
     done.touch()
+
+
+def populate(raw: sqlite3.Connection, recordings: int) -> None:
+    """The five years, into the catalogue of a station that exists and has a vault ``local``."""
+    raw.execute("PRAGMA synchronous=OFF")
+    raw.execute("PRAGMA foreign_keys=OFF")
+    registers(raw)
+    dockings = recordings // OF_DOCKING
+    for table, rows in (("docking", docking_rows(dockings)), ("recorder_move", move_rows(dockings))):
+        fill(raw, table, rows)
+    for table, make in RECORDING_TABLES.items():
+        fill(raw, table, (make(n, dockings) for n in range(recordings)))
+    fill(raw, "untagged", ((rec(n), stamp(ended(n // OF_DOCKING, dockings))) for n in range(0, recordings, 100)))
+    raw.execute(
+        "INSERT INTO explained SELECT rule, subject, 'justified', due_at, '{\"text\":\"x\"}' FROM deadline WHERE told"
+    )
+    raw.commit()
 
 
 def fill(raw: sqlite3.Connection, table: str, rows: Iterator[tuple[Any, ...]]) -> None:
@@ -108,8 +115,6 @@ def ended(docking: int, dockings: int) -> datetime:
 
 
 def registers(raw: sqlite3.Connection) -> None:
-    raw.execute("INSERT INTO station VALUES ('hq-01', 'bench', ?)", (stamp(NOW - SPAN),))
-    raw.execute("INSERT INTO vault VALUES ('local', 'm', 'local', 1, ?)", (stamp(NOW - SPAN),))
     for n in range(OFFICERS):
         number = f"{n:06}"
         detail = {
