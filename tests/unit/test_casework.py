@@ -6,14 +6,17 @@ import json
 import os
 import re
 import subprocess
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mediad.catalog.db import Catalog
 from mediad.cli.cases import WORDS
+from mediad.edges.vault import LocalVault
 from mediad.errors import NotFound, Refused, UsageError
 from mediad.wiring import casework, registers, tagging
 from mediad.wiring.station import open_ledger
@@ -224,6 +227,42 @@ def test_an_archive_is_a_frozen_manifest_whose_digest_is_in_the_custody_log(conc
     assert shown["archived"]["manifest"] == sha256(data)
     assert fsck(site) == []
     assert complaints(site) == []
+
+
+def test_no_vault_is_touched_inside_a_transaction(concluded: tuple[Site, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    site, _ = concluded
+    inside, touched = [0], []
+    read = Catalog.read
+
+    @contextmanager
+    def counted(catalog: Catalog) -> Iterator[Any]:
+        with read(catalog) as conn:
+            inside[0] += 1
+            try:
+                yield conn
+            finally:
+                inside[0] -= 1
+
+    def watched(name: str) -> Callable[..., Any]:
+        work = getattr(LocalVault, name)
+
+        def call(*args: Any, **more: Any) -> Any:
+            touched.append((name, inside[0]))
+            return work(*args, **more)
+
+        return call
+
+    monkeypatch.setattr(Catalog, "read", counted)
+    for name in ("open", "put", "get"):
+        monkeypatch.setattr(LocalVault, name, watched(name))
+    casework.archive(site.config, "立-1", **FILED)
+    casework.happened(site.config, "立-1", "sampling")
+    casework.archive(site.config, "立-1")
+    ledger = open_ledger(site.config)
+    with closing(ledger.catalog):
+        assert casework.inventory(ledger, site.config, "立-1")["lines"]
+    assert {name for name, _ in touched} == {"open", "put", "get"}
+    assert {depth for _, depth in touched} == {0}, touched
 
 
 def test_what_comes_later_makes_a_supplement_that_names_the_first(concluded: tuple[Site, str]) -> None:

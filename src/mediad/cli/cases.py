@@ -159,9 +159,9 @@ def case_inventory(
     from mediad.wiring.casework import inventory, inventory_page
 
     config = common.load_config()
-    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        told = inventory(conn, config, number, supplement=supplement)
-        drawn = inventory_page(conn, config, number, supplement=supplement) if page is not None else b""
+    with common.ledger(config) as ledger:
+        told = inventory(ledger, config, number, supplement=supplement)
+        drawn = inventory_page(ledger, config, number, supplement=supplement) if page is not None else b""
     if out is not None:
         head, *lines = table(told["lines"])
         common.write_file(csv_text(head, lines), out)

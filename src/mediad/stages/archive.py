@@ -61,12 +61,29 @@ class Told:
     missing: Sequence[Mapping[str, Any]] = ()
 
 
-def keep(conn: Connection, vault: Vault, case: Case, taken: Taken, told: Told) -> Draft:
-    """Write the next manifest of a case; returns the fact that is to name it. Raises Refused where nothing has changed since the
-    last one, IntegrityError where that is not what was recorded."""
-    before = casework.archives(conn, case.id)
-    last = _last(vault, before[-1]) if before else None
-    seq, chain_hash = work.mirrored(conn, vault.name) or (0, GENESIS)
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The newest manifest of a case by what was recorded of it."""
+
+    number: int
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What the next manifest of a case is to hold, and the one before it, if there is one."""
+
+    case: str
+    body: Mapping[str, Any]
+    before: Before | None
+
+
+def gather(conn: Connection, vault: str, case: Case, taken: Taken, told: Told) -> Gathered:
+    """What a case holds now. ``vault``: name of the one in which its manifest is to lie."""
+    rows = casework.archives(conn, case.id)
+    before = Before(rows[-1].number, rows[-1].key, rows[-1].sha256) if rows else None
+    seq, chain_hash = work.mirrored(conn, vault) or (0, GENESIS)
     body: dict[str, Any] = {
         "format": FORMAT, "unit": told.unit, "station": told.station, "case": _case(conn, case, told),
         "recordings": _recordings(conn, case, told), "activities": _activities(conn, case, told),
@@ -77,21 +94,31 @@ def keep(conn: Connection, vault: Vault, case: Case, taken: Taken, told: Told) -
         },
         "supplements": None, "added": [], "removed": [], "chain": {"seq": seq, "hash": chain_hash},
     }  # fmt: skip
-    if last is not None:
+    return Gathered(case.id, body, before)
+
+
+def keep(vault: Vault, gathered: Gathered) -> Draft:
+    """Write the next manifest of a case; returns the fact that is to name it. Raises Refused where nothing has changed since the
+    last one, IntegrityError where that is not what was recorded."""
+    body, before = dict(gathered.body), gathered.before
+    if before is not None:
+        last = _last(vault, before)
         if contents(last) == contents(json.loads(canonical(body))):
             raise Refused(
                 "nothing has changed since it was archived", code="nothing-new", hint="`mediad case inventory`"
             )
         now, then = ({r["id"] for r in each["recordings"]} for each in (body, last))
-        body["supplements"] = {"key": before[-1].key, "sha256": before[-1].sha256}
+        body["supplements"] = {"key": before.key, "sha256": before.sha256}
         body["added"], body["removed"] = sorted(now - then), sorted(then - now)
-    return _put(vault, case.id, before[-1].number + 1 if before else 1, body)
+    return _put(vault, gathered.case, before.number + 1 if before else 1, body)
 
 
-def _last(vault: Vault, row: Any) -> dict[str, Any]:
-    data = vault.get(row.key)
-    if Digest.sha256(data).hex != row.sha256:
-        raise IntegrityError(f"{row.key} is not the manifest that was recorded", hint="keep it and run `mediad fsck`")
+def _last(vault: Vault, before: Before) -> dict[str, Any]:
+    data = vault.get(before.key)
+    if Digest.sha256(data).hex != before.sha256:
+        raise IntegrityError(
+            f"{before.key} is not the manifest that was recorded", hint="keep it and run `mediad fsck`"
+        )
     return dict(json.loads(data))
 
 

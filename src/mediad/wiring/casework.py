@@ -217,7 +217,8 @@ def archive(
             ]
             people = {p.id: p for p in bureau.people(conn)}
             facts = stage.Told(config.unit.name, config.station.id, activities, people, rulings, missing)
-            kept = stage.keep(conn, _vault(conn, config), after, taken, facts)
+            gathered = stage.gather(conn, config.vault[0].name, after, taken, facts)
+        kept = stage.keep(_vault(ledger, config), gathered)
         told.update(
             findings=missing, key=kept.detail["key"], sha256=kept.detail["sha256"], archive=kept.detail["number"]
         )
@@ -259,19 +260,22 @@ def _filed(conn: Connection, case: Case, taken: stage.Taken) -> Case:
     return after
 
 
-def _vault(conn: Connection, config: Config) -> LocalVault:
+def _vault(ledger: Ledger, config: Config) -> LocalVault:
     """The first vault, seen to be the registered one."""
     section = config.vault[0]
+    with ledger.catalog.read() as conn:
+        markers = {row.name: row.marker for row in evidence.vaults(conn)}
     vault = open_vault(section, config, BufferPool())
-    vault.open({row.name: row.marker for row in evidence.vaults(conn)}[section.name])
+    vault.open(markers[section.name])
     return vault
 
 
-def manifest(conn: Connection, config: Config, number: str, *, supplement: int = 0) -> dict[str, Any]:
+def manifest(ledger: Ledger, config: Config, number: str, *, supplement: int = 0) -> dict[str, Any]:
     """A manifest of a case as it lies in the vault, if it is still the one that was recorded; the newest, or one by its number.
     Raises NotFound, IntegrityError."""
-    case = case_of(conn, number)
-    rows = [row for row in casework.archives(conn, case.id) if supplement in (0, row.number)]
+    with ledger.catalog.read() as conn:
+        case = case_of(conn, number)
+        rows = [row for row in casework.archives(conn, case.id) if supplement in (0, row.number)]
     if not rows:
         raise NotFound(f"{number} has no such archive", hint="`mediad case archive` makes it")
     data = open_vault(config.vault[0], config, BufferPool()).get(rows[-1].key)
@@ -283,9 +287,9 @@ def manifest(conn: Connection, config: Config, number: str, *, supplement: int =
     return {**json.loads(data), "sha256": rows[-1].sha256, "key": rows[-1].key}
 
 
-def inventory(conn: Connection, config: Config, number: str, *, supplement: int = 0) -> dict[str, Any]:
+def inventory(ledger: Ledger, config: Config, number: str, *, supplement: int = 0) -> dict[str, Any]:
     """The list by which a case file is handed over to the archive (归档移交清册)."""
-    found = manifest(conn, config, number, supplement=supplement)
+    found = manifest(ledger, config, number, supplement=supplement)
     lines = manifests.inventory(found)
     return {
         "case": found["case"]["id"], "name": found["case"]["name"], "number": found["number"], "archive": found["archive"],
@@ -294,11 +298,11 @@ def inventory(conn: Connection, config: Config, number: str, *, supplement: int 
     }  # fmt: skip
 
 
-def inventory_page(conn: Connection, config: Config, number: str, *, supplement: int = 0) -> bytes:
+def inventory_page(ledger: Ledger, config: Config, number: str, *, supplement: int = 0) -> bytes:
     """The same list as a PDF to sign; the same bytes each time."""
     from mediad.edges import qr, typst
 
-    found = manifest(conn, config, number, supplement=supplement)
+    found = manifest(ledger, config, number, supplement=supplement)
     rows = qr.rows(f"mediad:{found['case']['id']}:sha256:{found['sha256']}")
     code = {"rows": rows, "sha256": found["sha256"], "key": found["key"]}
     data = manifests.page(found, config.unit.zone, code)

@@ -141,20 +141,26 @@ def page(config: Config, docking: str, *, fresh: bool = False) -> bytes:
         with ledger.catalog.read() as conn:
             facts = Facts(conn, config, ledger.clock())
             handover = facts.handover(docking)
-            if handover.state == "signed" and not fresh:
-                return _as_signed(config, json.loads(handover.detail)["page"])
-            parts = _dockings(facts, handover)
-            rulings = facts.rulings([p.id for p in parts])
-            receivers = facts.receivers()
-            parties = Parties(
-                facts.party(facts.by_id(facts.giver(handover, parts, rulings))),
-                receiver=facts.party(receivers[0]) if len(receivers) == 1 else None,
-            )
-            record = facts.record(handover, parties, rulings, at=None)
+            signed = json.loads(handover.detail) if handover.state == "signed" and not fresh else None
+            record = _unsigned(facts, handover) if signed is None else {}
     finally:
         ledger.catalog.close()
+    if signed is not None:
+        return _as_signed(config, signed["page"])
     newest = record["dockings"][-1]["record"]
     return _drawn(config, record, newest["sha256"], newest["key"], facts.now)
+
+
+def _unsigned(facts: Facts, handover: Row[Any]) -> dict[str, Any]:
+    """The record by what is known now, for whoever is to sign it."""
+    parts = _dockings(facts, handover)
+    rulings = facts.rulings([p.id for p in parts])
+    receivers = facts.receivers()
+    parties = Parties(
+        facts.party(facts.by_id(facts.giver(handover, parts, rulings))),
+        receiver=facts.party(receivers[0]) if len(receivers) == 1 else None,
+    )
+    return facts.record(handover, parties, rulings, at=None)
 
 
 def signed_record(config: Config, docking: str) -> bytes:
