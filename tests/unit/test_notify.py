@@ -206,8 +206,25 @@ def test_a_docking_of_their_recorder_shows_that_they_are_back(office: Office) ->
     docking = {"recorder": "serial:1", "recorder_id": "rcd-1", "label": "B-07", "registered": True, "slot": "",
                "source": "", "channel": "body-camera", "profile": "generic", "officer": "", "continues": None, "said": None,
                "zones": {}}  # fmt: skip
-    office.ledger.record([Draft("recorder.moved", "rcd-1", move), Draft("trip.registered", "trp-1", trip)])
+    recorders = [
+        Draft("recorder.registered", name, {"label": name, "name": "", "profile": "", "keys": [f"serial:{name}"]})
+        for name in ("rcd-1", "rcd-0")
+    ]
+    others = [
+        ("issued", NOON - 99 * HOUR, WANG.id),
+        ("returned", NOON - 90 * HOUR, ""),
+        ("issued", NOON - 9 * HOUR, LI.id),
+    ]
+    had = [
+        Draft("recorder.moved", "rcd-0", {**move, "state": state, "at": stamp(when), "carrier": whose})
+        for state, when, whose in others
+    ]
+    office.ledger.record(
+        [*recorders, *had, Draft("recorder.moved", "rcd-1", move), Draft("trip.registered", "trp-1", trip)]
+    )
     office.clock.now = NOON + HOUR
+    other = {**docking, "recorder": "serial:0", "recorder_id": "rcd-0"}
+    office.ledger.record([Draft("docking.opened", "dck-0", other)])  # that of a colleague by now
     with office.ledger.catalog.read() as conn:
         assert len(memory.away(conn, stamp(NOON - HOUR), stamp(NOON + HOUR))) == 1
     office.ledger.record([Draft("docking.opened", "dck-1", docking)])

@@ -5,13 +5,17 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, or_, select
+from sqlalchemy import Connection, Row, and_, delete, func, or_, select
 
+from mediad.catalog import bureau
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.apply import upsert
 from mediad.catalog.chunks import chunks
 from mediad.catalog.due import NOTIFY
+from mediad.catalog.recorded import Proofs
+from mediad.model import registers, trips
+from mediad.model.instants import stamp
 
 
 def pressing(conn: Connection, since: str, until: str) -> list[Row[Any]]:
@@ -63,22 +67,21 @@ def cases_of(conn: Connection, cases: Sequence[str]) -> dict[str, tuple[str, fro
 def away(conn: Connection, since: str, until: str) -> list[tuple[str, str, frozenset[str]]]:
     """Trips that were to end in that time and have not, as far as anybody knows: id, when, and whose. A docking of a recorder of
     theirs since they left shows that they are back."""
-    c, o, m, k = b.trip.c, b.trip_of.c, b.recorder_move, t.docking.c
-    rows = conn.execute(
-        select(c.id, c.left, c.expected).where(
-            c.returned.is_(None), c.void.is_(False), c.expected >= since, c.expected <= until
-        )
-    ).all()
+    c = b.trip.c
+    late = select(c.id, c.detail).where(
+        c.returned.is_(None), c.void.is_(False), c.expected >= since, c.expected <= until
+    )
+    entered = {row.id: registers.trip_of(row.id, json.loads(row.detail)) for row in conn.execute(late.order_by(c.id))}
+    versions, proofs = bureau.trips_by_id(conn, list(entered)), Proofs(conn)
     found = []
-    for row in rows:
-        who = frozenset(conn.execute(select(o.who).where(o.trip == row.id)).scalars())
-        persons = frozenset(w for w in who if w.startswith("per-"))
-        # Recorders that they had when they left or were given since: an issue counts until the next move of the recorder.
-        had = set(conn.execute(select(m.c.recorder).where(m.c.state == "issued", m.c.carrier.in_(persons))).scalars())
-        theirs = had | (who - persons)
-        docked = exists().where(k.recorder_id.in_(theirs), k.opened_at > row.left)
-        if not theirs or not conn.execute(select(docked)).scalar():
-            found.append((row.id, row.expected, persons))
+    for trip in entered.values():
+        whole = versions[trip.id]
+        theirs = [
+            *proofs.of([whole], trip.persons),
+            *(at for r in trip.recorders for at in proofs.of([whole], (), recorder=r)),
+        ]
+        if trips.back(whole.versions[-1], theirs)[0] is None:
+            found.append((trip.id, stamp(trip.expected), trip.persons))
     return found
 
 
