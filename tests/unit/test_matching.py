@@ -6,16 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediad.errors import Refused
 from mediad.model.cases import Case, CaseKind, Numbered
-from mediad.model.matching import Scene, match
+from mediad.model.matching import Scene, match, naming
 from mediad.model.numbers import mentioned, mentions, number_key, telling
 from mediad.stages.match import Outcome
-from mediad.wiring import matching, registers, rules
+from mediad.wiring import casework, matching, registers, rules, spoken, tagging
 from tests.support import Site, make_card, make_site, noise
 
 TAKEN = datetime.fromtimestamp(1_790_000_000, UTC)
@@ -144,6 +146,111 @@ def test_a_rule_that_knows_better_supersedes_its_own_tag_and_edits_none(site: Si
     assert site.run("fsck").returncode == 0
 
 
+def test_a_recording_of_which_a_person_says_when_it_was_finds_its_case(site: Site) -> None:
+    """Its recorder's clock had told nonsense, and its carrier is who it was."""
+    own = case(site, "立-1")
+    card = make_card(site.root / "card", {"DCIM/1.MP4": noise(3000, 1)}, mtime_ns=946_684_800 * 10**9)
+    site.ingest(card, officer="210001")
+    work_off(site)
+    assert tags(site) == []
+    ((taken,),) = site.rows("SELECT id FROM recording")
+    spoken.set_time(site.config, taken, TAKEN, None, "值班记录", "时钟错误")
+    work_off(site)
+    assert tags(site) == [(taken, own, "set", 1)]
+
+
+def test_who_carried_what_has_no_true_time_is_asked_of_the_day_that_a_person_said(site: Site) -> None:
+    """The number is borne since long after what the recorder's clock tells."""
+    registers.enter(site.config, "people", {"certificate": "310001", "name": "赵强", "from": "2026-09-01"})
+    card = make_card(site.root / "card", {"DCIM/1.MP4": noise(3000, 1)}, mtime_ns=946_684_800 * 10**9)
+    site.ingest(card)
+    ((taken,),) = site.rows("SELECT id FROM recording")
+    spoken.set_time(site.config, taken, TAKEN, None, "值班记录", "时钟错误")
+    spoken.carry(site.config, taken, "310001", [], "")
+    with pytest.raises(Refused, match="nobody's number"):
+        spoken.carry(site.config, taken, "310009", [], "")
+
+
+def test_a_co_officer_that_is_named_later_counts_and_never_decides_alone(site: Site) -> None:
+    own = case(site, "立-1", handlers="210002")
+    taken = footage(site)
+    work_off(site)
+    assert (tags(site), proposed(site)) == ([], [])
+    spoken.carry(site.config, taken, "210001", ["210002"], "一同检查")
+    work_off(site)
+    assert proposed(site) == [(taken, own, 45, "window,co-officer")]
+    later = case(site, "立-2", handlers="210002")
+    work_off(site)
+    assert {row[1] for row in proposed(site)} == {own, later}, "a case that comes later finds it as well"
+
+
+def test_an_inspection_that_was_merged_still_finds_its_footage_and_it_is_the_cases(site: Site) -> None:
+    inspection = case(site, "检-2026-0001", kind="inspection")
+    whole = case(site, "立-1", handlers="210002", days=200)
+    casework.merge(site.config, "检-2026-0001", "立-1")
+    by_time, by_number = footage(site), footage(site, "DCIM/检-2026-0001", officer="", seed=2)
+    work_off(site)
+    assert sorted(tags(site)) == sorted([(by_time, whole, "set", 1), (by_number, whole, "set", 1)]), inspection
+
+
+def test_what_is_proposed_for_an_inspection_is_proposed_for_the_case_that_takes_it_over(site: Site) -> None:
+    case(site, "检-1", kind="inspection", hours=None)
+    whole = case(site, "立-1", handlers="210002", days=200)
+    taken = footage(site)
+    work_off(site)
+    casework.merge(site.config, "检-1", "立-1")
+    work_off(site)
+    assert [row[:2] for row in proposed(site)] == [(taken, whole)]
+    tagging.dismiss(site.config, [taken])
+    work_off(site)
+    assert (tags(site)[0][2], proposed(site)) == ("dismissed", []), "that is said of the whole"
+
+
+def test_a_rival_that_comes_later_lets_a_person_decide(site: Site) -> None:
+    """Whichever of the two is imported first."""
+    first = case(site, "立-1")
+    taken = footage(site)
+    work_off(site)
+    second = case(site, "立-2")
+    work_off(site)
+    assert tags(site) == [(taken, first, "set", 1)]
+    assert sorted(row[1] for row in proposed(site)) == sorted([first, second])
+    tagging.accept(site.config, [taken], case="立-2")
+    assert sorted(row[1:3] for row in tags(site)) == sorted([(first, "superseded"), (second, "set")])
+
+
+def test_the_rule_takes_its_tag_back_when_nothing_speaks_for_it_any_more(site: Site) -> None:
+    own = case(site, "立-1")
+    taken = footage(site)
+    work_off(site)
+    registers.enter(
+        site.config, "cases", {"filing_number": "立-1", "name": "案", "kind": "penalty", "handlers": "210002"}
+    )
+    work_off(site)
+    assert tags(site) == [(taken, own, "lapsed", 1)]
+    assert site.rows("SELECT recording FROM untagged") == [(taken,)]
+    registers.enter(
+        site.config, "cases", {"filing_number": "立-1", "name": "案", "kind": "penalty", "handlers": "210001"}
+    )
+    work_off(site)
+    assert [row[1:] for row in tags(site)] == [(own, "lapsed", 1), (own, "set", 1)], "nobody said that it is not of it"
+    assert site.run("fsck").returncode == 0
+
+
+def test_a_persons_tag_and_that_of_an_archived_case_are_never_taken_back(site: Site) -> None:
+    case(site, "立-1"), case(site, "立-2", handlers="210002", days=90)
+    by_rule, by_person = footage(site), footage(site, officer="210002", seed=2)
+    work_off(site)
+    tagging.tag(site.config, [by_person], tagging.Wanted("立-1"))
+    casework.conclude(site.config, "立-1", at=TAKEN + timedelta(days=1), act_ended=None)
+    casework.archive(site.config, "立-1", file_number="DA-1", term="10年", place="A", receiver="b")
+    registers.enter(
+        site.config, "cases", {"filing_number": "立-1", "name": "案", "kind": "penalty", "handlers": "210002"}
+    )
+    work_off(site)
+    assert {row[0]: row[2] for row in tags(site)} == {by_rule: "set", by_person: "set"}
+
+
 # --- pure ---------------------------------------------------------------------------------------------------------------
 
 TEXTS = st.text("大金卫罚第号〔〕[]()-/ _abJC0123456789", max_size=40)
@@ -177,3 +284,64 @@ def test_of_equal_cases_the_one_that_was_opened_nearest_is_told_first() -> None:
     )  # fmt: skip
     found = match(Scene("rec-a", TAKEN, TAKEN, carrier="p"), [far, near])
     assert [m.case for m in found.proposed] == ["cas-0", "cas-1"]
+
+
+def timed(case_id: str, opened: datetime, hours: float = 2, **more: Any) -> Case:
+    numbers = more.pop("numbers", (Numbered("编号", f"NR-{case_id}"),))
+    ended = opened + timedelta(hours=hours)
+    return Case(case_id, "case", CaseKind.INSPECTION, numbers, "案", handlers=frozenset({"p"}), opened=opened,
+                act_ended=ended, **more)  # fmt: skip
+
+
+SEEN = Scene("rec-a", TAKEN, TAKEN, carrier="p")
+
+
+def test_the_inspection_of_the_day_is_clear_beside_those_of_the_days_before_and_after() -> None:
+    days = [timed(f"cas-{n}", TAKEN + timedelta(days=n, hours=-1)) for n in (-1, 0, 1)]
+    found = match(SEEN, days)
+    assert found.clear is not None
+    assert (found.clear.case, found.clear.reasons) == ("cas-0", ("carrier", "short-window"))
+    assert match(SEEN, [days[0], days[2]]).clear is None, "what is only near is never clear"
+    assert [m.reasons for m in match(SEEN, days[:1]).proposed] == [("carrier", "near")]
+
+
+def test_of_an_end_of_which_only_the_day_is_known_the_whole_day_counts() -> None:
+    zone = ZoneInfo("Asia/Shanghai")
+    midnight = TAKEN.astimezone(zone).replace(hour=0, minute=0, second=0)
+    of_that_day = timed("cas-a", midnight.astimezone(UTC), 0)
+    assert match(SEEN, [of_that_day], zone=zone).clear is not None
+    assert match(SEEN, [of_that_day]).clear is None, "elsewhere it is no midnight"
+
+
+def test_a_number_that_is_the_beginning_of_another_one_there_is_not_named() -> None:
+    short, long = (timed(f"cas-{n}", TAKEN - timedelta(days=99), numbers=(Numbered("编号", n),))
+                   for n in ("JC-2026-1", "JC-2026-1-3"))  # fmt: skip
+    for text, named in (("JC-2026-1-3现场", {long.id}), ("JC-2026-1", {short.id}), ("JC-2026-1-3 JC-2026-1", {long.id, short.id}),
+                        ("JC-2026-12", set()), ("JC-2026-1-31", {short.id})):  # fmt: skip
+        scene = Scene("rec-a", TAKEN, TAKEN, texts=(text,))
+        assert {m.case for m in match(scene, [short, long]).proposed} == named, text
+    assert match(Scene("r", TAKEN, TAKEN, told=("JC-2026-1",)), [short, long]).clear is not None
+
+
+@given(st.lists(TEXTS, max_size=3), st.lists(TEXTS, max_size=4))
+def test_the_longest_number_that_stands_there_is_always_named(texts: list[str], numbers: list[str]) -> None:
+    keys = {number_key(n) for n in numbers}
+    scene = Scene("rec-a", TAKEN, TAKEN, texts=tuple(texts))
+    named = naming(scene, keys)
+    could = {key for key in keys if telling(key) and any(mentions(text, key) for text in texts)}
+    assert named <= could
+    assert bool(named) == bool(could)
+    assert max(map(len, named), default=0) == max(map(len, could), default=0)
+
+
+def test_what_a_recorder_marked_decides_nothing_by_itself() -> None:
+    long = timed("cas-a", TAKEN - timedelta(days=20), 24 * 40)
+    for important in (False, True):
+        scene = replace(SEEN, important=important, others=frozenset({"p"}))
+        assert match(scene, [long]).clear is None
+        assert match(replace(scene, carrier="x", others=frozenset()), [long]).proposed == ()
+
+
+def test_cases_that_were_merged_in_a_circle_take_nothing() -> None:
+    circle = [timed("cas-a", TAKEN, merged_into="cas-b"), timed("cas-b", TAKEN, merged_into="cas-a")]
+    assert match(SEEN, circle).proposed == ()

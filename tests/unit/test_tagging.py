@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from mediad.catalog.bureau_tables import untagged
 from mediad.edges.activities import load_activities
 from mediad.errors import ConfigError, NotFound, Refused, UsageError
 from mediad.model.duty import Level
-from mediad.wiring import registers, tagging
+from mediad.wiring import registers, spoken, tagging
 from mediad.wiring.tagging import Chosen, Wanted
+from tests.bureau import Bureau, File, H, at, open_bureau
 from tests.support import Site, complaints
 from tests.unit.test_matching import case, footage, proposed, site, tags, work_off
 
@@ -166,6 +169,90 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(site: Site) -> None:
         with pytest.raises(error):
             wrong()
     assert site.rows("SELECT count(*) FROM custody") == before
+
+
+def test_also_of_another_case_leaves_what_the_rule_had_tagged(site: Site) -> None:
+    first, other = case(site, "立-1"), case(site, "立-9", handlers="210002", days=200)
+    taken = footage(site)
+    work_off(site)
+    tagging.tag(site.config, [taken], Wanted("立-9"), also=True)
+    assert sorted(tags(site)) == sorted([(taken, first, "set", 1), (taken, other, "set", 0)])
+    tagging.tag(site.config, [taken], Wanted("立-9", "hearing"))
+    assert {row[1] for row in tags(site) if row[2] == "set"} == {other}
+
+
+# --- of no duty ---------------------------------------------------------------------------------------------------------
+
+
+def test_of_no_duty_a_recording_is_of_no_case_until_that_is_taken_back(site: Site) -> None:
+    own = case(site, "立-1")
+    taken = footage(site)
+    work_off(site)
+    done = site.run("recordings", "non-duty", taken, "--reason", "口袋误录", "--json")
+    assert done.returncode == 0, done.stderr
+    work_off(site)
+    assert tags(site) == [(taken, own, "lapsed", 1)]
+    assert site.rows("SELECT 1 FROM untagged") == recordings(site, "--untagged") == []
+    done = site.run("recordings", "non-duty", taken, "--undo", "--reason", "看错了", "--json")
+    assert done.returncode == 0, done.stderr
+    assert site.rows("SELECT recording FROM untagged") == [(taken,)], "it wants a case again"
+    assert [r["id"] for r in recordings(site, "--untagged")] == [taken]
+    work_off(site)
+    assert [row[2] for row in tags(site)] == ["lapsed", "set"], "and the rule may find it"
+    told = [json.loads(row[0]) for row in site.rows("SELECT detail FROM custody WHERE kind = 'recording.excused'")]
+    assert [(t["reason"], t["void"]) for t in told] == [("口袋误录", False), ("看错了", True)]
+    with pytest.raises(Refused, match="nobody said"):
+        spoken.non_duty(site.config, taken, "又来", undo=True)
+    assert site.run("fsck").returncode == 0
+
+
+def test_what_a_person_has_tagged_is_not_of_no_duty_and_what_is_so_is_not_tagged(site: Site) -> None:
+    case(site, "立-1", handlers="210002", days=300)
+    taken, idle = footage(site), footage(site, seed=2)
+    tagging.tag(site.config, [taken], Wanted("立-1"))
+    with pytest.raises(Refused, match="a person has said"):
+        spoken.non_duty(site.config, taken, "误录")
+    spoken.non_duty(site.config, idle, "误录")
+    with pytest.raises(Refused, match="no duty"):
+        tagging.tag(site.config, [idle], Wanted("立-1"))
+    told = tagging.tag_many(site.config, Chosen(officer="210001"), Wanted("立-1", "hearing"), dry_run=False)
+    assert (told["chosen"], told["left"]) == ([], 2), "nobody's word is overruled in bulk"
+
+
+def test_what_is_of_no_duty_waits_for_nobody(site: Site) -> None:
+    case(site, "立-1"), case(site, "立-2")
+    taken = footage(site)
+    work_off(site)
+    assert len(proposed(site)) == 2
+    spoken.non_duty(site.config, taken, "误录")
+    assert proposed(site) == []
+    with pytest.raises(Refused, match="nothing like that"):
+        tagging.accept(site.config, [taken], case="立-1")
+
+
+def test_a_recording_that_joined_a_tagged_one_wants_no_case_of_its_own(tmp_path: Path) -> None:
+    with open_bureau(tmp_path) as b:
+        b.recorder("R-1")
+        films = [File(f"{n}.mp4", at("2026-11-02 09:00") + n * H) for n in range(3)]
+        b.dock("R-1", at("2026-11-02 15:00"), *films)
+        first, second, third = (film.recording for film in films)
+        tag = {"recording": second, "case": "cas-a", "activity": "", "fields": {}, "by_rule": False, "supersedes": []}
+        b.say("tag.set", "tag-a", b.now, **tag)
+        assert _of_no_case(b) == sorted([first, third])
+        assets = [film.asset for film in films]
+        b.say("recording.joined", first, b.now, absorbed=[second], assets=assets[:2], gaps=[], remarks=[])
+        assert _of_no_case(b) == [third]
+        b.say("tag.withdrawn", "tag-a", b.now, recording=second, case="cas-a", activity="", why="")
+        assert _of_no_case(b) == sorted([first, third])
+        b.say("recording.excused", second, b.now, reason="误录", void=False)
+        assert _of_no_case(b) == [third], "an old id means the whole"
+        b.say("recording.joined", third, b.now, absorbed=[first], assets=[assets[2], *assets[:2]], gaps=[], remarks=[])
+        assert _of_no_case(b) == []
+
+
+def _of_no_case(b: Bureau) -> list[str]:
+    with b.ledger.catalog.read() as conn:
+        return sorted(conn.execute(select(untagged.c.recording)).scalars())
 
 
 def test_a_tag_of_an_inspection_that_was_merged_is_one_of_the_case(site: Site) -> None:

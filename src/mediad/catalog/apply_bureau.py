@@ -145,7 +145,9 @@ def _tag_set(conn: Connection, batch: Batch) -> None:
         row = _tag_row(conn, e, d, "set")
         upsert(conn, b.tag, [row])
         older = and_(g.recording == row["recording"], g.id != e.subject, g.state == "set")
-        instead = g.id.in_(d["supersedes"]) if d["by_rule"] else or_(g.id.in_(d["supersedes"]), g.by_rule.is_(True))
+        named = g.id.in_(d["supersedes"])
+        # The rule may have set one since a person looked; to be of that case also is another matter.
+        instead = named if d["by_rule"] or d.get("also") else or_(named, g.by_rule.is_(True))
         conn.execute(update(b.tag).where(older, instead).values(state="superseded"))
         conn.execute(delete(b.untagged).where(b.untagged.c.recording == row["recording"]))
         conn.execute(delete(b.proposal).where(b.proposal.c.recording == row["recording"]))
@@ -158,12 +160,14 @@ def _tag_row(conn: Connection, event: Event, detail: Mapping[str, Any], state: s
 
 
 def _tag_withdrawn(conn: Connection, batch: Batch) -> None:
-    for e, _ in batch:
-        conn.execute(update(b.tag).where(b.tag.c.id == e.subject).values(state="withdrawn"))
+    """By a person; or the rule takes back its own, which lapsed: that is no word about the case."""
+    for e, d in batch:
+        state = "lapsed" if d.get("lapsed") else "withdrawn"
+        conn.execute(update(b.tag).where(b.tag.c.id == e.subject).values(state=state))
         recording = conn.execute(select(b.tag.c.recording).where(b.tag.c.id == e.subject)).scalar()
         left = exists().where(b.tag.c.recording == recording, b.tag.c.state == "set")
         if recording is not None and not conn.execute(select(left)).scalar():
-            insert_new(conn, b.untagged, [{"recording": recording, "since": e.at}])
+            _wants_a_case(conn, {recording: e.at})
             becomes_due(conn, MATCH, [(recording, e.at)])
 
 
@@ -184,7 +188,7 @@ def _now(conn: Connection, recording: str) -> str:
 
 
 def _said(what: str) -> Callable[[Connection, Batch], None]:
-    """A person's word about a recording stands for the one before."""
+    """A person's word about a recording stands for the one before. Another time or carrier may make it that of another case."""
 
     def rule(conn: Connection, batch: Batch) -> None:
         rows = [
@@ -192,11 +196,46 @@ def _said(what: str) -> Callable[[Connection, Batch], None]:
         ]
         for row in rows:
             upsert(conn, b.said_of, [row])
-            if what == "excused":
-                conn.execute(delete(b.untagged).where(b.untagged.c.recording == row["recording"]))
         becomes_due(conn, RULE, [(row["recording"], row["at"]) for row in rows])
+        if what in ("carried", "dated"):
+            becomes_due(conn, MATCH, [(row["recording"], row["at"]) for row in rows])
 
     return rule
+
+
+def _excused(conn: Connection, batch: Batch) -> None:
+    """Of no duty, a recording wants no case, and tags of the rule fall; if that was a mistake (``void``), nothing was said, and it
+    wants one again."""
+    s, g = b.said_of.c, b.tag.c
+    for e, d in batch:
+        recording = _now(conn, e.subject)
+        if d.get("void"):
+            conn.execute(delete(b.said_of).where(s.recording == recording, s.what == "excused"))
+            _wants_a_case(conn, {recording: e.at})
+            becomes_due(conn, MATCH, [(recording, e.at)])
+            continue
+        upsert(conn, b.said_of, [{"recording": recording, "what": "excused", "at": e.at, "detail": canonical(d)}])
+        by_rule = and_(g.recording == recording, g.state == "set", g.by_rule.is_(True))
+        conn.execute(update(b.tag).where(by_rule).values(state="lapsed"))
+        for table in (b.untagged, b.proposal):
+            conn.execute(delete(table).where(table.c.recording == recording))
+
+
+def _wants_a_case(conn: Connection, recordings: Mapping[str, str]) -> None:
+    """Since when recordings are of no case: those of them that are, and want one."""
+    r = t.recording.c
+    for chunk in chunks(list(recordings)):
+        bare = select(r.id).where(r.id.in_(chunk), r.kind != "data", ~_answered(r.id))
+        insert_new(
+            conn, b.untagged, [{"recording": each, "since": recordings[each]} for each in conn.execute(bare).scalars()]
+        )
+
+
+def _answered(recording: Any) -> Any:
+    """Whether a recording is of a case, or of no duty."""
+    g, s = b.tag.c, b.said_of.c
+    tagged = exists().where(g.recording == recording, g.state == "set")
+    return or_(tagged, exists().where(s.recording == recording, s.what == "excused"))
 
 
 def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
@@ -216,6 +255,8 @@ def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
             conn.execute(delete(table).where(table.c.subject.in_(chunk)))
         for table in (b.proposal, b.untagged, b.mention):
             conn.execute(delete(table).where(table.c.recording.in_(chunk)))
+    u = b.untagged.c
+    conn.execute(delete(b.untagged).where(u.recording == survivor, _answered(u.recording)))
     becomes_due(conn, RULE, [(survivor, at)])
     becomes_due(conn, MATCH, [(survivor, at)])
 
@@ -307,14 +348,9 @@ def docked(conn: Connection, docking: str, at: str) -> None:
 
 def timed(conn: Connection, recordings: Mapping[str, str]) -> None:
     """Recordings have times now, or others: recording to when that was recorded."""
-    g, r, s = b.tag.c, t.recording.c, b.said_of.c
     becomes_due(conn, RULE, recordings.items())
     becomes_due(conn, MATCH, recordings.items())
-    for chunk in chunks(list(recordings)):
-        tagged = exists().where(g.recording == r.id, g.state == "set")
-        excused = exists().where(s.recording == r.id, s.what == "excused")
-        bare = conn.execute(select(r.id).where(r.id.in_(chunk), r.kind != "data", ~tagged, ~excused)).scalars()
-        insert_new(conn, b.untagged, [{"recording": each, "since": recordings[each]} for each in bare])
+    _wants_a_case(conn, recordings)
 
 
 APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
@@ -331,7 +367,7 @@ APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
     "recording.carried": _said("carried"),
     "recording.dated": _said("dated"),
     "recording.classified": _said("classified"),
-    "recording.excused": _said("excused"),
+    "recording.excused": _excused,
     "deadline.ruled": _ruled,
     "deadline.justified": _explained("justified"),
     "deadline.receipt": _explained("receipt"),

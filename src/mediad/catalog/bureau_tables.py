@@ -153,7 +153,9 @@ tag = Table(
     Column("recording", String, nullable=False),
     Column("casefile", String, nullable=False),
     Column("activity", String, nullable=False),
-    Column("state", String, nullable=False),  # set | superseded | withdrawn | dismissed
+    Column(
+        "state", String, nullable=False
+    ),  # set | superseded | lapsed (taken back by the rule) | withdrawn | dismissed
     Column("by_rule", Boolean, nullable=False),
     Column("at", String, nullable=False),
     Column("detail", Text, nullable=False),

@@ -51,6 +51,12 @@ def _end(row: Any) -> str:
     return str(row.opened_at if untrusted else row.ended_at or row.captured_at)
 
 
+def ended(rows: Sequence[Any], dated: Mapping[str, Any] | None) -> datetime:
+    """When a recording ended, given as ``parts_of`` does: as a person said (``dated``), else as far as its files are to be
+    believed."""
+    return datetime.fromisoformat(dated["ended_at"] if dated else max(map(_end, rows)))
+
+
 def carrier_of(
     rows: Sequence[Any],
     people: Iterable[Person],
@@ -61,10 +67,10 @@ def carrier_of(
 ) -> Carrier:
     """Who carried the recorder of a recording, given as ``parts_of`` does: by what a person ``told``, or its number, or who had
     it when the recording ended (``dated``: as a person said)."""
-    ended = datetime.fromisoformat(dated["ended_at"] if dated else max(map(_end, rows)))
+    at = ended(rows, dated)
     number = rows[0].officer or rows[0].giver
-    had = outs.at(rows[0].recorder_id, ended)
-    return carriers.carrier(number, day_of(ended, zone), ended, people, had, told.get("carrier", ""))
+    had = outs.at(rows[0].recorder_id, at)
+    return carriers.carrier(number, day_of(at, zone), at, people, had, told.get("carrier", ""))
 
 
 def said(conn: Connection, recordings: Sequence[str], what: str) -> dict[str, dict[str, Any]]:

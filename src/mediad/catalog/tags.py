@@ -135,13 +135,13 @@ def excused(conn: Connection, recordings: Iterable[str]) -> set[str]:
 
 
 def cases_near(conn: Connection, persons: Collection[str], first: str, last: str) -> list[Case]:
-    """Cases of these handlers that are not archived or merged, were opened by ``last``, and had not ended before ``first``."""
+    """Cases of these handlers that are not archived, were opened by ``last``, and had not ended before ``first``."""
     c, h = b.casefile.c, b.case_handler.c
     query = (
         select(c.id, c.detail)
         .distinct()
         .join(b.case_handler, h.casefile == c.id)
-        .where(c.archived.is_(False), c.merged_into == "", c.opened <= last)
+        .where(c.archived.is_(False), c.opened <= last)
         .where(or_(c.act_ended.is_(None), c.act_ended >= first))
     )
     return [
@@ -172,12 +172,26 @@ def recordings_that_mention(conn: Connection, keys: Iterable[str]) -> set[str]:
 
 
 def recordings_carried(conn: Connection, persons: Collection[str], first: str, last: str, limit: int) -> list[str]:
-    """Recordings of these carriers that ended in a time and are of no case yet, the earliest first."""
-    d, g = b.deadline.c, b.tag.c
-    tagged = exists().where(g.recording == d.subject, g.state == "set")
-    query = select(d.subject).where(d.rule == STORAGE, d.carrier.in_(sorted(persons)), ~tagged)
-    query = query.where(d.ended_at >= first, d.ended_at <= last, d.subject.startswith("rec-"))
-    return list(conn.execute(query.order_by(d.ended_at, d.subject).limit(limit)).scalars())
+    """Recordings of these carriers, or with them as co-officers, that ended in a time and that no person has tagged, the earliest
+    first."""
+    d, g, s = b.deadline.c, b.tag.c, b.said_of.c
+    tagged = exists().where(g.recording == d.subject, g.state == "set", g.by_rule.is_(False))
+    some = sorted(persons)
+    beside = select(s.recording).where(s.what == "carried", or_(*(s.detail.contains(f'"{each}"') for each in some)))
+    query = select(d.subject).where(d.rule == STORAGE, d.subject.startswith("rec-"), ~tagged)
+    query = query.where(d.ended_at >= first, d.ended_at <= last).order_by(d.ended_at, d.subject).limit(limit)
+    found = [*conn.execute(query.where(d.carrier.in_(some))).scalars()]
+    with_them = list(conn.execute(beside).scalars())
+    for chunk in chunks(with_them):
+        found += conn.execute(query.where(d.subject.in_(chunk))).scalars()
+    return list(dict.fromkeys(found))
+
+
+def set_by_rule(conn: Connection, case_id: str) -> list[str]:
+    """Recordings that the rule has tagged with a case."""
+    g = b.tag.c
+    query = select(g.recording).where(g.casefile == case_id, g.state == "set", g.by_rule.is_(True))
+    return list(conn.execute(query).scalars())
 
 
 def proposed_for(conn: Connection, case_id: str) -> list[str]:
@@ -229,7 +243,8 @@ def find(
     untagged: bool = False,
 ) -> list[str]:
     """Recordings in order of their start: that start in a time; whose carrier bears a ``number``, being ``person`` if that is
-    registered; of a recorder, by its keys and its id; of cases; without any tag."""
+    registered; of a recorder, by its keys and its id; of cases; that want a case and
+    have none."""
     r, d, g = t.recording.c, b.deadline.c, b.tag.c
     query = select(r.id)
     if first is not None:
@@ -245,5 +260,6 @@ def find(
     if cases is not None:
         query = query.where(exists().where(g.recording == r.id, g.state == "set", g.casefile.in_(sorted(cases))))
     if untagged:
-        query = query.where(r.kind != "data", ~exists().where(g.recording == r.id, g.state == "set"))
+        of_no_duty = exists().where(b.said_of.c.recording == r.id, b.said_of.c.what == "excused")
+        query = query.where(r.kind != "data", ~of_no_duty, ~exists().where(g.recording == r.id, g.state == "set"))
     return list(conn.execute(query.order_by(r.started_at, r.id)).scalars())

@@ -68,10 +68,11 @@ def recordings_classify(
 @recordings_app.command("non-duty")
 def recordings_non_duty(
     recording: Id,
-    reason: Annotated[str, typer.Option(help="Why it is of no enforcement.")],
+    reason: Annotated[str, typer.Option(help="Why it is of no enforcement; with --undo, why it is after all.")],
+    undo: Annotated[bool, typer.Option("--undo", help="That was a mistake: it wants a case again.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say that a recording is of no enforcement: it wants no case, and is kept all the same."""
     from mediad.wiring.spoken import non_duty
 
-    common.say_done(non_duty(common.load_config(), recording, reason), "recording", as_json)
+    common.say_done(non_duty(common.load_config(), recording, reason, undo=undo), "recording", as_json)

@@ -112,7 +112,7 @@ def recordings(
     recorder: Annotated[str, typer.Option(help="Those of this recorder: its label, name, serial or key.")] = "",
     first: Annotated[str, typer.Option("--from", help="Those that start at this time or later.")] = "",
     until: Annotated[str, typer.Option(help="Those that start at this time or before.")] = "",
-    untagged: Annotated[bool, typer.Option("--untagged", help="Those of no case.")] = False,
+    untagged: Annotated[bool, typer.Option("--untagged", help="Those that want a case and have none.")] = False,
 ) -> None:
     """List recordings (音像记录), all or those that are chosen."""
     if context.invoked_subcommand is not None:

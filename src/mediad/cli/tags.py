@@ -27,7 +27,8 @@ Recorder = Annotated[str, typer.Option(help="Those of this recorder: its label, 
 
 REASONS = {
     "number": "编号相符 number", "carrier": "承办人 handler", "short-window": "时间相符 time",
-    "window": "办案期间 while it was open", "co-officer": "同行承办人 co-officer", "important": "重要标记 mark",
+    "window": "办案期间 while it was open", "near": "时间相近 shortly before or after",
+    "co-officer": "同行承办人 co-officer", "important": "重要标记 mark",
 }  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def tag(
     yes: Annotated[bool, typer.Option("--yes", help="Tag what is chosen, instead of only saying how many.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say that recordings are of a case: these, or all that are chosen and that nobody has tagged yet."""
+    """Say that recordings are of a case: these, or all that are chosen and that nobody has decided about."""
     from mediad.wiring import tagging
 
     config = common.load_config()
@@ -80,7 +81,7 @@ def tag(
         common.print_json(told)
         return
     if "chosen" in told:
-        skipped = f"，人工已标记不改 {told['left']} were tagged by a person and stay" if told["left"] else ""
+        skipped = f"，人工已定不改 {told['left']} were decided by a person and stay" if told["left"] else ""
         common.say(f"选中 chosen {len(told['chosen'])}{skipped}")
         if not yes:
             for each in told["chosen"][:20]:

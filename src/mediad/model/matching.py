@@ -4,22 +4,24 @@ A number that stands in a folder's name or a sidecar was put there by a person, 
 recorder and when says less: an officer has several cases at a time. So nothing is clear that has a rival.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from mediad.model.cases import Case, within
-from mediad.model.numbers import mentioned, number_key
+from mediad.model.numbers import LONGEST_TEXT, mentioned, mentions, number_key, telling
 
 NUMBER: Final = 100
 SHORT: Final = 80
 """A handler's recording within the time of an activity that took no longer than a day and a half."""
 HANDLER: Final = 55
 """A handler's recording while the case was open."""
+NEAR: Final = 40
+"""A handler's recording shortly before or after."""
 BESIDE: Final = 10
-"""A co-officer is a handler as well."""
+"""A co-officer is a handler as well; so much less if only a co-officer is."""
 MARKED: Final = 5
 """The recorder marked it as important."""
 
@@ -29,8 +31,11 @@ LEAD: Final = 20
 
 SLACK: Final = timedelta(hours=24)
 """So long before a case is opened, and after its act has ended, what its handlers record may be of it."""
+MARGIN: Final = timedelta(hours=2)
+"""So long before and after, it is taken for what was recorded in that time."""
 
 _SHORT: Final = timedelta(hours=36)
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,43 +75,75 @@ class Matched:
     proposed: tuple[Match, ...]
 
 
-def score(scene: Scene, case: Case, slack: timedelta, keys: AbstractSet[str] | None = None) -> Match | None:
-    """How well they fit; None if not at all. A time that cannot be true proves nothing. ``keys``: those of the scene, if they are
-    at hand."""
-    points, reasons = 0, []
-    named = scene.named() if keys is None else keys
+def score(
+    scene: Scene, case: Case, slack: timedelta = SLACK, keys: AbstractSet[str] | None = None, zone: tzinfo = UTC
+) -> Match | None:
+    """How well they fit; None if not at all. A time that cannot be true proves nothing. ``keys``: the numbers that the scene
+    names, if that is known; ``zone`` that of the unit, in which an end at midnight is a day of which nobody said the hour."""
+    named = naming(scene, (n.key for n in case.numbers)) if keys is None else keys
     if any(n.key in named for n in case.numbers):
-        points, reasons = NUMBER, ["number"]
-    elif (
-        scene.trusted
-        and within(case, scene.start, scene.end, slack)
-        and scene.carrier in case.handlers
-        and scene.carrier
-    ):
+        return Match(case.id, NUMBER, ("number",))
+    carried, beside = bool(scene.carrier) and scene.carrier in case.handlers, bool(scene.others & case.handlers)
+    if not scene.trusted or not (carried or beside) or not within(case, scene.start, scene.end, slack):
+        return None
+    if _during(scene, case, zone):
         last = case.act_ended or case.concluded
         short = last is not None and case.opened is not None and last - case.opened <= _SHORT
-        points, reasons = (SHORT, ["carrier", "short-window"]) if short else (HANDLER, ["carrier", "window"])
-        if scene.others & case.handlers:
-            points, reasons = points + BESIDE, [*reasons, "co-officer"]
-        if scene.important:
-            points, reasons = points + MARKED, [*reasons, "important"]
-    return Match(case.id, min(points, NUMBER), tuple(reasons)) if points else None
+        points, time = (SHORT, "short-window") if short and carried else (HANDLER, "window")
+    else:
+        points, time = NEAR, "near"
+    reasons = (["carrier"] if carried else []) + [time] + (["co-officer"] if beside else [])
+    points += BESIDE * (beside if carried else -1)
+    if scene.important:
+        points, reasons = points + MARKED, [*reasons, "important"]
+    return Match(case.id, points, tuple(reasons))
 
 
-def match(scene: Scene, cases: Iterable[Case], *, slack: timedelta = SLACK, most: int = 10) -> Matched:
-    """The cases that a recording may be of. What was merged stands for nothing of its own, and what is archived takes only what
-    names its number."""
-    found: list[tuple[int, timedelta, str, Match]] = []
-    keys = scene.named()
-    for case in cases:
-        if case.merged_into:
+def _during(scene: Scene, case: Case, zone: tzinfo) -> bool:
+    last = case.act_ended or case.concluded
+    if last is not None and last.astimezone(zone).timetz().replace(tzinfo=None) == datetime.min.time():
+        last += _DAY
+    return within(replace(case, act_ended=last), scene.start, scene.end, MARGIN)
+
+
+def naming(scene: Scene, keys: Iterable[str]) -> set[str]:
+    """Which of these numbers a recording names. One that is part of a longer one there is not named by that."""
+    known = sorted({key for key in keys if key}, key=lambda key: (-len(key), key))
+    found = set(map(number_key, scene.told)).intersection(known)
+    for text in (*scene.texts, *scene.told):
+        left = number_key(text[:LONGEST_TEXT])
+        for key in known:
+            if telling(key) and mentions(left, key):
+                found.add(key)
+                left = left.replace(key, "|")
+    return found
+
+
+def match(
+    scene: Scene,
+    cases: Iterable[Case],
+    *,
+    wholes: Mapping[str, Case] | None = None,
+    slack: timedelta = SLACK,
+    most: int = 10,
+    zone: tzinfo = UTC,
+) -> Matched:
+    """The cases that a recording may be of. What was merged stands for what it is part of now (``wholes``: case to that), by its
+    own numbers and times; what is archived takes only what names its number."""
+    some = list(cases)
+    could = scene.named()
+    keys = naming(scene, (n.key for case in some for n in case.numbers if n.key in could))
+    found: dict[str, tuple[int, timedelta, str, Match]] = {}
+    for case in some:
+        whole = (wholes or {}).get(case.id, case)
+        fit = score(scene, case, slack, keys, zone)
+        if fit is None or whole.merged_into or (whole.archived is not None and "number" not in fit.reasons):
             continue
-        fit = score(scene, case, slack, keys)
-        if fit is not None and (case.archived is None or "number" in fit.reasons):
-            away = abs(scene.start - case.opened) if case.opened else timedelta.max
-            found.append((-fit.score, away, case.id, fit))
-    ranked = [fit for *_, fit in sorted(found)]
-    return Matched(_clear(ranked), tuple(ranked[:most]))
+        away = abs(scene.start - case.opened) if case.opened else timedelta.max
+        ranked = (-fit.score, away, whole.id, replace(fit, case=whole.id))
+        found[whole.id] = min(ranked, found.get(whole.id, ranked), key=lambda r: r[:3])
+    best = [fit for *_, fit in sorted(found.values(), key=lambda r: r[:3])]
+    return Matched(_clear(best), tuple(best[:most]))
 
 
 def _clear(ranked: Sequence[Match]) -> Match | None:
@@ -114,3 +151,11 @@ def _clear(ranked: Sequence[Match]) -> Match | None:
         return None
     rival = ranked[1].score if len(ranked) > 1 else 0
     return ranked[0] if ranked[0].score - rival >= LEAD else None
+
+
+def doubtful(matched: Matched, ours: AbstractSet[str]) -> bool:
+    """Whether a person has to decide of a recording that the rule took for one of ``ours``: another case fits about as well."""
+    if matched.clear is not None:
+        return False
+    best = max((m.score for m in matched.proposed if m.case in ours), default=0)
+    return any(m.case not in ours and best - m.score < LEAD for m in matched.proposed)

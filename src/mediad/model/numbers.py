@@ -21,7 +21,7 @@ _DASHES: Final = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣", "-"))
 TELLING: Final = 4
 """So many characters a number has at least that is believed wherever it stands in a text."""
 _LONGEST_DATE: Final = 8
-_LONGEST_TEXT: Final = 255
+LONGEST_TEXT: Final = 255
 
 
 @lru_cache(maxsize=65_536)
@@ -58,7 +58,7 @@ def telling(key: str) -> bool:
 def mentioned(text: str) -> frozenset[str]:
     """Every key of a telling number that a text could hold: what ``mentions`` says yes to. So the numbers of all cases need not
     be gone through."""
-    plain = number_key(text[:_LONGEST_TEXT])
+    plain = number_key(text[:LONGEST_TEXT])
     starts = [n for n in range(len(plain)) if n == 0 or not _one_word(plain[n - 1], plain[n])]
     ends = [n for n in range(1, len(plain) + 1) if n == len(plain) or not _one_word(plain[n], plain[n - 1])]
     spans = (plain[a:z] for a in starts for z in ends if TELLING <= z - a <= LONGEST)

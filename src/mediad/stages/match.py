@@ -18,7 +18,7 @@ from mediad.catalog import bureau, limits, recordings, tags
 from mediad.catalog.ledger import Ledger
 from mediad.errors import Busy
 from mediad.model import matching
-from mediad.model.cases import Case
+from mediad.model.cases import Case, merged
 from mediad.model.custody import Draft
 from mediad.model.ids import named_id
 from mediad.model.instants import stamp
@@ -83,10 +83,8 @@ def _recordings(conn: Connection, subjects: Sequence[str]) -> set[str]:
 
 def _may_be_of(conn: Connection, case: Case) -> set[str]:
     """Recordings that a case may be about, which was registered or changed: those that name it, those that its handlers made in
-    its time, and those that it was proposed for."""
-    found = set(tags.proposed_for(conn, case.id))
-    if case.merged_into:
-        return found
+    its time, and those that it was proposed for, or that the rule had tagged with it."""
+    found = set(tags.proposed_for(conn, case.id)) | set(tags.set_by_rule(conn, case.id))
     found |= tags.recordings_that_mention(conn, [n.key for n in case.numbers])
     if case.opened is not None and case.handlers and case.archived is None:
         end = case.act_ended or case.concluded
@@ -103,7 +101,8 @@ def _some(ledger: Ledger, zone: ZoneInfo, wanted: Sequence[str]) -> Outcome:
             _record(ledger, decided)
         except _Changed:
             continue
-        return Outcome(len(decided.seen), len(decided.drafts), sum(bool(m) for m in decided.proposed.values()))
+        tagged = sum(draft.kind == "tag.set" for draft in decided.drafts)
+        return Outcome(len(decided.seen), tagged, sum(bool(m) for m in decided.proposed.values()))
     raise Busy("somebody is tagging the same recordings", hint="it is tried again")
 
 
@@ -128,25 +127,58 @@ def _said(conn: Connection, wanted: Collection[str]) -> dict[str, Any]:
 
 def _decide(conn: Connection, zone: ZoneInfo, wanted: Sequence[str]) -> _Decided:
     scenes = scenes_of(conn, zone, wanted)
-    cases = _Cases(_near(conn, scenes))
     told = tags.of(conn, scenes)
     none = tags.excused(conn, scenes)
+    near = _near(conn, scenes)
+    known = _known(conn, near, {row.casefile for rows in told.values() for row in rows})
+    into = {case.id: case.merged_into for case in known.values()}
+    wholes = {case: known.get(merged(into, case), known[case]) for case in known}
+    cases = _Cases(near)
     drafts: list[Draft] = []
-    proposed: dict[str, Sequence[Match]] = {}
+    proposed: dict[str, Sequence[Match]] = dict.fromkeys(scenes, ())
     for name, scene in scenes.items():
         rows = told.get(name, [])
         standing = [row for row in rows if row.state == "set"]
-        proposed[name] = ()
         if name in none or any(not row.by_rule for row in standing):
             continue
-        refused = {row.casefile for row in rows if row.state != "set"}
-        ours = {row.casefile for row in standing}
-        found = matching.match(scene, (case for case in cases.of(scene) if case.id not in refused))
-        if found.clear is None:
-            proposed[name] = () if ours & {m.case for m in found.proposed[:1]} else found.proposed
-        elif found.clear.case not in ours:
-            drafts.append(_tag(name, found.clear, len(rows), [row.id for row in standing]))
+        refused = {merged(into, row.casefile) for row in _refused(rows)}
+        ours = {merged(into, row.casefile) for row in standing}
+        some = (case for case in cases.of(scene) if merged(into, case.id) not in refused)
+        found = matching.match(scene, some, wholes=wholes, zone=zone)
+        if found.clear is not None:
+            if ours != {found.clear.case}:
+                drafts.append(_tag(name, found.clear, len(rows), [row.id for row in standing]))
+            continue
+        lapsed = [row for row in standing if _lapsed(scene, known.get(row.casefile), wholes, zone)]
+        drafts += [_lapse(row) for row in lapsed]
+        ours -= {merged(into, row.casefile) for row in lapsed}
+        proposed[name] = found.proposed if not ours or matching.doubtful(found, ours) else ()
     return _Decided(drafts, proposed, {name: _mentions(scene) for name, scene in scenes.items()}, _said(conn, scenes))
+
+
+def _refused(rows: Sequence[Any]) -> list[Any]:
+    """What a person said a recording is not of: withdrawn, dismissed, or superseded by theirs. What the rule gave up by itself may
+    come back."""
+    theirs = [n for n, row in enumerate(rows) if not row.by_rule and row.state != "dismissed"]
+    until = max(theirs, default=-1)
+    return [
+        row
+        for n, row in enumerate(rows)
+        if row.state in ("withdrawn", "dismissed") or (row.state == "superseded" and n < until)
+    ]
+
+
+def _lapsed(scene: Scene, case: Case | None, wholes: Mapping[str, Case], zone: ZoneInfo) -> bool:
+    """Whether nothing speaks any more for a tag that the rule set: the case, the time or the carrier is another one since. What is
+    archived stays as it is."""
+    if case is None or wholes[case.id].archived is not None:
+        return False
+    return matching.score(scene, case, zone=zone) is None
+
+
+def _lapse(row: Any) -> Draft:
+    detail = {"recording": row.recording, "case": row.casefile, "activity": row.activity, "why": "", "lapsed": True}
+    return Draft("tag.withdrawn", row.id, detail)
 
 
 def _tag(recording: str, match: Match, before: int, supersedes: Sequence[str]) -> Draft:
@@ -217,13 +249,24 @@ def _near(conn: Connection, scenes: Mapping[str, Scene]) -> dict[str, Case]:
     """The cases that any of these may be of: those whose number they name, and those of their carriers near in time."""
     keys = frozenset().union(*(scene.named() for scene in scenes.values()))
     found = {case.id: case for case in bureau.cases(conn, tags.cases_named(conn, keys))}
-    carriers = {scene.carrier for scene in scenes.values() if scene.carrier}
+    carriers = {who for scene in scenes.values() for who in (scene.carrier, *scene.others) if who}
     if carriers:
         first = min(scene.start for scene in scenes.values())
         last = max(scene.end for scene in scenes.values())
         near = tags.cases_near(conn, carriers, stamp(first - SLACK), stamp(_later(last, SLACK)))
         found |= {case.id: case for case in near}
     return found
+
+
+def _known(conn: Connection, some: Mapping[str, Case], more: Collection[str]) -> dict[str, Case]:
+    """These cases, ``more`` by their ids, and all that any of them has become part of."""
+    known = dict(some)
+    while wanted := {*more, *(case.merged_into for case in known.values())} - {""} - known.keys():
+        found = bureau.cases(conn, wanted)
+        known |= {case.id: case for case in found}
+        if len(found) < len(wanted):
+            break
+    return known
 
 
 def _later(at: datetime, by: timedelta) -> datetime:
@@ -244,5 +287,6 @@ class _Cases:
 
     def of(self, scene: Scene) -> list[Case]:
         """Those that a scene may be of."""
-        names = ([scene.carrier] if scene.carrier else []) + [f"number {key}" for key in scene.named()]
+        names = [who for who in (scene.carrier, *sorted(scene.others)) if who]
+        names += [f"number {key}" for key in scene.named()]
         return list({case.id: case for name in names for case in self._by.get(name, ())}.values())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mediad.catalog import bureau, recordings
+from mediad.catalog import bureau, limits, recordings, tags
 from mediad.catalog import evidence as memory
 from mediad.config import Config
 from mediad.errors import NotFound, Refused
@@ -52,7 +52,7 @@ def carry(config: Config, subject: str, officer: str, others: Sequence[str], why
     """Who carried the recorder, and who was with them, by certificate or device user number."""
 
     def detail(conn: Connection, recording: dict[str, Any], _: datetime) -> dict[str, Any]:
-        day = day_of(datetime.fromisoformat(recording["ended_at"]), config.unit.zone)
+        day = day_of(_ended(conn, recording), config.unit.zone)
         people = bureau.people(conn)
         carrier = typed.bearer(people, officer, day).id
         with_them = [typed.bearer(people, number, day).id for number in others]
@@ -73,14 +73,42 @@ def classify(config: Config, subject: str, classification: str, marks: Sequence[
     return _say(config, "classify", "recording.classified", subject, detail, "已定级 classified")
 
 
-def non_duty(config: Config, subject: str, why: str) -> dict[str, Any]:
-    """It is of no enforcement: it wants no case. It is kept all the same, and its limit stays."""
+def non_duty(config: Config, subject: str, why: str, *, undo: bool = False) -> dict[str, Any]:
+    """It is of no enforcement: it wants no case, and what the rule had tagged it with falls. It is kept all the same, and its limit
+    stays. ``undo``: that was a mistake. Raises Refused for what a person has tagged, and where there is nothing to undo."""
     reason = _checked(why, "a reason")
+    said = "不再是非执勤 of duty after all" if undo else "已标记为非执勤 of no duty"
 
-    def detail(_conn: Connection, _recording: dict[str, Any], _: datetime) -> dict[str, Any]:
-        return {"reason": reason}
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            name = _named(conn, subject)["id"]
+            names.append(name)
+            excused = bool(tags.excused(conn, [name]))
+            standing = [row for row in tags.of(conn, [name]).get(name, ()) if row.state == "set"]
+        if undo and not excused:
+            raise Refused(f"nobody said that {name} is of no duty", code="not-excused", hint="nothing was recorded")
+        if not undo and any(not row.by_rule for row in standing):
+            raise Refused(f"a person has said that {name} is of a case", code="tagged", hint="`mediad untag` first")
+        return [Draft("recording.excused", name, {"reason": reason, "void": undo})]
 
-    return _say(config, "non-duty", "recording.excused", subject, detail, "已标记为非执勤 of no duty")
+    names: list[str] = []
+    return perform(config, "non-duty", make).answer(said, recording=names[0])
+
+
+def _named(conn: Connection, subject: str) -> dict[str, Any]:
+    """The recording that an id means now. Raises NotFound."""
+    name = recordings.recording_of(conn, subject)
+    row = memory.recording(conn, name) if name else None
+    if row is None:
+        raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
+    return row
+
+
+def _ended(conn: Connection, recording: Mapping[str, Any]) -> datetime:
+    """When it ended, as far as anybody knows: by a person's word, else by what is to be believed of its recorder."""
+    name = recording["id"]
+    rows, dated = limits.parts_of(conn, [name]).get(name), limits.said(conn, [name], "dated").get(name)
+    return limits.ended(rows, dated) if rows else datetime.fromisoformat(recording["ended_at"])
 
 
 def _say(config: Config, act: str, kind: str, subject: str, detail: _Detail, said: str) -> dict[str, Any]:
@@ -88,12 +116,9 @@ def _say(config: Config, act: str, kind: str, subject: str, detail: _Detail, sai
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
-            name = recordings.recording_of(conn, subject)
-            row = memory.recording(conn, name) if name else None
-            if name is None or row is None:
-                raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
-            names.append(name)
-            return [Draft(kind, name, detail(conn, row, ledger.clock()))]
+            row = _named(conn, subject)
+            names.append(row["id"])
+            return [Draft(kind, row["id"], detail(conn, row, ledger.clock()))]
 
     performed = perform(config, act, make)
     return performed.answer(said, recording=names[0])

@@ -132,7 +132,8 @@ def tag(config: Config, names: Sequence[str], wanted: Wanted, *, also: bool = Fa
 
 
 def tag_many(config: Config, some: Chosen, wanted: Wanted, *, dry_run: bool) -> dict[str, Any]:
-    """The same for all that is chosen and that nobody has tagged yet; what the rule had tagged is. ``dry_run``: only say which."""
+    """The same for all that is chosen and that nobody has decided about yet; what the rule had tagged is. ``dry_run``: only say
+    which."""
     if not some:
         raise UsageError("nothing is chosen", hint="give IDs, or --from, --until, --officer or --recorder")
     _check(config, wanted)
@@ -140,8 +141,9 @@ def tag_many(config: Config, some: Chosen, wanted: Wanted, *, dry_run: bool) -> 
 
     def look(conn: Connection) -> list[str]:
         found = chosen(conn, config, some)
-        heads, said = tags.heads(conn, found), tags.of(conn, found)
-        free = [each for each in found if each in heads and not any(_by_person(row) for row in said.get(each, ()))]
+        heads, said, none = tags.heads(conn, found), tags.of(conn, found), tags.excused(conn, found)
+        decided = none | {each for each in found if any(_by_person(row) for row in said.get(each, ()))}
+        free = [each for each in found if each in heads and each not in decided]
         told.update(chosen=free, left=sum(each in heads for each in found) - len(free))
         case_of(conn, wanted.case)
         return free
@@ -184,6 +186,12 @@ def _check(config: Config, wanted: Wanted) -> None:
 
 def _drafts(conn: Connection, names: Collection[str], wanted: Wanted, *, also: bool) -> list[Draft]:
     case = case_of(conn, wanted.case)
+    if none := sorted(tags.excused(conn, names)):
+        raise Refused(
+            f"somebody said that {none[0]} is of no duty",
+            code="non-duty",
+            hint="`mediad recordings non-duty ID --undo` first",
+        )
     own = set(tags.family(conn, case.id))
     said = tags.of(conn, names)
     found = []
@@ -199,7 +207,8 @@ def _drafts(conn: Connection, names: Collection[str], wanted: Wanted, *, also: b
         if known and not others:
             continue
         bare = [row for row in of_it if not row.activity]
-        found.append(_set(name, case.id, wanted.activity, fields, {row.id for row in (*others, *same, *bare)}))
+        instead = {row.id for row in (*others, *same, *bare)}
+        found.append(_set(name, case.id, wanted.activity, fields, instead, also=also))
     return found
 
 
