@@ -17,7 +17,7 @@ from mediad.catalog import tables as t
 from mediad.cli import common
 from mediad.cli import main as program
 from mediad.errors import Busy, MediadError, StorageError
-from mediad.model import deadline, reasons
+from mediad.model import deadline, reasons, words
 from mediad.wiring import alarms, rules
 from mediad.wiring.check import config_problems
 from mediad.wiring.office import OfficePart, work_once
@@ -322,6 +322,14 @@ def test_every_reason_is_documented_in_its_words_and_no_other_is() -> None:
     page = (Path(__file__).parents[2] / "docs/deadlines.md").read_text(encoding="utf-8").split("## Reason codes")[1]
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
     assert {code.strip("`"): tuple(words) for code, *words in rows} == dict(reasons.REASONS)
+
+
+def test_every_status_is_documented_in_the_word_that_terminal_and_paper_have_for_it() -> None:
+    page = (Path(__file__).parents[2] / "docs/deadlines.md").read_text(encoding="utf-8")
+    lines = page.split("## States")[1].split("\n## ")[0].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+    assert {code.strip("`"): word for code, word, _ in rows} == dict(words.STATUSES)
+    assert set(words.STATUSES) == set(deadline.Status)
 
 
 def test_every_reason_that_a_rule_gives_has_its_words() -> None:

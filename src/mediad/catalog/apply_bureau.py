@@ -16,7 +16,7 @@ from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, upsert
 from mediad.catalog.chunks import chunks
 from mediad.model import registers, trips
 from mediad.model.custody import Event, canonical
-from mediad.model.deadline import STORAGE
+from mediad.model.deadline import RECORDER, STORAGE
 from mediad.model.instants import stamp
 from mediad.model.numbers import number_key
 
@@ -94,7 +94,7 @@ def _ruled_since(conn: Connection, at: str, who: Iterable[str], since: str) -> N
     c = b.deadline.c
     for chunk in chunks(sorted(who)):
         # Whoever went away with a recorder was handed it before.
-        out = and_(c.rule == "recorder-back", c.state.in_(("waiting", "open")), c.carrier.in_(chunk))
+        out = and_(c.rule == RECORDER, c.state.in_(("waiting", "open")), c.carrier.in_(chunk))
         becomes_due(conn, RULE, [(each, at) for each in conn.execute(select(c.subject).where(out)).scalars()])
         carried = select(c.subject).where(c.carrier.in_(chunk), c.ended_at >= since)
         becomes_due(conn, RULE, [(each, at) for each in conn.execute(carried).scalars()])
@@ -340,7 +340,7 @@ def docked(conn: Connection, docking: str, at: str) -> None:
     """A docking was closed: what came with it is ruled, it proves that somebody is back, and may have brought what was only seen
     before. So what waits is looked at again; that is little, for what is stored has its ruling."""
     c = b.deadline.c
-    waiting = select(c.subject).where(c.state.in_(("waiting", "open")), c.rule.in_(("article-28-24h", "recorder-back")))
+    waiting = select(c.subject).where(c.state.in_(("waiting", "open")), c.rule.in_((STORAGE, RECORDER)))
     subjects = [docking, *conn.execute(waiting).scalars()]
     becomes_due(conn, RULE, [(each, at) for each in subjects])
     becomes_due(conn, MATCH, [(docking, at)])

@@ -1,4 +1,5 @@
-"""The tables of people, recorders, trips, cases, tags, limits and hand-overs. Facts, but for the last two.
+"""The tables of people, recorders, trips, cases, tags, limits and hand-overs. What stands behind
+BUREAU_FACTS is none: it is found again.
 
 ``detail`` is the canonical JSON of the newest event; the other columns are what questions ask for.
 """

@@ -173,8 +173,8 @@ def pressing(conn: Connection, soon: str, limit: int) -> list[Row[Any]]:
 
 
 def counts(conn: Connection, now: str, soon: str) -> dict[tuple[str, str], int]:
-    """(Rule, what) to how many: ``late`` and not in yet, ``late-met`` without a reason in writing, ``soon-late``, ``open``,
-    ``untrusted``."""
+    """(Rule, what) to how many: ``late`` (and not met), ``late-unexplained`` (met late, without a reason in writing),
+    ``soon-late``, ``open``, ``untrusted``."""
     d = b.deadline.c
     each = {
         "late": and_(d.state == "waiting", d.told.in_((False, True)), d.due_at < now),

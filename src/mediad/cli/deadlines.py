@@ -10,8 +10,9 @@ import typer
 
 from mediad.cli import common
 from mediad.cli.registers import moment
-from mediad.cli.tell import LIMITS as WORDS
-from mediad.cli.tell import RULES as NAMES
+from mediad.model.deadline import STORAGE, UPLOAD
+from mediad.model.words import RULES as NAMES
+from mediad.model.words import STATUSES as WORDS
 
 deadlines_app = typer.Typer(help="Limits (时限): show, justify, mark as met.", invoke_without_command=True)
 
@@ -63,7 +64,7 @@ def deadlines_justify(
         str, typer.Argument(metavar="ID", help="What is late: a recording, a case, a file, a recorder.")
     ],
     text: Annotated[str, typer.Option(help="The reason in writing.")],
-    rule: Annotated[str, typer.Option(help="The rule, if not that of Article 28.")] = "article-28-24h",
+    rule: Annotated[str, typer.Option(help="The rule, if not that of Article 28.")] = STORAGE,
     as_json: AsJson = False,
 ) -> None:
     """Give the reason for what is late (Article 28), with its author."""
@@ -78,9 +79,7 @@ def deadlines_mark_met(
     subject: Annotated[str, typer.Argument(metavar="ID", help="A recording (rec-).")],
     receipt: Annotated[str, typer.Option(help="Number that the other system gave.")],
     at: Annotated[str, typer.Option(help="When it was received there, such as 2026-11-24 09:30.")],
-    rule: Annotated[
-        str, typer.Option(help="The rule, if not that of Article 28: article-30-upload.")
-    ] = "article-28-24h",
+    rule: Annotated[str, typer.Option(help=f"The rule, if not that of Article 28: {UPLOAD}.")] = STORAGE,
     as_json: AsJson = False,
 ) -> None:
     """It went straight into the enforcement information system (Article 28), or to the supervision platform (Article 30): the

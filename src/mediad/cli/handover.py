@@ -10,6 +10,7 @@ import typer
 
 from mediad.cli import common, tell
 from mediad.errors import IntegrityError, NotFound, UsageError
+from mediad.model import words
 
 handover_app = typer.Typer(help="Hand-over records (交接记录).", no_args_is_help=True)
 
@@ -49,7 +50,7 @@ def handover_list(
         common.print_json(rows)
         return
     for r in rows:
-        began, state = tell.local(r["opened_at"], config.unit.zone), tell.both(tell.STATES, r["state"])
+        began, state = tell.local(r["opened_at"], config.unit.zone), tell.both(words.STATES, r["state"])
         counts = f"新存 new {r['new']:>5}  失败 failed {r['failed']:>3}"
         signature = tell.both(SIGNATURES, r["signature"]) if r["signature"] else "-"
         where = f"{common.column(r['label'], 16)}  {common.column(state, 18)}"

@@ -7,6 +7,7 @@ import typer
 
 from mediad.cli import common, tell
 from mediad.errors import NotFound
+from mediad.model import words
 
 recordings_app = typer.Typer(help="Recordings (音像记录), and what is said of them.", invoke_without_command=True)
 vault_app = typer.Typer(help="Vaults (专用储存器).", no_args_is_help=True)
@@ -134,7 +135,7 @@ def recordings(
         doubt = "?" if r["confidence"] == "untrusted" else " "
         lens = f" {r['lens']}" if r["lens"] else "  "
         began = f"{r['started_at'][:19].replace('T', ' ')}{doubt}{mark} {_length(r):>8}"
-        kind, recorder = common.column(tell.both(tell.KINDS, r["kind"]), 10), common.column(r["recorder"], 16)
+        kind, recorder = common.column(tell.both(words.KINDS, r["kind"]), 10), common.column(r["recorder"], 16)
         limit_words = common.column(_limit(r), 10)
         line = (
             f"{began}  {kind}  {recorder}{lens}  {r['officer'] or '-':12}  {limit_words}  {r['id']}  {r['case'] or ''}"
@@ -154,7 +155,7 @@ def recordings(
 def _limit(recording: dict[str, Any]) -> str:
     """What its limit comes to, in one word; nothing where there is none."""
     limit = recording["deadline"]
-    return tell.LIMITS[limit["status"]] if limit else ""
+    return words.STATUSES[limit["status"]] if limit else ""
 
 
 def _length(recording: dict[str, Any]) -> str:

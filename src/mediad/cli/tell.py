@@ -9,33 +9,24 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mediad.cli import common
+from mediad.model import words
 from mediad.model.layout import preview_key
 
-KINDS = {"video": "视频", "audio": "音频", "photo": "照片", "data": "数据"}
-STATES = {"open": "进行中", "complete": "完成", "incomplete": "不完整", "interrupted": "中断"}
 SOURCES = {
     "name": "文件名", "container": "文件头", "exif": "照片信息", "sidecar": "附属文件", "gps": "卫星定位", "mtime": "修改时间",
     "docking": "接入时间", "duration": "时长", "start": "同开始时间",
 }  # fmt: skip
 CONFIDENCES = {"corrected": "已校正", "claimed": "设备自报", "estimated": "推算", "untrusted": "不可信"}
-LIMITS = {
-    "met": "已达标", "due": "期限内", "late": "逾期", "open": "未定", "untrusted": "时间不可信", "not-applicable": "不适用",
-}  # fmt: skip
-RULES = {
-    "article-28-24h": "入库 storage", "article-8-urgent-report": "补报 report", "article-27-archive": "归档 archive",
-    "article-30-upload": "上传 upload", "handover-signature": "交接签字 signature", "recorder-back": "设备归还 recorder",
-}  # fmt: skip
 _CONDITIONS = {"truncated": "缺尾", "damaged": "损坏", "encrypted": "已加密", "unreadable": "无法读取"}
-_OUTCOMES = {"stored": "已存", "sighting": "重复", "known": "已有", "rejected": "不收", "failed": "失败"}
 _SAID = {"dated": "人工定时", "carried": "携带人", "classified": "定级", "excused": "非执勤"}
 _PREVIEWS = {"made": "已生成", "failed": "无法生成"}
 
 _Answer = Mapping[str, Any]
 
 
-def both(words: Mapping[str, str], word: str) -> str:
+def both(known: Mapping[str, str], word: str) -> str:
     """A word of ours in Chinese and as it stands in JSON."""
-    return f"{words[word]} {word}" if word in words else word
+    return f"{known[word]} {word}" if word in known else word
 
 
 def local(stamp: str, zone: ZoneInfo) -> str:
@@ -60,7 +51,7 @@ def hours(seconds: float) -> str:
 
 def recording(r: _Answer, zone: ZoneInfo) -> Iterator[str]:
     mark = "  ★ 重要 important" if r["important"] else ""
-    yield f"音像记录 recording {r['id']}  {both(KINDS, r['kind'])}{mark}"
+    yield f"音像记录 recording {r['id']}  {both(words.KINDS, r['kind'])}{mark}"
     doubt = "" if r["provisional"] else f"  {both(CONFIDENCES, r['confidence'])}"
     yield f"  开始 start: {local(r['started_at'], zone)}{doubt}"
     if r["provisional"]:
@@ -88,7 +79,7 @@ def recording(r: _Answer, zone: ZoneInfo) -> Iterator[str]:
             yield f"    {preview_key(r['id'])}/: {names}"
     for limit in r["deadlines"]:
         due = f"  至 until {local(limit['due_at'], zone)}" if limit["due_at"] else ""
-        yield f"  时限 limit {RULES.get(limit['rule'], limit['rule'])}: {both(LIMITS, limit['status'])}{due}"
+        yield f"  时限 limit {words.RULES.get(limit['rule'], limit['rule'])}: {both(words.STATUSES, limit['status'])}{due}"
         yield f"    {limit['reason']}"
     for what, said in r["said"].items():
         yield f"  {both(_SAID, what)}: " + ", ".join(
@@ -99,7 +90,7 @@ def recording(r: _Answer, zone: ZoneInfo) -> Iterator[str]:
 
 
 def asset(a: _Answer, zone: ZoneInfo) -> Iterator[str]:
-    yield f"原始文件 original {a['id']}  {both(KINDS, a['kind'])}"
+    yield f"原始文件 original {a['id']}  {both(words.KINDS, a['kind'])}"
     yield f"  原路径 path: {a['original_path']}"
     yield f"  大小 size: {common.size(a['size'])} ({a['size']:,} 字节 bytes)"
     yield f"  SHA-256: {a['sha256']}"
@@ -112,14 +103,14 @@ def asset(a: _Answer, zone: ZoneInfo) -> Iterator[str]:
         verified = f"核对 verified {local(r['verified_at'], zone)} ({r['method']})"
         yield f"  副本 replica {r['vault']}: {r['key']}  {verified}"
     for s in a["sightings"]:
-        yield f"  见于 seen {both(_OUTCOMES, s['outcome'])}: {s['recorder']}  {s['path']}  {s['docking']}"
+        yield f"  见于 seen {both(words.OUTCOMES, s['outcome'])}: {s['recorder']}  {s['path']}  {s['docking']}"
     remarks = [*((a["probe"] or {}).get("remarks", ())), *((a["timing"] or {}).get("remarks", ()))]
     yield from _notes([{**r, "subject": ""} for r in remarks])
     yield from _events(a["events"], zone)
 
 
 def docking(d: _Answer, zone: ZoneInfo) -> Iterator[str]:
-    yield f"接入 docking {d['id']}  {both(STATES, d['state'])}"
+    yield f"接入 docking {d['id']}  {both(words.STATES, d['state'])}"
     until = f" – {local(d['closed_at'], zone)}" if d["closed_at"] else ""
     yield f"  时间 time: {local(d['opened_at'], zone)}{until}"
     for key, value in d.items():
@@ -167,15 +158,15 @@ def _probe(probe: _Answer | None) -> Iterator[str]:
         return
     conditions = ", ".join(both(_CONDITIONS, c) for c in probe.get("conditions", ()))
     lasts = hours(probe["duration"]) if probe.get("duration") else ""
-    parts = (both(KINDS, probe["kind"]), probe.get("container"), lasts, conditions)
+    parts = (both(words.KINDS, probe["kind"]), probe.get("container"), lasts, conditions)
     yield "  内容 content: " + ", ".join(part for part in parts if part)
     for s in probe.get("streams", ()):
         size = f"{s['width']}x{s['height']}" if s.get("width") and s.get("height") else ""
         rate = f"{s['frame_rate']:g} 帧/秒 fps" if s.get("frame_rate") else ""
         sound = f"{s['sample_rate']} Hz" if s.get("sample_rate") else ""
         turned = f"旋转 rotated {s['rotation']}°" if s.get("rotation") else ""
-        words = (s["kind"], s.get("codec"), s.get("profile"), size, rate, sound, turned)
-        yield "    " + " ".join(word for word in words if word)
+        told = (s["kind"], s.get("codec"), s.get("profile"), size, rate, sound, turned)
+        yield "    " + " ".join(word for word in told if word)
     if maker := " ".join(probe[key] for key in ("make", "model", "serial") if probe.get(key)):
         yield f"    设备 recorder: {maker}"
     yield from _place(probe)

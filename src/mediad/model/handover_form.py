@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from mediad.model import sizes
 from mediad.model.reasons import words
+from mediad.model.words import KINDS, OUTCOMES, STATES, STATUSES
 
 Record = Mapping[str, Any]
 
@@ -24,12 +25,6 @@ _MOST_LINES: Final = 4
 _MOST_LATE: Final = 2
 _LONGEST_PATH: Final = 400
 
-KINDS: Final = {"video": "视频", "audio": "音频", "photo": "照片", "data": "数据文件"}
-OUTCOMES: Final = {"stored": "新存", "sighting": "重复", "failed": "失败"}
-STATES: Final = {"complete": "完成", "incomplete": "不完整", "interrupted": "中断", "open": "进行中"}
-STATUSES: Final = {
-    "met": "按时", "late": "逾期", "due": "期限内", "open": "外出未归，未定", "untrusted": "时间不可信", "not-applicable": "不适用",
-}  # fmt: skip
 FINDINGS: Final = {
     "recorder-unregistered": "记录仪未登记", "identity-not-unique": "同一序列号同时出现在另一接口，全部文件均已重读",
     "too-many-files": "文件数超过上限，其余未采集", "interrupted": "采集中断", "device-gone": "记录仪中途拔出",

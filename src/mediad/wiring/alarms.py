@@ -22,12 +22,9 @@ SOON = timedelta(hours=2)
 _MOST = 20
 _WORDS = {
     "late": "逾期",
-    "soon-late": "即将逾期",
     "late-unexplained": "逾期未说明",
-    "open": "未定",
     "untrusted": "时间不可信",
 }
-_CALLS = ("late", "late-unexplained", "untrusted")
 
 
 def alarms_of(conn: Connection, config: Config, now: datetime) -> list[dict[str, Any]]:
@@ -40,7 +37,7 @@ def alarms_of(conn: Connection, config: Config, now: datetime) -> list[dict[str,
             "detail": f"{_WORDS[what]} {what}: {n} (mediad deadlines)",
         }
         for (rule, what), n in sorted(limits.counts(conn, stamp(now), stamp(now + SOON)).items())
-        if what in _CALLS
+        if what in _WORDS
     ]
     n, oldest = untagged(conn, config, now)
     if n and oldest is not None:

@@ -1,0 +1,25 @@
+"""Codes in Chinese, for terminal and paper alike: kinds of recordings, what became of dockings and files, what limits come to."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from mediad.model.deadline import ARCHIVE, RECORDER, SIGNATURE, STORAGE, UPLOAD, URGENT
+
+KINDS: Final[Mapping[str, str]] = {"video": "视频", "audio": "音频", "photo": "照片", "data": "数据"}
+STATES: Final[Mapping[str, str]] = {
+    "open": "进行中", "complete": "完成", "incomplete": "不完整", "interrupted": "中断",
+}  # fmt: skip
+"""States of a docking."""
+OUTCOMES: Final[Mapping[str, str]] = {
+    "stored": "新存", "sighting": "重复", "known": "已有", "rejected": "不收", "failed": "失败",
+}  # fmt: skip
+"""What became of a file at a docking."""
+STATUSES: Final[Mapping[str, str]] = {
+    "met": "按时", "due": "期限内", "late": "逾期", "open": "未定", "untrusted": "时间不可信", "not-applicable": "不适用",
+}  # fmt: skip
+"""What a limit comes to; docs/deadlines.md is held against it."""
+RULES: Final[Mapping[str, str]] = {
+    STORAGE: "入库 storage", URGENT: "补报 report", ARCHIVE: "归档 archive", UPLOAD: "上传 upload",
+    SIGNATURE: "交接签字 signature", RECORDER: "设备归还 recorder",
+}  # fmt: skip
+"""A rule in a column; in a sentence: ``model/telling.py``."""
