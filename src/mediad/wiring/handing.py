@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau
 from mediad.config import Config
 from mediad.errors import NotFound, Refused
+from mediad.model import moves
 from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
@@ -17,6 +18,13 @@ from mediad.wiring.acts import perform
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
+
+_HINTS = {
+    "future": "give a time that has been", "out-of-order": "moves come in their order", "nobody": "--officer NUMBER",
+    "two-carriers": "`mediad recorder return` first", "ends-before-it-begins": "check the times",
+    "no-reason": "--why TEXT, and --presumed TEXT for what was on it",
+}  # fmt: skip
+"""What to do about each problem of a move."""
 
 SAID = {"issued": "已领用 handed out", "returned": "已归还 returned", "lost": "已报失 lost", "broken": "已报损 broken"}
 
@@ -49,39 +57,10 @@ def move(
             day = day_of(when, config.unit.zone)
             whose = typed.bearer(bureau.people(conn), carrier, day).id if carrier else ""
         new = Move(found, state, when, whose, expected, why.strip(), presumed.strip())
-        _possible(new, before, now)
+        if problem := next(moves.problems(new, before, now), None):
+            raise Refused(problem.detail, code=problem.code, hint=_HINTS[problem.code])
         told.update(id=found, state=state, carrier=whose or None)
         return [Draft("recorder.moved", found, move_json(new))]
 
     performed = perform(config, "move-recorder", make)
     return performed.answer(SAID[state], **told)
-
-
-def _possible(new: Move, before: list[Move], now: datetime) -> None:
-    """Raise Refused for what cannot have been: two carriers at a time, or something of the future."""
-    if new.at > now:
-        raise Refused("that is in the future", code="future", hint="give a time that has been")
-    last = before[-1] if before else None
-    if last is not None and new.at < last.at:
-        raise Refused(
-            f"it was {last.state} at {last.at.isoformat()} already",
-            code="out-of-order",
-            hint="moves come in their order",
-        )
-    if new.state == "issued":
-        if not new.carrier:
-            raise Refused("a recorder is handed out to somebody", code="nobody", hint="--officer NUMBER")
-        if last is not None and last.state == "issued" and last.carrier != new.carrier:
-            raise Refused(
-                "it is out already, with somebody else", code="two-carriers", hint="`mediad recorder return` first"
-            )
-        if new.expected is not None and new.expected < new.at:
-            raise Refused(
-                "it is expected back before it goes out", code="ends-before-it-begins", hint="check the times"
-            )
-    if new.state in ("lost", "broken") and not new.why:
-        raise Refused(
-            f"{new.state} wants to be told how",
-            code="no-reason",
-            hint="--why TEXT, and --presumed TEXT for what was on it",
-        )
