@@ -248,9 +248,8 @@ def test_a_catalogue_of_a_newer_program_is_left_alone(site: Site) -> None:
 
 def test_a_slot_that_is_named_while_the_daemon_runs_is_shown_by_its_name_after_the_next_pass(site: Site) -> None:
     from mediad.edges.board import Board
-    from mediad.model.custody import Draft
     from mediad.wiring.daemon import Names
-    from mediad.wiring.register import record_fact
+    from mediad.wiring.register import name_slot
 
     told: list[str] = []
     board = Board(site.config.runtime, lambda name, _state: told.append(name), lambda _text: None)
@@ -258,7 +257,7 @@ def test_a_slot_that_is_named_while_the_daemon_runs_is_shown_by_its_name_after_t
         station.each_pass = Names(station, board).renew
         station.finish_open_work()
         assert board.views() == []
-        record_fact(site.config, lambda _ledger: [Draft("slot.named", "1-2", {"name": "3号"})])
+        name_slot(site.config, "1-2", "3号")
         station.finish_open_work()
         station.finish_open_work()
     assert [(view.port, view.name) for view in board.views()] == [("1-2", "3号")]

@@ -14,14 +14,15 @@ from mediad.cli.progress import _Plain
 from mediad.edges import files
 from mediad.edges import origin as origins
 from mediad.errors import Busy
+from mediad.model.acts import Actor
 from mediad.model.carried import SlotIdentity
 from mediad.model.custody import Draft
 from mediad.model.evidence import DockingState
 from mediad.model.profile import Unlock
 from mediad.model.slots import UsbDevice, UsbVolume
 from mediad.wiring import usb
+from mediad.wiring.acts import REGISTER_LOCK, perform
 from mediad.wiring.docking import device_identity, dock_path
-from mediad.wiring.register import REGISTER_LOCK, record_fact
 from mediad.wiring.station import Station, lock_folder
 from mediad.wiring.usb import UsbWorld
 from tests.audit_support import facts, fsck
@@ -102,12 +103,12 @@ def test_a_key_of_another_recorder_is_refused(site: Site) -> None:
 def test_two_commands_never_register_at_one_moment(site: Site) -> None:
     """Else both could find a key free and give it to two recorders."""
 
-    def make(ledger: Ledger) -> list[Draft]:
+    def make(_ledger: Ledger, _: Actor) -> list[Draft]:
         with pytest.raises(Busy), files.locked(lock_folder(site.config) / REGISTER_LOCK, busy="x"):
             pass
         return [Draft("slot.named", "usb-1", {"name": "1号"})]
 
-    record_fact(site.config, make)
+    perform(site.config, "name-slot", make)
     assert site.rows("SELECT name FROM slot") == [("1号",)]
 
 

@@ -14,7 +14,7 @@ from mediad.errors import MediadError, NotFound, Refused, UsageError
 from mediad.model.custody import Draft
 from mediad.wiring import acts, registers, trips
 from mediad.wiring.handing import move
-from mediad.wiring.register import register_recorder
+from mediad.wiring.register import measure_clock, name_slot, register_recorder
 from tests.audit_support import found, fsck
 from tests.support import Site, make_site
 
@@ -372,3 +372,31 @@ def test_refusals_are_exit_code_4_and_one_sentence(office: Site) -> None:
     done = office.run("officer", "add", "--name", "别人", "--certificate", "210009", "--login", "wangfang")
     assert (done.returncode, "Traceback" in done.stderr, "王芳" in done.stderr) == (4, False, True)
     assert isinstance(Refused("x"), MediadError)
+
+
+# --- recorders, clocks and slots are registers as well -------------------------------------------------------------------
+
+
+def test_who_registers_recorders_names_slots_or_measures_clocks_has_a_right_to(office: Site, as_login: As) -> None:
+    auditor = {"staff_number": "5", "name": "陈静", "login": "chenjing", "roles": "审计人员"}
+    registers.enter(office.config, "people", auditor)
+    as_login("liming")  # an officer
+    assert refused(lambda: register_recorder(office.config, "8888888", ["serial:8888888"])) == "no-right"
+    assert refused(lambda: name_slot(office.config, "usb-1", "3号")) == "no-right"
+    as_login("chenjing")  # an auditor writes nothing
+    assert refused(lambda: measure_clock(office.config, "ast-x", None)) == "no-right"
+    assert events(office, "recorder.registered") == events(office, "slot.named") == []
+    as_login("root")
+    register_recorder(office.config, "8888888", ["serial:8888888"])
+    name_slot(office.config, "usb-1", "3号")
+    assert [events(office, kind)[0]["by"] for kind in ("recorder.registered", "slot.named")] == ["", ""]
+    holds(office)
+
+
+def test_a_recorder_has_the_same_id_at_every_station(site: Site, tmp_path: Path) -> None:
+    there = make_site(tmp_path / "there")
+    ids = set()
+    for each in (site, there):
+        register_recorder(each.config, "8888888", ["serial:8888888"], name=each.root.name)
+        ids.add(each.rows("SELECT id FROM recorder")[0][0])
+    assert len(ids) == 1

@@ -82,7 +82,8 @@ def recorder_add(
     check_profile(config, profile)
     keys = [*(f"serial:{s}" for s in serials), *(f"fsuuid:{u}" for u in uuids)]
     registered = register_recorder(config, serial, keys, name=name, profile=profile)
-    common.say(f"{', '.join(registered['keys'])} = {registered['name']}")
+    told = registered["said"] if registered["waits"] else f"= {registered['name']}"
+    common.say(f"{', '.join(registered['keys'])} {told}")
 
 
 @recorder_app.command("clock")
@@ -117,6 +118,9 @@ def recorder_clock(
     told = measure_clock(config, photo, at)
     if as_json:
         common.print_json(told)
+        return
+    if told["waits"]:
+        common.say(f"{told['docking']}: {told['said']}")
         return
     if at is None:
         common.say(f"{told['docking']}: 时钟校正已撤回 what was measured of its clock counts no more")

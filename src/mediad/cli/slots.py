@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mediad.cli import common
-from mediad.errors import NotFound, Refused, UsageError
+from mediad.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from mediad.edges.usb import UsbWatcher
@@ -121,17 +121,7 @@ def _checked(new_name: str) -> str:
 
 
 def _name(port: str, new_name: str) -> None:
-    from mediad.catalog import evidence
-    from mediad.catalog.ledger import Ledger
-    from mediad.model.custody import Draft
-    from mediad.wiring.register import record_fact
+    from mediad.wiring.register import name_slot
 
-    def make(ledger: Ledger) -> list[Draft]:
-        with ledger.catalog.read() as conn:
-            other = next((p for p, n in evidence.slot_names(conn).items() if n == new_name and p != port), None)
-        if other is not None:
-            raise Refused(f"{new_name} is the name of {other} already", hint="each slot has a name of its own")
-        return [Draft("slot.named", port, {"name": new_name})]
-
-    record_fact(common.load_config(), make)
-    common.say(f"{port} = {new_name}")
+    told = name_slot(common.load_config(), port, new_name)
+    common.say(f"{port}: {told['said']}" if told["waits"] else f"{port} = {new_name}")

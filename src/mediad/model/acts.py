@@ -45,6 +45,7 @@ ACTS: Final[Mapping[str, Act]] = {
         Act("register-person", frozenset({Role.STORAGE_ADMINISTRATOR, Role.ARCHIVIST, Role.APPROVER})),
         Act("register-department", frozenset({Role.STORAGE_ADMINISTRATOR, Role.ARCHIVIST, Role.APPROVER})),
         Act("register-recorder", frozenset({Role.STORAGE_ADMINISTRATOR, Role.DOCK_OPERATOR})),
+        Act("name-slot", frozenset({Role.STORAGE_ADMINISTRATOR, Role.DOCK_OPERATOR})),
         Act("move-recorder", _OFFICE),
         Act("enter-trip", _ANYBODY),
         Act("backdate-trip", _ANYBODY, ("approver",)),

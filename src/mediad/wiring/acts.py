@@ -14,7 +14,6 @@ from mediad.edges import files
 from mediad.errors import NotFound, Refused
 from mediad.model.acts import Act, Actor, Signature, refusal, signing_refusal
 from mediad.model.custody import Draft
-from mediad.wiring.register import REGISTER_LOCK
 from mediad.wiring.station import OPEN_SECONDS, Station, new_id
 
 if TYPE_CHECKING:
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Make = Callable[["Ledger", Actor], Sequence[Draft]]
+
+REGISTER_LOCK = "register.lock"
+"""Held by a command that names or registers something, from its look at what is there until that is recorded."""
 
 
 @dataclass(frozen=True)

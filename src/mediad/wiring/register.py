@@ -1,25 +1,23 @@
-"""What the writing commands do: register a recorder, name a slot."""
+"""What belongs to the station: its recorders, their clocks, its slots."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mediad.config import Config
-from mediad.edges import files
 from mediad.errors import NotFound, Refused
+from mediad.model.acts import Actor
 from mediad.model.custody import Draft
 from mediad.model.evidence import CLOCK_FLOOR
+from mediad.model.ids import named_id
 from mediad.model.layout import safe_name
 from mediad.model.timing import LEEWAY
-from mediad.wiring.station import OPEN_SECONDS, Station, new_id
+from mediad.wiring.acts import perform
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
-
-REGISTER_LOCK = "register.lock"
-"""Held by a command that names or registers something, from its look at what is there until that is recorded."""
 
 
 def register_recorder(
@@ -31,7 +29,7 @@ def register_recorder(
 
     told: dict[str, Any] = {}
 
-    def make(ledger: Ledger) -> list[Draft]:
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
             owners = {key: row for key in keys if (row := evidence.registered_recorder(conn, [key])) is not None}
             known = {row["id"]: row for row in evidence.recorders(conn)}
@@ -43,29 +41,30 @@ def register_recorder(
                     hint="a key names one recorder; `mediad recorder list` shows whose it is",
                 )
         before = known[own.id] if own is not None else {"label": safe_name(serial.encode(), "recorder")}
-        told.update(
-            label=before["label"],
-            name=name or before.get("name") or serial,
-            profile=profile or before.get("profile", ""),
-            keys=sorted({*keys, *before.get("keys", ())}),
-        )
-        return [Draft("recorder.registered", own.id if own is not None else new_id("rcd"), told)]
+        after = {
+            "label": before["label"], "name": name or before.get("name") or serial,
+            "profile": profile or before.get("profile", ""), "keys": sorted({*keys, *before.get("keys", ())}),
+        }  # fmt: skip
+        told.update(after)
+        # The id is made of the key, so that the same recorder has the same one at every station.
+        return [
+            Draft("recorder.registered", own.id if own is not None else named_id("rcd", "recorder", keys[0]), after)
+        ]
 
-    record_fact(config, make)
-    return told
+    return perform(config, "register-recorder", make).answer("已登记 registered", **told)
 
 
 def measure_clock(config: Config, photo: str, shown: datetime | None) -> dict[str, Any]:
     """Record how far a recorder's clock was off, by a photo that it took of a clock which showed ``shown``; it counts for all
     that came with the same docking, from the next assembling on. Returns docking and offset (recorder minus true time, in
     milliseconds). None withdraws what was measured at that docking. Raises NotFound, or Refused if nothing tells when the recorder
-    believes to have taken it, or if ``shown`` cannot be true."""
+    believes to have taken it, or if ``shown`` cannot be true. Who may set times by hand may do this."""
     from mediad.catalog import evidence, recordings
     from mediad.model.instants import stamp
 
     told: dict[str, Any] = {}
 
-    def make(ledger: Ledger) -> list[Draft]:
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
             row, timing = evidence.asset(conn, photo), recordings.timing_of(conn, photo)
         if row is None:
@@ -98,20 +97,18 @@ def measure_clock(config: Config, photo: str, shown: datetime | None) -> dict[st
         told.update(docking=row.docking, **detail)
         return [Draft("clock.measured", row.docking, detail)]
 
-    record_fact(config, make)
-    return told
+    return perform(config, "set-time", make).answer("已记录 recorded", **told)
 
 
-def record_fact(config: Config, make: Callable[[Ledger], Sequence[Draft]]) -> None:
-    """What a writing command does: record what ``make`` says, and mirror it to the first vault before it returns (invariant 9).
-    One command at a time, for ``make`` looks at what is registered already."""
-    from mediad.stages import mirror
+def name_slot(config: Config, port: str, name: str) -> dict[str, Any]:
+    """Give a slot a name. Raises Refused if it is another one's."""
+    from mediad.catalog import evidence
 
-    station = Station(config, wait_for_space=False)
-    try:
-        busy = "another command is registering something, and takes long"
-        with files.locked(station.locks / REGISTER_LOCK, busy=busy, wait_seconds=OPEN_SECONDS):
-            station.ledger.record(make(station.ledger))
-        mirror.mirror(station.ledger, station.vault)
-    finally:
-        station.close()
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            other = next((p for p, n in evidence.slot_names(conn).items() if n == name and p != port), None)
+        if other is not None:
+            raise Refused(f"{name} is the name of {other} already", hint="each slot has a name of its own")
+        return [Draft("slot.named", port, {"name": name})]
+
+    return perform(config, "name-slot", make).answer("已命名 named", port=port, name=name)
