@@ -18,7 +18,7 @@ from mediad.errors import ConfigError, MediadError, Undelivered
 from mediad.model.custody import Draft
 from mediad.model.instants import stamp
 from mediad.model.people import Dated, Person, Role
-from mediad.model.registers import person_json
+from mediad.model.registers import hand_out, person_json
 from mediad.model.telling import Message
 from mediad.stages import notify
 from mediad.stages.notify import Told
@@ -230,6 +230,15 @@ def test_a_docking_of_their_recorder_shows_that_they_are_back(office: Office) ->
     office.ledger.record([Draft("docking.opened", "dck-1", docking)])
     with office.ledger.catalog.read() as conn:
         assert memory.away(conn, stamp(NOON - HOUR), stamp(NOON + HOUR)) == []
+
+
+def test_a_recorder_is_named_by_its_label_whichever_of_its_hand_outs_is_late(office: Office) -> None:
+    known = {"label": "B-07", "name": "", "profile": "", "keys": ["serial:1"]}
+    office.ledger.record([Draft("recorder.registered", "rcd-1", known)])
+    office.ruled(hand_out("rcd-1", stamp(NOON - 24 * HOUR)), NOON + HOUR, rule="recorder-back")
+    with office.ledger.catalog.read() as conn:
+        (topic,) = notify.topics(conn, bureau_of(office.site.config), NOON)
+    assert topic.label == "B-07"
 
 
 def test_what_nobody_can_date_is_told_once_a_day(office: Office) -> None:

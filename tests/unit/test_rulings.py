@@ -1,7 +1,7 @@
 """Limits from facts to rulings, each odd case of the notes on the regulation by name: events in a real catalogue, and the stage."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,12 @@ import pytest
 from mediad.catalog import due, limits
 from mediad.catalog import tables as t
 from mediad.model.custody import Draft
+from mediad.model.calendar import Month
+from mediad.model.deadline import RECORDER, Ruling
 from mediad.model.instants import stamp
-from tests.bureau import Bureau, File, H, at, open_bureau, rules
+from mediad.model.registers import Move, hand_out
+from mediad.model.report import devices
+from tests.bureau import CHINA, Bureau, File, H, at, open_bureau, rules
 
 ENDED = at("2026-11-23 10:00")  # a Monday
 
@@ -257,12 +261,16 @@ def test_a_number_that_is_registered_later_names_the_carrier_then(bureau: Any) -
 # --- recorders, hand-overs, the platform --------------------------------------------------------------------------------
 
 
+def out(recorder: str, when: datetime = ENDED) -> str:
+    return hand_out(recorder, stamp(when))
+
+
 def test_a_recorder_that_is_not_docked_a_day_after_it_was_handed_out_is_late(bureau: Any) -> None:
     bureau.move("rcd-A", "issued", ENDED, bureau.li)
-    assert bureau.due("rcd-A", "recorder-back") == ENDED + 24 * H
-    assert bureau.status("rcd-A", ENDED + 25 * H, "recorder-back") == "late"
+    assert bureau.due(out("rcd-A"), "recorder-back") == ENDED + 24 * H
+    assert bureau.status(out("rcd-A"), ENDED + 25 * H, "recorder-back") == "late"
     bureau.dock("A", ENDED + 26 * H)
-    found = bureau.ruling("rcd-A", "recorder-back")
+    found = bureau.ruling(out("rcd-A"), "recorder-back")
     assert (found["status"], found["reason"], found["carrier"]) == ("late", "after-issue", bureau.li)
     assert bureau.rule_anew() == 0
 
@@ -272,34 +280,74 @@ def test_a_recorder_is_back_in_time_by_docking_or_return(bureau: Any) -> None:
     bureau.move("rcd-B", "issued", ENDED, bureau.wang)
     bureau.move("rcd-B", "returned", ENDED + 5 * H)
     bureau.dock("A", ENDED + 49 * H)
-    assert bureau.status("rcd-A", name="recorder-back") == bureau.status("rcd-B", name="recorder-back") == "met"
-    assert bureau.ruling("rcd-A", "recorder-back")["reason"] == "after-expected"
+    assert (
+        bureau.status(out("rcd-A"), name="recorder-back") == bureau.status(out("rcd-B"), name="recorder-back") == "met"
+    )
+    assert bureau.ruling(out("rcd-A"), "recorder-back")["reason"] == "after-expected"
 
 
 def test_a_recorder_that_is_lost_or_broken_ends_its_limit_and_says_how(bureau: Any) -> None:
     for label, state in (("A", "lost"), ("B", "broken")):
         bureau.move(f"rcd-{label}", "issued", ENDED, bureau.li)
         bureau.move(f"rcd-{label}", state, ENDED + 30 * H, why="落水", presumed="两段视频")
-        found = bureau.ruling(f"rcd-{label}", "recorder-back")
+        found = bureau.ruling(out(f"rcd-{label}"), "recorder-back")
         assert (found["status"], found["reason"], found["why"]) == ("not-applicable", f"recorder-{state}", "落水")
 
 
 def test_a_recorder_on_its_carriers_trip_is_expected_a_day_after_the_return(bureau: Any) -> None:
     bureau.move("rcd-A", "issued", ENDED, bureau.li)
-    assert bureau.status("rcd-A", name="recorder-back") == "due"
+    assert bureau.status(out("rcd-A"), name="recorder-back") == "due"
     bureau.trip([bureau.li], ENDED + H)
-    assert bureau.status("rcd-A", ENDED + 40 * H, "recorder-back") == "open"
+    assert bureau.status(out("rcd-A"), ENDED + 40 * H, "recorder-back") == "open"
     bureau.trip([bureau.li], ENDED + H, returned=ENDED + 45 * H, entered=ENDED + 45 * H)
-    assert bureau.due("rcd-A", "recorder-back") == ENDED + 69 * H
+    assert bureau.due(out("rcd-A"), "recorder-back") == ENDED + 69 * H
 
 
 def test_without_such_a_limit_no_recorder_is_ruled_on(bureau: Any) -> None:
     bureau.move("rcd-A", "issued", ENDED, bureau.li)
-    assert bureau.ruling("rcd-A", "recorder-back", rules(recorder_hours=0)) is None
+    assert bureau.ruling(out("rcd-A"), "recorder-back", rules(recorder_hours=0)) is None
     bureau.move("rcd-B", "issued", ENDED, bureau.li)
-    assert bureau.status("rcd-B", name="recorder-back") == "due"
+    assert bureau.status(out("rcd-B"), name="recorder-back") == "due"
     bureau.rule_anew(rules(recorder_hours=0))
-    assert bureau.ruling("rcd-B", "recorder-back")["reason"] == "no-limit"
+    assert bureau.ruling(out("rcd-B"), "recorder-back")["reason"] == "no-limit"
+
+
+def test_each_hand_out_of_a_recorder_is_judged_by_itself(bureau: Any) -> None:
+    """That it goes out once more does not undo that it had come back late."""
+    first, again = ENDED, ENDED + 60 * H
+    bureau.move("rcd-A", "issued", first, bureau.li)
+    bureau.dock("A", first + 30 * H)
+    bureau.move("rcd-A", "returned", first + 31 * H)
+    bureau.move("rcd-A", "issued", again, bureau.wang)
+    found = [bureau.ruling(out("rcd-A", when), "recorder-back") for when in (first, again)]
+    assert [(r["status"], r["carrier"]) for r in found] == [("late", bureau.li), ("due", bureau.wang)]
+    bureau.dock("A", again + 5 * H)
+    assert [bureau.status(out("rcd-A", when), name="recorder-back") for when in (first, again)] == ["late", "met"]
+    assert bureau.rule_anew() == 0
+
+
+def test_a_recorder_that_is_out_past_any_of_its_hand_outs_is_not_back_and_counts_once() -> None:
+    moves = [
+        Move("rcd-A", state, ENDED + n * H, "per-li") for n, state in ((0, "returned"), (1, "issued"), (20, "issued"))
+    ]  # type: ignore[arg-type]
+    month = Month.of(2026, 11, CHINA)
+
+    def ruled(move: Move, _: datetime) -> Ruling:
+        return Ruling(RECORDER, "x", "limit", move.at + 24 * H, None, "after-issue")
+
+    for hours, count in ((24, 0), (26, 1), (99, 1)):
+        assert len(devices([moves], ruled, month, ENDED + hours * H)) == count, hours
+
+
+def test_a_recorder_that_goes_out_twice_without_a_return_is_out_since_the_first_time(bureau: Any) -> None:
+    first, again = ENDED, ENDED + 20 * H
+    bureau.move("rcd-A", "issued", first, bureau.li)
+    assert bureau.due(out("rcd-A"), "recorder-back") == first + 24 * H
+    bureau.move("rcd-A", "issued", again, bureau.li, expected=stamp(again + 500 * H))
+    assert bureau.status(out("rcd-A"), first + 25 * H, "recorder-back") == "late"
+    assert bureau.status(out("rcd-A", again), first + 25 * H, "recorder-back") == "due"
+    bureau.move("rcd-A", "returned", again + 30 * H)
+    assert [bureau.status(out("rcd-A", when), name="recorder-back") for when in (first, again)] == ["late", "met"]
 
 
 def test_a_hand_over_that_nobody_signs_in_three_days_is_late_and_counts_for_nothing_else(bureau: Any) -> None:

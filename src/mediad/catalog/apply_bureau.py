@@ -69,7 +69,21 @@ def _recorder_moved(conn: Connection, batch: Batch) -> None:
         keys = list(conn.execute(select(t.recorder_key.c.key).where(t.recorder_key.c.recorder == e.subject)).scalars())
         # What was recorded since then may have another carrier now.
         _ruled_again(conn, e.at, t.recording.c.source.in_([e.subject, *keys]), t.recording.c.ended_at >= d["at"])
-    becomes_due(conn, RULE, [(e.subject, e.at) for e, _ in batch])
+        becomes_due(conn, RULE, [(each, e.at) for each in _hand_outs(conn, e.subject, d["at"])])
+
+
+def _hand_outs(conn: Connection, recorder: str, at: str) -> list[str]:
+    """The hand-outs of a recorder about which a move at that time says something: the newest, and those before it from which
+    nobody had brought it back."""
+    m = b.recorder_move.c
+    query = select(m.at, m.state).where(m.recorder == recorder, m.at <= at).order_by(m.at.desc(), m.seq.desc())
+    found: list[str] = []
+    for n, row in enumerate(conn.execute(query)):
+        if row.state == "issued":
+            found.append(registers.hand_out(recorder, row.at))
+        elif n:
+            break
+    return found
 
 
 def _trip(conn: Connection, batch: Batch) -> None:
@@ -94,7 +108,7 @@ def _ruled_since(conn: Connection, at: str, who: Iterable[str], since: str) -> N
     c = b.deadline.c
     for chunk in chunks(sorted(who)):
         # Whoever went away with a recorder was handed it before.
-        out = and_(c.rule == RECORDER, c.state.in_(("waiting", "open")), c.carrier.in_(chunk))
+        out = and_(c.rule == RECORDER, c.state.in_(("waiting", "open", "late")), c.carrier.in_(chunk))
         becomes_due(conn, RULE, [(each, at) for each in conn.execute(select(c.subject).where(out)).scalars()])
         carried = select(c.subject).where(c.carrier.in_(chunk), c.ended_at >= since)
         becomes_due(conn, RULE, [(each, at) for each in conn.execute(carried).scalars()])

@@ -16,6 +16,7 @@ from mediad.catalog import tables as t
 from mediad.catalog.apply import becomes_due
 from mediad.catalog.chunks import chunks
 from mediad.catalog.db import Catalog
+from mediad.model import registers
 from mediad.model.backoff import MOST
 from mediad.model.instants import stamp
 
@@ -304,11 +305,12 @@ def _pages(catalog: Catalog, query: Any, key: Any) -> Iterator[Sequence[Row[Any]
 _SHOWN = {PHOTO: ("photo",), PREVIEW: ("video", "audio")}
 
 
+_HAND_OUT = b.recorder_move.c.recorder + registers.hand_out("", "") + b.recorder_move.c.at
+
 _RULED = (
     (select(t.recording.c.id, t.recording.c.started_at).where(t.recording.c.kind != "data"), t.recording.c.id),
     (select(b.casefile.c.id, func.coalesce(b.casefile.c.opened, "")), b.casefile.c.id),
-    (select(t.recorder.c.id, t.recorder.c.registered_at).where(exists().where(b.recorder_move.c.recorder == t.recorder.c.id)),
-     t.recorder.c.id),
+    (select(_HAND_OUT, b.recorder_move.c.at).where(b.recorder_move.c.state == "issued").distinct(), _HAND_OUT),
 )  # fmt: skip
 """What limits are about, with since when, and the column of its subject."""
 

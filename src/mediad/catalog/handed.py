@@ -1,7 +1,7 @@
 """Facts of recorders that were handed out, and of hand-overs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
 from mediad.catalog.recorded import Proofs
 from mediad.model import carrier as carriers
+from mediad.model import registers
 from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
 from mediad.model.instants import stamp
@@ -21,23 +22,30 @@ from mediad.model.spans import HandedOut
 from mediad.model.trips import Trip
 
 
-def handed_out(conn: Connection, recorders: Sequence[str]) -> list[tuple[HandedOut, Carrier]]:
-    """How each of these recorders was handed out last, and what came of it. One that never was is left out."""
+def handed_out(conn: Connection, subjects: Collection[str]) -> list[tuple[HandedOut, Carrier]]:
+    """Hand-outs of recorders, and what came of each. A recorder stands for all of its own."""
     found = []
-    for recorder, moves in sorted(bureau.moves(conn, recorders).items()):
-        out = [m for m in moves if m.state == "issued"]
-        if not out:
-            continue
-        issued = out[-1]
-        after = moves[moves.index(issued) + 1 :]
-        trips = trips_since(conn, issued)
-        facts = HandedOut(
-            subject=recorder, issued=issued.at, expected=issued.expected, trips=trips,
-            proofs=Proofs(conn).of(trips, {issued.carrier}),
-            docked=first_docking(conn, recorder, issued.at), ended=after[0] if after else None,
-        )  # fmt: skip
-        found.append((facts, Carrier(issued.carrier, "assigned", issued.carrier)))
+    for recorder, moves in sorted(bureau.moves(conn, {registers.handed_out(s) for s in subjects}).items()):
+        # Of two at the same moment the one that was entered later stands for both.
+        outs = {registers.hand_out(recorder, stamp(m.at)): n for n, m in enumerate(moves) if m.state == "issued"}
+        for name, n in outs.items():
+            if name not in subjects and recorder not in subjects:
+                continue
+            issued, after = moves[n], moves[n + 1 :]
+            trips = trips_since(conn, issued)
+            facts = HandedOut(
+                subject=name, issued=issued.at, expected=issued.expected, trips=trips,
+                proofs=Proofs(conn).of(trips, {issued.carrier}),
+                docked=first_docking(conn, recorder, issued.at), ended=_end(issued, after),
+            )  # fmt: skip
+            found.append((facts, Carrier(issued.carrier, "assigned", issued.carrier)))
     return found
+
+
+def _end(issued: Move, after: Sequence[Move]) -> Move | None:
+    """The move that ended a hand-out. Handed out once more to the same carrier it is still out; to another one, it was back."""
+    end = next((m for m in after if m.state != "issued" or m.carrier != issued.carrier), None)
+    return replace(end, state="returned") if end is not None and end.state == "issued" else end
 
 
 def trips_since(conn: Connection, issue: Move) -> tuple[Trip, ...]:

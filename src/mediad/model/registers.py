@@ -42,6 +42,16 @@ class Move:
     presumed: str = ""
 
 
+def hand_out(recorder: str, at: str) -> str:
+    """What a hand-out of a recorder is called, by when it was (a stamp): each has a limit of its own."""
+    return f"{recorder}@{at}"
+
+
+def handed_out(subject: str) -> str:
+    """The recorder of a hand-out; what is none is left as it is."""
+    return subject.partition("@")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class TripEntry:
     """A trip as it is entered: whose it is, and when."""

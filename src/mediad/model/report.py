@@ -4,6 +4,7 @@ Each thing is counted in the month in which it belongs, by the unit's day: a rec
 when it was stored), a case by the end of the act, what became of a recorder by when it was so.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
@@ -211,13 +212,15 @@ def devices(
         for n, move in enumerate(own):
             if move.state in ("lost", "broken") and month.holds(move.at):
                 found.append(Device(move.recorder, _carrier(own, n), move.state))
-        last = next((m for m in reversed(own) if m.at < at), None)
-        if last is None or last.state != "issued" or at <= month.start:
-            continue
-        ruling = ruled(last, at)
-        if ruling.state == "waiting" and ruling.status(at) is Status.LATE:
-            found.append(Device(last.recorder, last.carrier, "not_back"))
+        before = reversed([m for m in own if m.at < at])
+        out = list(itertools.takewhile(lambda m: m.state == "issued", before))
+        if out and at > month.start and any(_past(ruled(move, at), at) for move in out):
+            found.append(Device(out[0].recorder, out[0].carrier, "not_back"))
     return found
+
+
+def _past(ruling: Ruling, at: datetime) -> bool:
+    return ruling.state == "waiting" and ruling.status(at) is Status.LATE
 
 
 def _carrier(own: Sequence[Move], position: int) -> str:

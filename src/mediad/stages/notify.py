@@ -24,6 +24,7 @@ from mediad.model.custody import Draft
 from mediad.model.deadline import TAG
 from mediad.model.instants import stamp
 from mediad.model.people import Person
+from mediad.model.registers import handed_out
 from mediad.model.telling import TRIP, Message, Notice, Telling, Topic, chunked, due, known, message
 
 _log = structlog.get_logger()
@@ -82,7 +83,9 @@ def topics(conn: Connection, bureau_: Bureau, now: datetime) -> list[Topic]:
     since, until = stamp(bureau_.telling.since(now)), stamp(bureau_.telling.until(now))
     rows = memory.pressing(conn, since, until)
     cases = memory.cases_of(conn, [r.subject for r in rows if r.subject.startswith("cas-")])
-    subjects = {r.subject: memory.docking_of(r.detail) if r.subject.startswith("fil-") else r.subject for r in rows}
+    subjects = {
+        r.subject: memory.docking_of(r.detail) if r.subject.startswith("fil-") else handed_out(r.subject) for r in rows
+    }
     labels = memory.recorder_of(conn, set(subjects.values()))
     found = []
     for r in rows:

@@ -1,7 +1,8 @@
 """Rule: hold what is there against the unit's limits, and record what is ruled if it is new.
 
 A ruling says what holds whatever the time is (model/deadline.py), so it is recorded when a fact changes it and at no other time.
-Subjects are recordings (rec-), files that were seen and not stored (fil-), cases (cas-), dockings (dck-) and recorders (rcd-).
+Subjects are recordings (rec-), files that were seen and not stored (fil-), cases (cas-), dockings (dck-) and
+hand-outs of recorders (rcd-...@...).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +82,8 @@ def rule_on(conn: Connection, rules: Rules, subjects: Iterable[str]) -> list[Rul
     stands = limits.rulings(conn, {name for some in kinds.values() for name in some})
     seen_by = {body["docking"] for (_, subject), body in stands.items() if subject.startswith("fil-")}
     files = recorded.of_files(conn, sorted(kinds["dck"] | seen_by), rules.zone)
-    stands |= limits.rulings(conn, [known.facts.subject for known in files])
+    outs = handed.handed_out(conn, kinds["rcd"])
+    stands |= limits.rulings(conn, [*(known.facts.subject for known in files), *(facts.subject for facts, _ in outs)])
     found = [
         *_recordings(conn, rules, sorted(kinds["rec"])),
         *(Ruled(storage(k.facts, rules.storage), k.carrier, _seen_first(k, stands)) for k in files),
@@ -90,10 +92,7 @@ def rule_on(conn: Connection, rules: Rules, subjects: Iterable[str]) -> list[Rul
             Ruled(signature(h.docking, h.since, h.signed_at, rules.spans), h.giver)
             for h in handed.handovers(conn, sorted(kinds["dck"]), rules.zone)
         ),
-        *(
-            Ruled(recorder_back(facts, rules.spans), own)
-            for facts, own in handed.handed_out(conn, sorted(kinds["rcd"]))
-        ),
+        *(Ruled(recorder_back(facts, rules.spans), own) for facts, own in outs),
     ]
     found = [each for each in found if not _was_never_one(each.ruling, stands)]
     ruled = {(each.ruling.rule, each.ruling.subject) for each in found}
