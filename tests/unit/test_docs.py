@@ -166,7 +166,7 @@ def refusals() -> set[str]:
             match ast.unparse(node.func):
                 case "Refused":
                     told = [k.value for k in node.keywords if k.arg == "code"]
-                case "Problem":
+                case "Problem" | "Bad":
                     told = node.args[:1]
                 case "BadLine":
                     told = node.args[1:2]

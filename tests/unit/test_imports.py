@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from mediad.edges.tabular import parse_table, read_table
 from mediad.errors import UsageError
 from mediad.model import columns, registers
-from mediad.model.cases import Case, CaseKind
-from mediad.model.imports import Known, Plan, body, plan
+from mediad.model.cases import Archived, Case, CaseKind
+from mediad.model.imports import NOTES, Plan, body, plan
+from mediad.model.lines import Known
 from mediad.model.people import Dated, Role
 from mediad.model.problems import Problem
 
 ZONE = ZoneInfo("Asia/Shanghai")
 PERSON_1 = "bugvvfp7nr75z3tzjv5tjygnot"
 """The first certificate number's own id: written down, since other stations have it too."""
-EMPTY = Known(ZONE, date(2026, 11, 24))
+NOW = datetime(2026, 11, 24, 4, tzinfo=UTC)
+EMPTY = Known(ZONE, NOW)
 PEOPLE = "执法证件编号,姓名,部门\n210001,李明,监督一科\n210002,王芳,监督二科\n"
 CASES = "立案号,名称,类别,承办人,立案时间\n大金卫罚〔2026〕12号,某诊所案,行政处罚,210001,2026-09-01 09:00\n"
 
@@ -60,9 +62,10 @@ def test_the_same_table_gives_the_same_ids_on_every_station() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+@pytest.mark.parametrize("ends", ["\r\n", "\n", "\r"])
 @pytest.mark.parametrize("separator", [",", ";", "\t", "，"])
-def test_whatever_a_spreadsheet_saves_is_read(encoding: str, separator: str) -> None:
-    data = PEOPLE.replace(",", separator).replace("\n", "\r\n").encode(encoding)
+def test_whatever_a_spreadsheet_saves_is_read(encoding: str, separator: str, ends: str) -> None:
+    data = PEOPLE.replace(",", separator).replace("\n", ends).encode(encoding)
     assert [c.entry.name for c in read("people", data).changes] == ["李明", "王芳"]
 
 
@@ -76,6 +79,15 @@ def test_english_headers_say_the_same_as_chinese_ones() -> None:
     assert read("people", PEOPLE.replace("执法证件编号,姓名,部门", "certificate,name,department")) == read(
         "people", PEOPLE
     )
+
+
+def test_cells_that_a_spreadsheet_left_out_at_the_end_of_a_line_say_nothing() -> None:
+    assert read("people", "certificate,name,department\n210001,李明\n", bureau()).same == 1
+    assert read("people", "certificate,name,department\n210001,李明,\n", bureau()).changes[0].fields == ("department",)
+
+
+def test_a_second_mark_in_front_is_no_part_of_a_header() -> None:
+    assert len(read("people", b"\xef\xbb\xbf" * 2 + PEOPLE.encode()).changes) == 2
 
 
 def test_a_change_names_what_is_different() -> None:
@@ -166,6 +178,149 @@ def test_what_an_event_holds_is_read_again_as_it_was(what: str, text: str) -> No
         assert of[what](change.entry.id, body(what, change.entry)) == change.entry
 
 
+def test_a_certificate_number_that_passed_on_is_of_two_people() -> None:
+    was = [c.entry for c in read("people", "certificate,name,until\n210001,李明,2026-06-30\n").changes]
+    (change,) = read("people", "certificate,name,from\n210001,王芳,2026-07-01\n", replace(EMPTY, people=was)).changes
+    assert (change.new, change.entry.name, change.entry.id != was[0].id) == (True, "王芳", True)
+    both = replace(EMPTY, people=[*was, change.entry])
+    again = read("people", "certificate,name,from\n210001,王芳,2026-07-01\n", both)
+    assert (again.same, again.changes, again.findings) == (1, (), ())
+    assert codes(read("people", "certificate,name\n210001,赵强\n", replace(both, single=True))) == [(2, "number-taken")]
+
+
+def test_only_a_person_changes_a_name_a_table_may_have_a_number_twice() -> None:
+    other = "certificate,name\n210001,王五\n"
+    assert codes(read("people", other, bureau())) == [(2, "name-differs")]
+    (change,) = read("people", other, replace(bureau(), single=True)).changes
+    assert (change.fields, change.entry.id) == (("name",), "per-" + PERSON_1)
+
+
+def test_a_person_keeps_their_id_when_they_get_a_certificate() -> None:
+    known = replace(EMPTY, people=[c.entry for c in read("people", "姓名,账号,工号\n赵强,zhaoq,7\n").changes])
+    for column, cell in (("账号", "zhaoq"), ("工号", "7")):
+        (change,) = read("people", f"执法证件编号,姓名,{column}\n210009,赵强,{cell}\n", known).changes
+        assert (change.new, change.entry.id) == (False, known.people[0].id)
+
+
+def test_an_end_alone_ends_what_was_borne_then_and_days_told_anew_stand_for_what_they_overlap() -> None:
+    people = [c.entry for c in read("people", "certificate,name,from\n210001,李明,2026-01-01\n").changes]
+    for days, held in (
+        (",2026-06-30", Dated("210001", date(2026, 1, 1), date(2026, 6, 30))),
+        ("2025-06-01,", Dated("210001", date(2025, 6, 1))),
+    ):
+        known = replace(EMPTY, people=people)
+        (change,) = read("people", f"certificate,name,from,until\n210001,李明,{days}\n", known).changes
+        assert change.entry.certificates == (held,)
+
+
+def test_lines_about_one_person_say_nothing_in_two_ways() -> None:
+    head = "certificate,name,login,device_number,from,until\n1,甲,a,0012,2026-01-01,2026-03-31\n"
+    assert codes(read("people", head + "1,甲,b,,,\n")) == [(3, "line-twice")]
+    assert codes(read("people", head + "1,甲,,0012,2026-03-01,\n")) == [(3, "line-twice")]
+    found = read("people", head + "1,甲,,0012,2026-07-01,\n")
+    assert (found.findings, found.changes[-1].entry.logins) == ((), frozenset({"a"}))
+    again = read("people", head + "1,甲,,0012,2026-07-01,\n", replace(EMPTY, people=[found.changes[-1].entry]))
+    assert (again.changes, again.same) == ((), 2)
+
+
+def test_a_table_that_nobody_has_looked_at_gives_no_rights() -> None:
+    text = "certificate,name,roles,login,shared,active\n210001,李明,approver,evil,no,yes\n210009,赵强,approver,x,,\n"
+    found = read("people", text, replace(bureau(), watched=True))
+    assert codes(found) == [(1, "column-of-rights")]
+    assert [(c.entry.name, c.entry.roles, c.entry.logins) for c in found.changes] == [
+        ("赵强", frozenset({Role.OFFICER}), frozenset()),
+    ]  # fmt: skip
+
+
+def test_nobody_gives_rights_to_themselves() -> None:
+    own = bureau().people[0].id
+    for column, cell in (("roles", "officer;approver"), ("login", "second")):
+        text = f"certificate,name,{column}\n210001,李明,{cell}\n"
+        assert codes(read("people", text, replace(bureau(), actor=own))) == [(2, "own-rights")]
+        assert codes(read("people", text, replace(bureau(), actor="per-other"))) == []
+    assert codes(read("people", "certificate,name,roles\n210001,李明,\n", replace(bureau(), actor=own))) == []
+
+
+def test_an_older_table_undoes_no_time_that_was_entered_since() -> None:
+    trip = "officers,left,expected,returned\n210001,2026-09-01 08:00,2026-09-03,{}\n"
+    trips = [c.entry for c in read("trips", trip.format("2026-09-03 10:00"), bureau()).changes]
+    known = replace(bureau(), trips=trips)
+    assert (read("trips", trip.format(""), known).same, read("trips", trip.format("-"), known).changes[0].fields) == (
+        1, ("returned",),
+    )  # fmt: skip
+    assert read("trips", trip.format(""), replace(known, single=True)).changes[0].fields == ("returned",)
+    case = "number,name,kind,opened,reported,act_ended,concluded\n1,x,检查,{}\n"
+    times = "2026-09-01,2026-09-02,2026-09-03,2026-09-04"
+    cases = [c.entry for c in read("cases", case.format(times), bureau()).changes]
+    assert read("cases", case.format(",,,"), replace(bureau(), cases=cases)).same == 1
+
+
+def test_a_trip_that_was_made_void_stays_so_whatever_a_table_says_and_holds_nothing_up() -> None:
+    text = "officers,left,expected\n210001,2026-09-01 08:00,2026-09-03\n210002,2026-09-01 08:00,2026-09-03\n"
+    first, _ = (c.entry for c in read("trips", text, bureau()).changes)
+    found = read("trips", text, replace(bureau(), trips=[replace(first, void=True)]))
+    assert (codes(found), len(found.changes)) == ([(2, "trip-void")], 1)
+    assert set(NOTES) >= {"trip-void", "column-of-rights"}
+
+
+def test_a_trip_is_called_after_its_officers_so_its_recorders_can_be_corrected() -> None:
+    text = "officers,left,expected,recorders\n210001,2026-09-01 08:00,2026-09-03,{}\n"
+    (first,) = (c.entry for c in read("trips", text.format("DSJ-01"), bureau()).changes)
+    known = replace(bureau(), trips=[first])
+    assert read("trips", text.format(""), known).changes[0].fields == ("recorders",)
+    assert read("trips", "officers,left,expected\n210001,2026-09-01 08:00,2026-09-03\n", known).same == 1
+    alone = "officers,left,expected,recorders\n,2026-09-01 08:00,2026-09-03,DSJ-01\n"
+    assert read("trips", alone, known).changes[0].new
+
+
+def test_numbers_may_hold_strokes_and_people_may_be_typed_in_any_width() -> None:
+    found = read("cases", "number,name,kind\nJC/2026/1,x,检查\nJC/2026/2,y,检查\n")
+    assert [[n.number for n in c.entry.numbers] for c in found.changes] == [["JC/2026/1"], ["JC/2026/2"]]
+    assert read("people", "certificate,name\n２１０ ００１,李明\n", bureau()).same == 1
+    (change,) = read("cases", CASES.replace("210001", "２１０００１"), bureau()).changes
+    assert change.entry.handlers == frozenset({bureau().people[0].id})
+
+
+def test_a_case_may_be_merged_into_one_that_a_later_line_brings() -> None:
+    found = read("cases", "number,name,kind,merged_into\n1,x,检查,2\n2,y,处罚,\n")
+    assert (found.findings, [(c.line, c.entry.merged_into != "") for c in found.changes]) == (
+        (),
+        [(3, False), (2, True)],
+    )
+
+
+def test_a_line_may_have_the_numbers_of_a_case_and_of_what_was_merged_into_it() -> None:
+    first = [c.entry for c in read("cases", "number,name,kind,merged_into\n1,x,检查,2\n2,y,处罚,\n3,z,检查,\n").changes]
+    known = replace(EMPTY, cases=first)
+    text = "inspection_number,filing_number,document_number,name,kind\n1,2,9,y,处罚\n"
+    (change,) = read("cases", text, known).changes
+    assert [n.number for n in change.entry.numbers] == ["2", "9"]
+    assert codes(read("cases", text.replace("9", "3"), known)) == [(2, "number-taken")]
+
+
+def test_a_circle_of_merges_and_one_with_the_archive_are_refused() -> None:
+    """A circle would be nobody's, and have no limit at all."""
+    one, two, three = (c.entry for c in read("cases", "number,name,kind\n1,x,检查\n2,y,检查\n3,z,检查\n").changes)
+    text = "number,name,kind,merged_into\n1,x,检查,2\n2,y,检查,3\n3,z,检查,1\n"
+    found = read("cases", text, replace(EMPTY, cases=[one, two, three]))
+    assert (codes(found), len(found.changes)) == ([(4, "merged-already")], 2)
+    assert codes(read("cases", "number,name,kind,merged_into\n1,x,检查,1\n", replace(EMPTY, cases=[one]))) == [
+        (2, "merged-into-itself")
+    ]
+    shut = replace(two, archived=Archived(NOW, "档1", "30年", "a", "b", "0" * 64))
+    for cases in ([one, shut], [replace(one, archived=shut.archived), two]):
+        assert codes(read("cases", "number,name,kind,merged_into\n1,x,检查,2\n", replace(EMPTY, cases=cases))) == [
+            (2, "archived")
+        ]
+
+
+def test_what_the_limits_of_an_archived_case_count_from_changes_no_more() -> None:
+    (case,) = (c.entry for c in read("cases", "number,name,kind,act_ended\n1,x,检查,2026-09-01\n").changes)
+    known = replace(EMPTY, cases=[replace(case, archived=Archived(NOW, "档1", "30年", "a", "b", "0" * 64))])
+    assert codes(read("cases", "number,name,kind,act_ended\n1,x,检查,2026-10-01\n", known)) == [(2, "archived")]
+    assert len(read("cases", "number,filing_number,name,kind\n1,2,x,检查\n", known).changes) == 1
+
+
 # --- what is wrong with them --------------------------------------------------------------------------------------------
 
 
@@ -198,6 +353,16 @@ def test_what_an_event_holds_is_read_again_as_it_was(what: str, text: str) -> No
         ("trips", "officers,left,expected\n,2026-01-02,2026-01-03\n", [(2, "nobody")]),
         ("trips", "officers,left,expected\n210001,,2026-01-03\n", [(2, "no-time")]),
         ("departments", "name\n" + "x" * 61 + "\n", [(2, "bad-name")]),
+        ("people", "certificate,name,department\n1,x," + "x" * 61 + "\n", [(2, "bad-name")]),
+        ("people", "certificate,name,position\n1,x,\u202ey\n2,y,a\u2028b\n", [(2, "unprintable"), (3, "unprintable")]),
+        ("people", "certificate,name\n2.10001E+11,x\n210001.0,y\n", [(2, "bad-number"), (3, "bad-number")]),
+        ("cases", "number,name,kind\n2.10001E+11,x,检查\n", [(2, "bad-number")]),
+        ("cases", "number,name,kind\n1,+1234+cmd|x!A0,检查\n2,＝1+1,检查\n3,+86 411-1234,检查\n", [(2, "formula"), (3, "formula")]),
+        ("cases", "number,name,kind,opened\n1,x,检查,0001-01-01\n", [(2, "bad-time")]),
+        ("cases", "number,name,kind,opened\n1,x,检查,9999-12-31T23:59-12:00\n", [(2, "bad-time")]),
+        ("cases", "number,name,kind,act_ended\n1,x,检查,2026-11-24 12:01\n2,y,检查,2026-11-24 12:00\n", [(2, "future")]),
+        ("people", "certificate,name,from\n1,x,0001-01-01\n", [(2, "bad-date")]),
+        ("trips", "officers,left,expected,returned\n210001,2026-01-02,2026-01-03,2099-01-01\n", [(2, "future")]),
     ],
 )  # fmt: skip
 def test_each_bad_line_has_its_number_and_its_reason(what: str, text: str, found: list[tuple[int, str]]) -> None:
@@ -226,6 +391,10 @@ def test_numbers_of_several_cases_on_one_line_are_no_merge() -> None:
         (b'{"name": 1}', "no list of objects"),
         (b"[" * 100_000, "is not JSON"),
         (b"[1]", "no list of objects"),
+        (b'[{"a":1,"a":2}]', "two of 'a'"),
+        ("name,x\n李明,1\n".encode() + "王芳,1\n".encode("gb18030"), "line 2 is UTF-8, and others are not"),
+        (b"[" + b",".join(b'{"k%d":1}' % n for n in range(201)) + b"]", "201 columns"),
+        (b"a," * 201, "202 columns"),
     ],
 )
 def test_what_is_no_table_is_refused_as_a_whole(data: bytes, words: str) -> None:

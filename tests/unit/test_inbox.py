@@ -1,15 +1,19 @@
 """A watched folder for tables: each is imported once, whatever happens, and none is touched."""
 
+import json
 import os
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mediad.config import Inbox
-from mediad.wiring.inbox import InboxPart, take_file
+from mediad.edges.folders import FolderReady
+from mediad.model.settling import Signature
+from mediad.wiring.inbox import InboxPart, in_order, take_file
 from tests.audit_support import found, fsck
 from tests.support import Site, make_site
 
@@ -66,6 +70,41 @@ def test_other_files_links_and_what_is_gone_are_left_alone(site: Site) -> None:
         for name in (b"notes.docx", b".hidden.csv", b"pipe.csv", b"gone.csv"):
             assert not take_file(station, inbox(site), name)
     assert site.rows("SELECT count(*) FROM custody WHERE kind = 'table.imported'") == [(0,)]
+
+
+def test_a_link_is_no_table_and_a_file_that_is_being_written_is_left_for_later(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.csv").write_text(CASES, encoding="utf-8")
+    (inbox(site).path / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    name = put(site, "growing.csv", CASES.encode())
+    status = os.stat(inbox(site).path / "growing.csv")
+    ready = FolderReady(inbox(site).path, {name: Signature(status.st_size, status.st_mtime_ns, status.st_ino)})
+    put(site, "growing.csv", CASES.encode() + b"3,")
+    with closing(site.open()) as station:
+        assert not take_file(station, inbox(site), b"link.csv")
+        assert not take_file(station, inbox(site), name, partial(ready.accepts, name))
+    assert site.rows("SELECT count(*) FROM imported") == [(0,)]
+
+
+def test_tables_are_taken_in_the_order_in_which_they_were_written() -> None:
+    files = {
+        b"export-9.csv": Signature(1, 100, 1),
+        b"export-10.csv": Signature(1, 200, 2),
+        b"a.csv": Signature(1, 200, 3),
+    }
+    assert in_order(files) == [b"export-9.csv", b"a.csv", b"export-10.csv"]
+
+
+def test_a_watched_folder_makes_nobody_an_approver(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    site = make_site(
+        tmp_path / "station",
+        more=f'[[inbox]]\nname = "staff"\npath = "{tmp_path}/in"\nwhat = "people"\nsettle_seconds = 0\n',
+    )
+    name = put(site, "staff.csv", b"certificate,name,roles,login\n1,x,approver,mallory\n")
+    with closing(site.open()) as station:
+        assert take_file(station, inbox(site), name)
+    (told,) = [json.loads(row[0]) for row in site.rows("SELECT detail FROM custody WHERE kind = 'person.registered'")]
+    assert (told["roles"], told["logins"]) == (["officer"], [])
 
 
 def test_the_part_of_the_daemon_takes_what_is_put_in(site: Site) -> None:

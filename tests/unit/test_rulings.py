@@ -9,8 +9,8 @@ import pytest
 
 from mediad.catalog import due, limits
 from mediad.catalog import tables as t
-from mediad.model.custody import Draft
 from mediad.model.calendar import Month
+from mediad.model.custody import Draft
 from mediad.model.deadline import RECORDER, Ruling
 from mediad.model.instants import stamp
 from mediad.model.registers import Move, hand_out

@@ -66,6 +66,7 @@ def case_import(table: Table, dry_run: DryRun = False, good: Good = False, as_js
 
 
 def _import(what: str, table: Path, dry_run: bool, good: bool, as_json: bool) -> None:
+    from mediad.model.imports import NOTES
     from mediad.wiring import registers
 
     config = common.load_config()
@@ -74,7 +75,7 @@ def _import(what: str, table: Path, dry_run: bool, good: bool, as_json: bool) ->
             plan, performed = registers.preview(ledger, config, what, table), None
     else:
         plan, performed = registers.take(config, what, table, good=good)
-    refused = any(f.code not in registers.NOTES for f in plan.findings)
+    refused = any(f.code not in NOTES for f in plan.findings)
     taken = performed is not None
     if as_json:
         common.print_json(_as_json(plan, performed, taken))

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mediad.errors import UsageError
 MOST_BYTES = 32 * 1024**2
 LONGEST_LINE = 64 * 1024
 MOST_LINES = 200_000
+MOST_COLUMNS = 200
 
 Row = tuple[int, list[str]]
 """The number of a line in its file, from 1, and its cells."""
@@ -38,15 +39,28 @@ def read_table(path: Path) -> Table:
     return Table(path.name, header, rows, encoding, hashlib.sha256(data).hexdigest())
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that may be a table: never more than one may have, plus one."""
+def read_bytes(
+    path: Path, *, follow: bool = True, accepts: Callable[[int, int], bool] = lambda _size, _mtime_ns: True
+) -> bytes:
+    """The bytes of a file that may be a table: never more than one may have, plus one. Not ``follow``: a link is none.
+    ``accepts``: whether it is still the file that is meant, by size and time of its last write, before it is read and after."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as f:  # a pipe must not hold us up
-            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
-                raise UsageError(f"{path} is no file", hint="give a CSV or JSON file")
-            return f.read(MOST_BYTES + 1)
+        with open(os.open(path, flags), "rb") as f:  # a pipe must not hold us up
+            _seen(path, f.fileno(), accepts)
+            data = f.read(MOST_BYTES + 1)
+            _seen(path, f.fileno(), accepts)
+            return data
     except OSError as e:
         raise UsageError(f"{path} cannot be read: {e.strerror}", hint="check the path and its rights") from e
+
+
+def _seen(path: Path, descriptor: int, accepts: Callable[[int, int], bool]) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{path} is no file", hint="give a CSV or JSON file")
+    if not accepts(status.st_size, status.st_mtime_ns):
+        raise UsageError(f"{path} is being written", hint="it is read when that is over")
 
 
 def parse_table(data: bytes, name: str) -> tuple[Sequence[str], list[Row], str]:
@@ -62,6 +76,8 @@ def parse_table(data: bytes, name: str) -> tuple[Sequence[str], list[Row], str]:
         listed.append(row)
     if not listed:
         raise UsageError(f"{name} is empty", hint="the first line names the columns")
+    if len(listed[0][1]) > MOST_COLUMNS:
+        raise UsageError(f"{name} has {len(listed[0][1])} columns", hint=f"a table has at most {MOST_COLUMNS}")
     return listed[0][1], listed[1:], encoding
 
 
@@ -74,14 +90,32 @@ def _decoded(data: bytes, name: str) -> tuple[str, str]:
             text = data.decode(encoding)
         except UnicodeError:
             continue
-        if "\0" not in text:
-            return text, encoding.removesuffix("-sig")
-        break
+        if "\0" in text:
+            break
+        if encoding == "gb18030" and (mixed := _in_utf8(data)):
+            raise UsageError(
+                f"{name}: line {mixed} is UTF-8, and others are not",
+                hint="save it once more as CSV UTF-8, and look at that line",
+            )
+        return text.lstrip("\ufeff"), encoding.removesuffix("-sig")
     at = _first_bad(data)
     raise UsageError(
         f"{name} is neither UTF-8 nor GB18030: line {data[:at].count(10) + 1} holds other bytes",
         hint="save it once more as CSV UTF-8",
     )
+
+
+def _in_utf8(data: bytes) -> int:
+    """The first line with Chinese in UTF-8 of a table that is not UTF-8 as a whole; 0 for none. GB18030 would make other characters
+    of it, and nobody would be told."""
+    for n, line in enumerate(data.split(b"\n"), 1):
+        if not line.isascii():
+            try:
+                if any("\u3000" <= c <= "\uffef" for c in line.decode("utf-8")):
+                    return n
+            except UnicodeDecodeError:
+                continue
+    return 0
 
 
 def _first_bad(data: bytes) -> int:
@@ -94,6 +128,8 @@ def _first_bad(data: bytes) -> int:
 
 def _csv(text: str, name: str) -> Iterator[Row]:
     """Comma, semicolon or tab, whichever the header has most of. A line that is too long would be somebody's mistake or worse."""
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as an old Macintosh writes it
     longest = max(map(len, text.split("\n")), default=0)
     if longest > LONGEST_LINE:
         at = next(n for n, line in enumerate(text.split("\n"), 1) if len(line) > LONGEST_LINE)
@@ -118,16 +154,28 @@ def _csv(text: str, name: str) -> Iterator[Row]:
 def _json(text: str, name: str) -> Iterator[Row]:
     """A list of objects whose values are texts, numbers, yes and no, nothing, or lists of texts."""
     try:
-        listed = json.loads(text)
+        listed = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as e:
         raise UsageError(f"{name} is not JSON: {e}", hint="a list of objects is wanted") from e
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
         raise UsageError(f"{name} is no list of objects", hint='like [{"number": "...", "name": "..."}]')
     columns = list(dict.fromkeys(key for each in listed for key in each))
+    if len(columns) > MOST_COLUMNS:
+        raise UsageError(f"{name} has {len(columns)} columns", hint=f"a table has at most {MOST_COLUMNS}")
     if columns:
         yield 0, columns
     for n, each in enumerate(listed, 1):
         yield n, [_cell(each.get(c)) for c in columns]
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object; one that says something twice says nothing."""
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"an object has two of {key[:40]!r}")
+        found[key] = value
+    return found
 
 
 def _cell(value: object) -> str:

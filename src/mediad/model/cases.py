@@ -125,6 +125,24 @@ def problems(case: Case, owners: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem("merged-into-itself", "a case cannot be merged into itself")
 
 
+def merging(case: Case, target: Case | None, into: Mapping[str, str]) -> Iterator[Problem]:
+    """What keeps a case from becoming part of its ``target``: a circle would be nobody's, and have no limit at all. ``into``: case
+    to the one that it was merged into."""
+    if case.id == merged(into, case.merged_into) and case.id != case.merged_into:
+        yield Problem("merged-already", "it is a part of that case already, or that case itself")
+    if case.archived or (target is not None and target.archived):
+        yield Problem("archived", "what is archived is closed: tag the recordings, and archive a supplement")
+
+
+def closed(before: Case | None, after: Case) -> Iterator[Problem]:
+    """What may no longer be said of a case that is archived: what its limits are counted from."""
+    if before is None or before.archived is None:
+        return
+    fixed = ("kind", "opened", "act_ended", "concluded")
+    if changed := [name for name in fixed if getattr(before, name) != getattr(after, name)]:
+        yield Problem("archived", f"the case is archived, and its {' and '.join(changed)} cannot change any more")
+
+
 def rulings(case: Case, rules: CaseRules, zone: ZoneInfo) -> list[Ruling]:
     """Its limits: the urgent report (Article 8) and the case file (Article 27). What was merged into another one has none of its
     own, and an activity without a case file has nothing to archive unless somebody concludes it."""

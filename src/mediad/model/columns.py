@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo
 from mediad.model.problems import Problem
 
 LONGEST_CELL: Final = 2_000
+YEARS: Final = range(1900, 2200)
+"""A year that is none of these was typed wrongly."""
+_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 YES: Final = frozenset({"1", "y", "yes", "true", "是", "紧急", "对", "√"})
 NO: Final = frozenset({"", "0", "n", "no", "false", "否", "不", "×"})
 _DATE: Final = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
@@ -91,7 +94,8 @@ def lines(columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> 
                 )
             )
             continue
-        cells = {name: row[n].strip() if n < len(row) else "" for n, name in enumerate(columns) if name}
+        # Spreadsheets leave out cells at the end: what is not there says nothing.
+        cells = {name: row[n].strip() for n, name in enumerate(columns[: len(row)]) if name}
         if bad := next((p for p in map(cell_problem, cells.values()) if p), None):
             wrong.append(BadLine(number, bad.code, bad.detail))
             continue
@@ -103,10 +107,10 @@ def cell_problem(cell: str) -> Problem | None:
     """What keeps a cell from being taken: a formula does something else wherever the table is opened again."""
     if len(cell) > LONGEST_CELL:
         return Problem("cell-too-long", f"a cell has {len(cell)} characters, at most {LONGEST_CELL} are taken")
-    if re.match(r"[=@\t\r]|[+\-](?![\d.\s]*$)(?!\d{4,})", cell) and len(cell) > 1:
+    if re.match(r"[=@]|[+-](?![\d.\s-]*$)", unicodedata.normalize("NFKC", cell)) and len(cell) > 1:
         return Problem("formula", f"{cell[:40]!r} is a formula: write its value")
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") for c in cell):
-        return Problem("unprintable", f"{cell[:40]!r} holds what is no character")
+    if any(unicodedata.category(c) in _UNPRINTABLE for c in cell):
+        return Problem("unprintable", f"{cell[:40]!r} holds what is no character, or turns others around")
     return None
 
 
@@ -123,9 +127,11 @@ def day(cell: str) -> date | Problem | None:
         return None
     if (found := _DATE.fullmatch(cell)) is not None:
         try:
-            return date(*map(int, found.groups()))
+            read = date(*map(int, found.groups()))
         except ValueError:
-            pass
+            read = None
+        if read is not None and read.year in YEARS:
+            return read
     return Problem("bad-date", f"{cell[:40]!r} is no day: write it like 2026-11-24")
 
 
@@ -134,24 +140,31 @@ def moment(cell: str, zone: ZoneInfo) -> datetime | Problem | None:
     began."""
     if not cell:
         return None
+    try:
+        found = _moment(cell, zone)
+    except ValueError:
+        found = None
+    if found is None or found.year not in YEARS:
+        return Problem("bad-time", f"{cell[:40]!r} is no time: write it like 2026-11-24 09:30")
+    return found
+
+
+def _moment(cell: str, zone: ZoneInfo) -> datetime | None:
     plain = re.sub(r"(?<=[\d日])[T ]+(?=\d)", " ", cell.replace("：", ":"))
     head, _, tail = plain.partition(" ")
-    try:
-        if re.search(r"(Z|[+-]\d\d:?\d\d)$", tail):
-            return datetime.fromisoformat(f"{head}T{tail}")
-        d = _DATE.fullmatch(head)
-        t = _TIME.fullmatch(tail) if tail else None
-        if d is not None and (t is not None or not tail):
-            hour, minute, second = (int(n or 0) for n in t.groups()) if t is not None else (0, 0, 0)
-            return datetime.combine(date(*map(int, d.groups())), time(hour, minute, second), zone)
-    except ValueError:
-        pass
-    return Problem("bad-time", f"{cell[:40]!r} is no time: write it like 2026-11-24 09:30")
+    if re.search(r"(Z|[+-]\d\d:?\d\d)$", tail):
+        return datetime.fromisoformat(f"{head}T{tail}")
+    d = _DATE.fullmatch(head)
+    t = _TIME.fullmatch(tail) if tail else None
+    if d is None or (t is None and tail):
+        return None
+    hour, minute, second = (int(n or 0) for n in t.groups()) if t is not None else (0, 0, 0)
+    return datetime.combine(date(*map(int, d.groups())), time(hour, minute, second), zone)
 
 
 def several(cell: str) -> list[str]:
-    """The parts of a cell that names several."""
-    return [part for part in (p.strip() for p in re.split(r"[,，、;；|/\n]+", cell)) if part]
+    """The parts of a cell that names several. A stroke parts nothing: it stands in numbers."""
+    return [part for part in (p.strip() for p in re.split(r"[,，、;；]+", cell)) if part]
 
 
 def a_word(cell: str, words: Mapping[str, str], what: str) -> str | Problem:

@@ -32,11 +32,18 @@ def number_key(text: str) -> str:
     return re.sub(r"第(?=\d)", "", plain).upper()
 
 
+def rounded(text: str) -> bool:
+    """Whether a spreadsheet took a number for a quantity, and lost digits of it: 2.10001E+11, 210001.0."""
+    return re.fullmatch(r"\d+(\.\d+)?E\+?\d+|\d+\.0+", text.strip(), re.IGNORECASE) is not None
+
+
 def checked_number(text: str) -> str | Problem:
     """A number as it may be kept: trimmed, printable, not too long, and with a key."""
     plain = text.strip()
     if len(plain) > LONGEST or not plain.isprintable() or not re.search(r"[^\W_]", number_key(plain)):
         return Problem("bad-number", f"{plain[:40]!r} is no number")
+    if rounded(plain):
+        return Problem("bad-number", f"{plain} was rounded by a spreadsheet: keep its column as text")
     return plain
 
 

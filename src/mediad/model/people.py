@@ -5,12 +5,15 @@ change hands in the course of years: so each is dated, and what counts is who bo
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
+from mediad.model.numbers import rounded
 from mediad.model.problems import Problem
 
 LONGEST_NAME: Final = 60
@@ -40,6 +43,10 @@ class Dated:
 
     def holds(self, day: date) -> bool:
         return (self.start is None or self.start <= day) and (self.until is None or day <= self.until)
+
+    def lasts(self, day: date) -> bool:
+        """Whether it has not ended by a day."""
+        return self.until is None or self.until >= day
 
     def meets(self, other: "Dated") -> bool:
         """Whether there is a day in both."""
@@ -75,11 +82,21 @@ class Person:
         return max(held, key=lambda d: (d.start or date.min, d.number)).number if held else ""
 
 
+@lru_cache(maxsize=4_096)
+def plain_number(text: str) -> str:
+    """A number of a person whatever widths and blanks it was typed with."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+def _same(number: str, plain: str) -> bool:
+    return number == plain or plain_number(number) == plain
+
+
 def bearers(people: Iterable[Person], number: str, day: date) -> list[Person]:
     """Who bore a number on a day. A certificate number goes before a device's user number: it is nobody else's by accident."""
-    listed = list(people)
+    listed, plain = list(people), plain_number(number)
     for kind in ("certificates", "device_numbers"):
-        if found := [p for p in listed if any(d.number == number and d.holds(day) for d in getattr(p, kind))]:
+        if found := [p for p in listed if any(_same(d.number, plain) and d.holds(day) for d in getattr(p, kind))]:
             return found
     return []
 
@@ -105,6 +122,8 @@ def problems(person: Person, others: Iterable[Person]) -> Iterator[Problem]:
     for dated in (*person.certificates, *person.device_numbers):
         if not dated.number or len(dated.number) > LONGEST_NUMBER or not dated.number.isprintable():
             yield Problem("bad-number", f"{dated.number[:LONGEST_NUMBER]!r} is no number of a person")
+        elif rounded(dated.number):
+            yield Problem("bad-number", f"{dated.number} was rounded by a spreadsheet: keep its column as text")
         if dated.start and dated.until and dated.until < dated.start:
             yield Problem(
                 "ends-before-it-begins", f"{dated.number} ends on {dated.until}, before it begins on {dated.start}"

@@ -6,6 +6,8 @@ also after a restart; a table that is changed or written anew is another one.
 
 import hashlib
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -16,7 +18,9 @@ from mediad.edges.folders import FolderReady, FolderWatcher
 from mediad.edges.tabular import Table, parse_table, read_bytes
 from mediad.errors import MediadError, UsageError
 from mediad.model.columns import BadLine
+from mediad.model.imports import NOTES
 from mediad.model.layout import printable
+from mediad.model.settling import Signature
 from mediad.wiring import registers
 from mediad.wiring.station import Station
 from mediad.wiring.threads import Watching
@@ -45,11 +49,11 @@ class InboxPart(Watching):
 
     def _take(self, ready: FolderReady) -> None:
         again: set[bytes] = set()
-        for path in sorted(ready.files):
+        for path in in_order(ready.files):
             if self._stopping.is_set():
                 return
             try:
-                take_file(self._station, self._inbox, path)
+                take_file(self._station, self._inbox, path, partial(ready.accepts, path))
             except MediadError as e:  # the vault or the catalogue; the table is there still
                 _log.warning("table put off", inbox=self._inbox.name, table=printable(path), code=e.code, why=e.message)
                 again.add(path)
@@ -62,16 +66,24 @@ class InboxPart(Watching):
             )
 
 
-def take_file(station: Station, inbox: Inbox, path: bytes) -> bool:
-    """Import one file of an inbox; False if its bytes were imported before, or it is no table by its name."""
+def in_order(files: Mapping[bytes, Signature]) -> list[bytes]:
+    """The oldest first: what was exported later says what holds."""
+    return sorted(files, key=lambda path: (files[path].mtime_ns, path))
+
+
+def take_file(
+    station: Station, inbox: Inbox, path: bytes, accepts: Callable[[int, int], bool] = lambda _size, _mtime_ns: True
+) -> bool:
+    """Import one file of an inbox; False if its bytes were imported before, or it is no table by its name. ``accepts``: whether it
+    is still as it was when it was complete, by size and time; one that is not is told again once it is complete anew."""
     if not path.lower().endswith(tuple(os.fsencode(s) for s in SUFFIXES)) or os.path.basename(path).startswith(
         (b".", b"~")
     ):
         return False
     file = Path(os.fsdecode(os.path.join(os.fsencode(inbox.path), path)))
     try:
-        data = read_bytes(file)
-    except UsageError as e:  # gone, or no file any more
+        data = read_bytes(file, follow=False, accepts=accepts)
+    except UsageError as e:  # gone, no file any more, or written to
         _log.warning("table not read", inbox=inbox.name, table=printable(path), why=e.message)
         return False
     sha256 = hashlib.sha256(data).hexdigest()
@@ -87,7 +99,7 @@ def take_file(station: Station, inbox: Inbox, path: bytes) -> bool:
         _log.warning("no table", inbox=inbox.name, table=printable(path), why=e.message)
         return True
     plan = registers.take_for(station, inbox.what, Table(name, header, rows, encoding, sha256), source, good=inbox.good)
-    bad = [f for f in plan.findings if f.code not in registers.NOTES]
+    bad = [f for f in plan.findings if f.code not in NOTES]
     told = _log.warning if bad else _log.info
     told(
         "table imported",

@@ -15,8 +15,9 @@ from mediad.model.acts import Actor
 from mediad.model.columns import BadLine
 from mediad.model.custody import Draft
 from mediad.model.ids import named_id
-from mediad.model.imports import KINDS_OF_EVENTS, Known, Plan, body, plan
+from mediad.model.imports import KINDS_OF_EVENTS, NOTES, Plan, body, plan
 from mediad.model.layout import printable
+from mediad.model.lines import Known
 from mediad.wiring.acts import Make, Performed, perform, perform_for
 
 if TYPE_CHECKING:
@@ -35,17 +36,16 @@ IMPORTED = "table.imported"
 MOST_TOLD = 200
 """So many findings of one table stand in its event; how many lines are bad stands there in any case."""
 
-NOTES = ("column-unknown",)
-"""What is said of a table and keeps nothing of it back: exports have more columns than anybody needs."""
 
-
-def known(ledger: Ledger, config: Config) -> Known:
+def known(
+    ledger: Ledger, config: Config, actor: Actor | None = None, *, single: bool = False, watched: bool = False
+) -> Known:
     """What the registers hold."""
     with ledger.catalog.read() as conn:
         return Known(
-            zone=config.unit.zone, today=ledger.clock().astimezone(config.unit.zone).date(), people=bureau.people(conn),
-            departments=bureau.departments(conn), cases=bureau.cases(conn), trips=bureau.trips(conn),
-            recorders=bureau.recorder_names(conn),
+            zone=config.unit.zone, now=ledger.clock(), people=bureau.people(conn), departments=bureau.departments(conn),
+            cases=bureau.cases(conn), trips=bureau.trips(conn), recorders=bureau.recorder_names(conn),
+            single=single, watched=watched, actor=actor.person.id if actor and actor.person else "",
         )  # fmt: skip
 
 
@@ -65,9 +65,9 @@ def take(config: Config, what: str, path: Path, *, good: bool) -> tuple[Plan[Any
 
 
 def take_for(station: Station, what: str, table: Table, source: str, *, good: bool) -> Plan[Any]:
-    """The same by the daemon, for a folder that the configuration names."""
+    """The same by the daemon, for a folder that the configuration names. It gives nobody a right."""
     plans: list[Plan[Any]] = []
-    perform_for(station, _make(station.config, what, table, plans, good=good), source)
+    perform_for(station, _make(station.config, what, table, plans, good=good, watched=True), source)
     return plans[0]
 
 
@@ -82,7 +82,7 @@ def enter(config: Config, what: str, cells: Mapping[str, str]) -> tuple[Plan[Any
     """One entry. Raises Refused, with the reason, if it cannot be."""
     plans: list[Plan[Any]] = []
     table = Table("", list(cells), [(1, list(cells.values()))], "utf-8", "")
-    performed = perform(config, ACTS[what], _make(config, what, table, plans, good=False))
+    performed = perform(config, ACTS[what], _make(config, what, table, plans, good=False, single=True))
     if found := plans[0].findings:
         raise Refused("; ".join(f.detail for f in found), code=found[0].code, hint="nothing was recorded")
     return plans[0], performed if _took(performed) else None
@@ -92,9 +92,12 @@ def _took(performed: Performed) -> bool:
     return bool(performed.waits) or any(d.kind != IMPORTED for d in performed.drafts)
 
 
-def _make(config: Config, what: str, table: Table, plans: list[Plan[Any]], *, good: bool) -> Make:
-    def make(ledger: Ledger, _: Actor) -> list[Draft]:
-        found = plan(what, table.header, table.rows, known(ledger, config))
+def _make(
+    config: Config, what: str, table: Table, plans: list[Plan[Any]], *, good: bool, single: bool = False, watched: bool = False
+) -> Make:  # fmt: skip
+    def make(ledger: Ledger, actor: Actor) -> list[Draft]:
+        there = known(ledger, config, actor, single=single, watched=watched)
+        found = plan(what, table.header, table.rows, there)
         plans.append(found)
         refused = not good and any(f.code not in NOTES for f in found.findings)
         changes = () if refused else found.changes

@@ -12,7 +12,7 @@ from mediad.config import Config
 from mediad.errors import NotFound, Refused
 from mediad.model.acts import Act, Actor, signing_refusal
 from mediad.model.custody import Draft
-from mediad.model.imports import trip_problems
+from mediad.model.lines_trips import trip_problems
 from mediad.model.registers import TripEntry, trip_json
 from mediad.wiring.acts import perform
 
