@@ -31,6 +31,7 @@ from mediad.model.calendar import Calendar
 from mediad.model.instants import stamp
 from mediad.stages import rule
 from mediad.stages.rule import Rules
+from mediad.wiring.pressing import pressing
 
 OFFICERS, RECORDERS, TRIPS, OF_DOCKING = 40, 30, 12_000, 20
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -323,8 +324,8 @@ def main() -> None:
         print(f"| of that, the rules and their facts | {took * 1e3:.0f} ms |")
     for what, question in (
         (
-            "the board: late, soon late, open, untrusted (`pressing`, 200)",
-            lambda conn: limits.pressing(conn, soon, 200),
+            "the board: late, soon late, open, untrusted, and how many of each (`mediad deadlines`)",
+            lambda conn: pressing(conn, rules, NOW),
         ),
         ("what the metrics count", lambda conn: limits.counts(conn, stamp(NOW), soon)),
         ("recordings of no case for too long", lambda conn: limits.untagged(conn, stamp(NOW - timedelta(days=7)))),

@@ -231,3 +231,18 @@ def without_ruling(conn: Connection) -> list[str]:
     r, d = t.recording.c, b.deadline.c
     ruled = exists().where(d.subject == r.id, d.rule == STORAGE)
     return list(conn.execute(select(r.id).where(r.kind != "data", ~ruled)).scalars())
+
+
+def body_of(row: Row[Any]) -> dict[str, Any]:
+    """A ruling's row as its event holds it."""
+    return dict(json.loads(row.detail))
+
+
+def statuses(conn: Connection, now: str) -> dict[str, int]:
+    """Status to how many limits have it, by the rulings that stand."""
+    d = b.deadline.c
+    found = {row[0]: row[1] for row in conn.execute(select(d.state, func.count()).group_by(d.state))}
+    late = and_(d.state == "waiting", d.told.in_((False, True)), d.due_at < now)
+    passed = conn.execute(select(func.count()).where(late)).scalar_one()
+    waiting = found.pop("waiting", 0)
+    return {**found, "due": waiting - passed, "late": found.get("late", 0) + passed}

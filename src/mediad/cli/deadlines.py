@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -29,32 +30,41 @@ def register(app: typer.Typer) -> None:
 def deadlines(
     context: typer.Context,
     as_json: AsJson = False,
-    everything: Annotated[bool, typer.Option("--all", help="Those that are met as well.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All limits, those that are met as well.")] = False,
 ) -> None:
-    """Show the limits that are not met. Exit code 1 if one is late, or cannot be told."""
+    """Show what presses: what is late and unexplained, ends within a day, or waits for somebody. Exit code 1 if anything is late,
+    or has no true time."""
     if context.invoked_subcommand is not None:
         return
+    from mediad.wiring.pressing import pressing
     from mediad.wiring.rules import rules_of, shown
 
     config = common.load_config()
+    unruled = 0
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        rows = list(shown(conn, rules_of(conn, config), ledger.clock()))
+        rules, now = rules_of(conn, config), ledger.clock()
+        if as_json or everything:
+            rows: Sequence[Mapping[str, Any]] = list(shown(conn, rules, now))
+            counts: Mapping[str, int] = Counter(r["status"] for r in rows)
+        else:
+            found = pressing(conn, rules, now)
+            rows, counts, unruled = found.rows, found.counts, found.unruled
     if as_json:
         common.print_json(rows)
     else:
-        quiet = ("met", "not-applicable")
         for r in rows:
-            if everything or r["status"] not in quiet:
-                due = str(r["due_at"] or "-")[:16].replace("T", " ")
-                name = NAMES.get(r["rule"], r["rule"])
-                state = common.column(f"{WORDS[r['status']]} {r['status']}", 25)
-                common.say(f"{state} {due:16} {common.column(name, 18)} {r['subject']}")
-                said = r["justification"] and f"理由 reason: {r['justification']}"
-                common.say("    " + "  ".join(part for part in (r["carrier"], r["reason"], said) if part))
-        counts = Counter(r["status"] for r in rows)
-        told = (f"{WORDS[word]} {word} {counts[word]}" for word in WORDS if counts[word])
+            due = str(r["due_at"] or "-")[:16].replace("T", " ")
+            name = NAMES.get(r["rule"], r["rule"])
+            state = common.column(f"{WORDS[r['status']]} {r['status']}", 25)
+            common.say(f"{state} {due:16} {common.column(name, 18)} {r['subject']}")
+            reason = r.get("justification")
+            said = reason and f"理由 reason: {reason}"
+            common.say("    " + "  ".join(part for part in (r["carrier"], r["reason"], said) if part))
+        told = (f"{WORDS[word]} {word} {counts[word]}" for word in WORDS if counts.get(word))
         common.say(" · ".join(told) or "没有时限 no limits")
-    if any(r["status"] in ("late", "untrusted") for r in rows):
+        if unruled:
+            common.say(f"另有 {unruled} 项待重新计算，以上为原结果 are still to be worked out: shown as they stood")
+    if counts.get("late") or counts.get("untrusted"):
         sys.exit(1)
 
 
