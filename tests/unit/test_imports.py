@@ -202,6 +202,14 @@ def test_a_person_keeps_their_id_when_they_get_a_certificate() -> None:
         assert (change.new, change.entry.id) == (False, known.people[0].id)
 
 
+def test_another_certificate_is_the_same_person_s_if_the_line_names_the_former_one() -> None:
+    text = "certificate,formerly,name,from\n210777,210001,李明,2026-07-01\n"
+    (change,) = read("people", text, bureau()).changes
+    assert (change.entry.id, [d.number for d in change.entry.certificates]) == ("per-" + PERSON_1, ["210001", "210777"])
+    assert read("people", text, replace(bureau(), people=[change.entry])).same == 1
+    assert codes(read("people", text.replace("李明", "王五"), bureau())) == [(2, "unknown-person")]
+
+
 def test_an_end_alone_ends_what_was_borne_then_and_days_told_anew_stand_for_what_they_overlap() -> None:
     people = [c.entry for c in read("people", "certificate,name,from\n210001,李明,2026-01-01\n").changes]
     for days, held in (

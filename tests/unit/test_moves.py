@@ -33,6 +33,8 @@ def test_whatever_people_enter_a_recorder_has_one_carrier_at_a_time_and_its_move
     assert all(m.carrier for m in kept if m.state == "issued")
     assert all(m.why for m in kept if m.state in ("lost", "broken"))
     for before, after in itertools.pairwise(kept):
+        assert not (before.state in ("lost", "broken") and after.state == "issued")
+        assert not before.state == after.state == "returned"
         assert not (before.state == after.state == "issued" and before.carrier != after.carrier)
 
 

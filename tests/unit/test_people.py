@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediad.model.acts import ACTS, Actor, refusal, signing_refusal
+from mediad.model.acts import ACTS, Actor, refusal, refusing_refusal, signing_refusal
 from mediad.model.people import Dated, Person, Role, bearers, problems
 
 LI = Person("per-li", "210001", "李明", roles=frozenset({Role.OFFICER}), logins=frozenset({"liming"}),
@@ -101,6 +101,28 @@ def test_who_cannot_approve(signer: Actor, code: str | None) -> None:
     """Root, shared accounts, strangers, and whoever has a part in it already."""
     found = signing_refusal(DISPOSAL, "approver", signer, Actor("liming", LI), {"reviewer": "per-zhao"})
     assert (found.code if found else None) == code
+
+
+@pytest.mark.parametrize(
+    ("actor", "code"),
+    [
+        (Actor("liming", LI), None),
+        (Actor("other", LI), None),
+        (Actor("wangfang", WANG), None),
+        (Actor("root"), "nobody"),
+        (Actor("wangfang", replace(WANG, active=False)), "inactive"),
+        (Actor("wangfang", replace(WANG, shared=True)), "shared"),
+        (Actor("wangfang", replace(WANG, roles=frozenset({Role.AUDITOR}))), "no-right"),
+    ],
+)
+def test_an_act_is_refused_by_its_handler_or_by_who_could_sign_it(actor: Actor, code: str | None) -> None:
+    found = refusing_refusal(actor, Actor("liming", LI))
+    assert (found.code if found else None) == code
+
+
+def test_who_only_looks_signs_nothing() -> None:
+    looks = Actor("zhaoq", replace(ZHAO, roles=frozenset({Role.AUDITOR})))
+    assert signing_refusal(DISPOSAL, "reviewer", looks, Actor("liming", LI), {}).code == "no-right"  # type: ignore[union-attr]
 
 
 def test_signatures_come_in_their_order_and_once() -> None:

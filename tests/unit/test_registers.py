@@ -359,6 +359,18 @@ def approved_trip(site: Site, as_login: As) -> str:
     return plan.changes[0].entry.id
 
 
+def test_nothing_is_handed_to_who_has_left_nor_what_is_lost_to_anybody(office: Site) -> None:
+    register_recorder(office.config, "8888888", ["serial:8888888"], name="01号")
+    assert refused(lambda: move(office.config, "01号", "returned")) == "not-out"
+    with pytest.raises(UsageError):
+        move(office.config, "01号", "lost", why="落水\x1b[2J")
+    move(office.config, "01号", "lost", why="落水")
+    assert refused(lambda: move(office.config, "01号", "issued", carrier="210001")) == "not-back"
+    move(office.config, "01号", "returned")
+    registers.enter(office.config, "people", {"certificate": "210001", "name": "李明", "active": "no"})
+    assert refused(lambda: move(office.config, "01号", "issued", carrier="210001")) == "inactive"
+
+
 def test_two_of_a_name_are_nobodys_name(office: Site) -> None:
     for serial in ("1111111", "2222222"):
         register_recorder(office.config, serial, [f"serial:{serial}"], name="01号")

@@ -159,6 +159,9 @@ def officer_add(
     certificate: Annotated[
         str, typer.Option(help="执法证件编号; else --staff-number or --login names the person.")
     ] = "",
+    formerly: Annotated[
+        str | None, typer.Option(help="A certificate number that this person had before, and is known by.")
+    ] = None,
     staff_number: Annotated[str, typer.Option(help="Number of somebody without a certificate.")] = "",
     login: Annotated[str | None, typer.Option(help="Account; several are parted by commas.")] = None,
     department: Annotated[str | None, typer.Option(help="科室")] = None,
@@ -181,8 +184,8 @@ def officer_add(
 ) -> None:
     """Register a person, or change what is told of one."""
     cells = {
-        "certificate": certificate or None, "name": name, "staff_number": staff_number or None, "login": login,
-        "department": department, "roles": None if role is None else ";".join(role), "device_number": device_number,
+        "certificate": certificate or None, "formerly": formerly, "name": name, "staff_number": staff_number or None,
+        "login": login, "department": department, "roles": None if role is None else ";".join(role), "device_number": device_number,
         "from": begins, "until": until, "position": position, "shared": "yes" if shared else None,
         "active": "no" if left else None, "mail": mail, "wecom": wecom, "dingtalk": dingtalk,
     }  # fmt: skip

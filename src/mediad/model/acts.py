@@ -120,10 +120,23 @@ def signing_refusal(
         return problem
     if as_ == "approver" and Role.APPROVER not in person.roles:
         return Problem("no-right", f"{person.name} is no approver (批准人)")
+    if not _ANYBODY & person.roles:
+        return Problem("no-right", f"{person.name} only looks, and signs nothing")
     if (
         person.id in signed.values()
         or signer.login == handler.login
         or (handler.person and handler.person.id == person.id)
     ):
         return Problem("own-act", f"{person.name} has a part in this already: another person has to sign")
+    return None
+
+
+def refusing_refusal(actor: Actor, handler: Actor) -> Problem | None:
+    """Why somebody may not say that an act is to have no effect; None for its handler, and for whoever could sign one."""
+    if actor.login == handler.login or (actor.person and handler.person and actor.person.id == handler.person.id):
+        return None
+    if (problem := no_signature(actor)) is not None or actor.person is None:
+        return problem
+    if not _ANYBODY & actor.person.roles:
+        return Problem("no-right", f"{actor.person.name} only looks, and refuses nothing")
     return None

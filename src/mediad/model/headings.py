@@ -10,6 +10,7 @@ from mediad.model.people import Role
 PEOPLE: Final = Columns(
     {
         "certificate": ("执法证件编号", "执法证号", "证件编号", "证号"),
+        "formerly": ("原执法证件编号", "原证件编号", "原证号"),
         "name": ("姓名",),
         "department": ("部门", "科室", "处室"),
         "roles": ("角色", "职责"),

@@ -17,7 +17,7 @@ from mediad.model.registers import Department
 RIGHTS: Final = ("roles", "login", "active", "shared")
 """Columns that give or take a right. A table that nobody has looked at says nothing by them."""
 
-_OF_NUMBERS: Final = ("certificate", "device_number", "from", "until")
+_OF_NUMBERS: Final = ("certificate", "formerly", "device_number", "from", "until")
 """Columns of which each line about a person may say something else."""
 
 
@@ -89,6 +89,8 @@ class People:
         key = new.number or (f"staff:{staff}" if staff else f"login:{login}" if login else "")
         if not key:
             raise Bad("no-number", "a person wants a certificate number, a staff number or an account")
+        if formerly := plain_number(line.get("formerly")):
+            return self._formerly(formerly, name), key
         keys = [_number(new.number)] if new.number else []
         keys += [f"key:staff:{staff}"] if staff else []
         keys += [f"login:{each}" for each in columns.several(login)]
@@ -106,6 +108,13 @@ class People:
         if not self._single:
             raise Bad("name-differs", f"{shown} is {other.name}: a change of name is entered by `mediad officer add`")
         return other, key
+
+    def _formerly(self, number: str, name: str) -> Person:
+        """Who has another certificate now than before."""
+        found = next((p for p in self._others([_number(number)]) if p.name == name), None)
+        if found is None:
+            raise Bad("unknown-person", f"{number} was never that of {name}")
+        return found
 
     def _further(self, line: Line, person: str) -> Line:
         """A further line about somebody: what it leaves empty was told before, and nothing may be told in two ways."""

@@ -19,7 +19,11 @@ def problems(new: Move, before: Sequence[Move], now: datetime) -> Iterator[Probl
             yield Problem("nobody", "a recorder is handed out to somebody")
         if last is not None and last.state == "issued" and last.carrier != new.carrier:
             yield Problem("two-carriers", "it is out already, with somebody else")
+        if last is not None and last.state in ("lost", "broken"):
+            yield Problem("not-back", f"it is {last.state}, and nobody has said that it is back")
         if new.expected is not None and new.expected < new.at:
             yield Problem("ends-before-it-begins", "it is expected back before it goes out")
+    if new.state == "returned" and (last is None or last.state == "returned"):
+        yield Problem("not-out", "it is at the unit already: nobody was handed it")
     if new.state in ("lost", "broken") and not new.why:
         yield Problem("no-reason", f"{new.state} wants to be told how")

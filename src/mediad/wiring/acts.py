@@ -12,8 +12,9 @@ from mediad.catalog import bureau
 from mediad.config import Config
 from mediad.edges import files
 from mediad.errors import NotFound, Refused
-from mediad.model.acts import Act, Actor, Signature, refusal, signing_refusal
+from mediad.model.acts import Act, Actor, Signature, refusal, refusing_refusal, signing_refusal
 from mediad.model.custody import Draft
+from mediad.wiring import typed
 from mediad.wiring.station import OPEN_SECONDS, Station, new_id
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Make = Callable[["Ledger", Actor], Sequence[Draft]]
+
+LONGEST_REASON = 2_000
 
 REGISTER_LOCK = "register.lock"
 """Held by a command that names or registers something, from its look at what is there until that is recorded."""
@@ -142,18 +145,17 @@ def sign(config: Config, act_id: str, as_: Signature) -> Performed:
 
 
 def refuse(config: Config, act_id: str, why: str) -> None:
-    """An act has no effect, and never will have: by its handler, or by whoever would have to sign."""
+    """An act has no effect, and never will have: by its handler, or by whoever could sign it."""
+    why = typed.text(why, "a reason", LONGEST_REASON)
 
     def work(station: Station) -> None:
         ledger = station.ledger
         detail = _open_act(ledger, act_id)
         actor = acting(ledger)
-        if actor.person is None and actor.login != detail["login"]:
-            raise Refused(
-                f"the account {actor.login} is of no registered person",
-                code="nobody",
-                hint="act under your own account",
-            )
+        with ledger.catalog.read() as conn:
+            handler = Actor(detail["login"], bureau.person(conn, detail["handler"]))
+        if problem := refusing_refusal(actor, handler):
+            raise Refused(problem.detail, code=problem.code, hint="its handler refuses it, or who could sign it")
         told = {
             **detail,
             "state": "refused",

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 _HINTS = {
     "future": "give a time that has been", "out-of-order": "moves come in their order", "nobody": "--officer NUMBER",
     "two-carriers": "`mediad recorder return` first", "ends-before-it-begins": "check the times",
+    "not-back": "`mediad recorder return` first", "not-out": "`mediad recorder issue` says who had it",
     "no-reason": "--why TEXT, and --presumed TEXT for what was on it",
 }  # fmt: skip
 """What to do about each problem of a move."""
+
+LONGEST = 2_000
 
 SAID = {"issued": "已领用 handed out", "returned": "已归还 returned", "lost": "已报失 lost", "broken": "已报损 broken"}
 
@@ -43,6 +46,7 @@ def move(
     """Record what became of a recorder. ``carrier`` is a certificate or device user number; ``presumed`` what footage was on it,
     as far as anybody knows. Raises NotFound, or Refused if it cannot have been so."""
     told: dict[str, Any] = {}
+    texts = [typed.text(text, "what is told of it", LONGEST, empty=True) for text in (why, presumed)]
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         now = ledger.clock()
@@ -55,8 +59,11 @@ def move(
                 )
             before = bureau.moves(conn, [found]).get(found, [])
             day = day_of(when, config.unit.zone)
-            whose = typed.bearer(bureau.people(conn), carrier, day).id if carrier else ""
-        new = Move(found, state, when, whose, expected, why.strip(), presumed.strip())
+            person = typed.bearer(bureau.people(conn), carrier, day) if carrier else None
+        if person is not None and not person.active:
+            raise Refused(f"{person.name} is no longer active", code="inactive", hint="hand it to somebody else")
+        whose = person.id if person else ""
+        new = Move(found, state, when, whose, expected, *texts)
         if problem := next(moves.problems(new, before, now), None):
             raise Refused(problem.detail, code=problem.code, hint=_HINTS[problem.code])
         told.update(id=found, state=state, carrier=whose or None)
