@@ -146,7 +146,9 @@ def test_what_was_merged_counts_for_the_case(site: Site) -> None:
     casework.merge(site.config, "检-1", "立-1")
     assert [(code, activity) for code, activity, _ in codes(site) if activity] == [("not-recorded", "sampling")]
     shown = ran(site, "show", "立-1")
-    assert shown["recordings"] == [{"id": taken, "activities": ["on-site-inspection"]}]
+    assert [(r["id"], r["recorder"], r["activities"]) for r in shown["recordings"]] == [
+        (taken, "card-1", ["on-site-inspection"])
+    ]
     with pytest.raises(Refused, match="that case itself"):
         casework.merge(site.config, "检-1", "立-1")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -15,6 +14,7 @@ from mediad import config as configuration
 from mediad.cli import common, tell
 from mediad.model.evidence import Kind
 from mediad.model.facts import b64
+from mediad.model.instants import rfc3339
 from mediad.model.layout import printable
 from mediad.model.probe import Remark
 from mediad.model.profile import Profile
@@ -145,8 +145,8 @@ def _as_json(look: CardLook) -> dict[str, Any]:
         "takes": [
             {
                 "files": [_shown(s.asset) for s in t.members],
-                "started_at": _local(t.started_at, look.zone),
-                "ended_at": _local(t.ended_at, look.zone),
+                "started_at": rfc3339(t.started_at, look.zone),
+                "ended_at": rfc3339(t.ended_at, look.zone),
                 "trusted": t.trusted,
                 "gaps": [g.seconds for g in t.gaps],
                 "remarks": [{"code": r.code, "detail": r.detail} for r in t.remarks],
@@ -162,19 +162,12 @@ def _file_json(f: FileLook, zone: ZoneInfo) -> dict[str, Any]:
     return {
         "path": printable(f.path), "path_b64": b64(f.path), "size": f.size, "taken": not f.why, "why": f.why,
         "kind": f.kind.value, "device": name.device, "officer": name.officer,
-        "started_at": _local(timed.started_at, zone) if timed else None,
-        "ended_at": _local(timed.ended_at, zone) if timed else None,
+        "started_at": rfc3339(timed.started_at, zone) if timed else None,
+        "ended_at": rfc3339(timed.ended_at, zone) if timed else None,
         "source": timed.source if timed else None, "confidence": timed.confidence if timed else None,
-        "name_time": _local(name.time, zone) if name.time else None, "seq": name.seq, "lens": name.lens,
+        "name_time": rfc3339(name.time, zone) if name.time else None, "seq": name.seq, "lens": name.lens,
         "important": name.important, "sidecar_of": printable(f.describes) if f.describes else None,
     }  # fmt: skip
-
-
-def _local(at: datetime, zone: ZoneInfo) -> str:
-    try:
-        return at.astimezone(zone).isoformat(timespec="seconds")
-    except OverflowError:
-        return at.isoformat(timespec="seconds")
 
 
 def _shown(path: str) -> str:
@@ -209,7 +202,7 @@ def _print(look: CardLook, limit: int) -> None:
         common.say(f"……另有 {len(look.files) - limit} 个文件 more files: --limit, --json")
     joined = [t for t in look.takes if len(t.members) > 1]
     for t in joined:
-        common.say(f"一段 take {_local(t.started_at, look.zone)[:19]} – {_local(t.ended_at, look.zone)[11:19]}:"
+        common.say(f"一段 take {rfc3339(t.started_at, look.zone)[:19]} – {rfc3339(t.ended_at, look.zone)[11:19]}:"
                    f" {len(t.members)} 个文件 files: {', '.join(_shown(s.asset) for s in t.members)}")  # fmt: skip
         for r in t.remarks:
             common.say(f"  {_remark(r)}")
@@ -237,7 +230,7 @@ def _row(f: FileLook, zone: ZoneInfo) -> tuple[str, ...]:
             next((z + " " for w, z in _LEFT.items() if f.why.startswith(w)), "") + f.why,
         )
     n, t = f.name, f.timed
-    when = _local(t.started_at, zone)[:19].replace("T", " ") if t.trusted else ""
+    when = rfc3339(t.started_at, zone)[:19].replace("T", " ") if t.trusted else ""
     by = tell.both(tell.SOURCES, t.source) if t.trusted else tell.both(tell.CONFIDENCES, t.confidence)
     notes = [
         "★ 重要 important" if n.important else "",

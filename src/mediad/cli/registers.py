@@ -12,6 +12,7 @@ import typer
 
 from mediad.cli import common
 from mediad.errors import UsageError
+from mediad.model.instants import rfc3339
 
 if TYPE_CHECKING:
     from mediad.model.imports import Plan
@@ -293,4 +294,4 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
 
 def local(at: datetime | None, zone: ZoneInfo) -> str | None:
     """A time as people read it."""
-    return None if at is None else at.astimezone(zone).isoformat(timespec="seconds")
+    return None if at is None else rfc3339(at, zone)

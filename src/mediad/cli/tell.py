@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mediad.cli import common
-from mediad.model import words
+from mediad.model import instants, words
 from mediad.model.layout import preview_key
 
 SOURCES = {
@@ -31,11 +31,8 @@ def both(known: Mapping[str, str], word: str) -> str:
 
 def local(stamp: str, zone: ZoneInfo) -> str:
     """A time of the catalogue as people read it; at the end of all dates, which only a broken file claims, in UTC."""
-    at = datetime.fromisoformat(stamp)
-    try:
-        return at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-    except OverflowError:
-        return at.strftime("%Y-%m-%d %H:%M:%SZ")
+    at = instants.local(stamp, zone)
+    return at.strftime("%Y-%m-%d %H:%M:%S") + ("Z" if at.tzinfo is not zone else "")
 
 
 def length(started_at: str, ended_at: str) -> str:

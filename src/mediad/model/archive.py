@@ -5,10 +5,10 @@ later makes a supplement, a manifest of its own that names the one before it.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from mediad.model.instants import minute
 from mediad.model.sizes import human
 
 FORMAT: Final = "mediad-archive/1"
@@ -115,7 +115,7 @@ def _notes(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _local(at: str | None, zone: ZoneInfo) -> str:
-    return "" if at is None else f"{datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d %H:%M}"
+    return "" if at is None else minute(at, zone)
 
 
 def _shown(value: Any, name: str, zone: ZoneInfo) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from mediad.model import sizes
+from mediad.model.instants import minute
 from mediad.model.reasons import words
 from mediad.model.words import KINDS, OUTCOMES, STATES, STATUSES
 
@@ -288,7 +289,7 @@ def register_cells(n: int, row: Mapping[str, Any], zone: ZoneInfo) -> list[str]:
 
 
 def _minute(at: str | None, zone: ZoneInfo) -> str:
-    return "" if at is None else f"{datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d %H:%M}"
+    return "" if at is None else minute(at, zone)
 
 
 def register(

@@ -1,4 +1,5 @@
-"""Instants: read as they are written, moved, compared with a zone's wall clock, and written down again. Nothing here raises."""
+"""Instants: read as they are written, moved, compared with a zone's wall clock, and written down again. Nothing that a card says
+raises here."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,25 @@ def stamp(at: datetime) -> str:
 def stamped(at: datetime | None) -> str | None:
     """The same of an instant that may be missing."""
     return None if at is None else stamp(at)
+
+
+def local(at: datetime | str, zone: ZoneInfo) -> datetime:
+    """An instant by the wall clock of a zone; as it is at the ends of all dates, where no other zone has it."""
+    given = datetime.fromisoformat(at) if isinstance(at, str) else at
+    try:
+        return given.astimezone(zone)
+    except OverflowError:
+        return given
+
+
+def rfc3339(at: datetime | str, zone: ZoneInfo) -> str:
+    """For programs and people: RFC 3339 with the zone's offset, to the second."""
+    return local(at, zone).isoformat(timespec="seconds")
+
+
+def minute(at: datetime | str, zone: ZoneInfo) -> str:
+    """For people: day and minute of the zone's wall clock."""
+    return local(at, zone).strftime("%Y-%m-%d %H:%M")
 
 
 def instant(text: str, zone: ZoneInfo) -> datetime | None:

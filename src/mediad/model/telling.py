@@ -13,7 +13,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from mediad.model.deadline import ARCHIVE, RECORDER, SIGNATURE, STORAGE, TAG, UPLOAD, URGENT, Status, status_at
-from mediad.model.instants import stamp
+from mediad.model.instants import minute, stamp
 from mediad.model.people import Person, Role
 
 TRIP: Final = "trip-back"
@@ -284,7 +284,7 @@ def key_of(notices: Iterable[Notice]) -> str:
 
 def trial(unit: str, station: str, now: datetime, zone: ZoneInfo) -> Message:
     """A message that tells nothing but that messages arrive."""
-    at = _day_time(now, zone)
+    at = minute(now, zone)
     lines = (
         f"{unit} 采集站 station {station}",
         "",
@@ -303,7 +303,7 @@ def _zh(g: Group, now: datetime, zone: ZoneInfo) -> str:
         parts.append(f"时间 {_span(g.first, g.last, zone)}")
     if g.limit is not None:
         name = "时限" if g.count == 1 else "最早时限"
-        parts.append(f"{name} {_day_time(g.limit, zone)}（{_away(g.limit, now)[0]}）")
+        parts.append(f"{name} {minute(g.limit, zone)}（{_away(g.limit, now)[0]}）")
     return f"{KINDS[g.kind][0]} · {rule}：" + "，".join(parts)
 
 
@@ -313,19 +313,15 @@ def _en(g: Group, now: datetime, zone: ZoneInfo) -> str:
     parts.append(f"{g.count} item{'s' * (g.count != 1)}")
     if g.limit is not None:
         name = "limit" if g.count == 1 else "first limit"
-        parts.append(f"{name} {_day_time(g.limit, zone)} ({_away(g.limit, now)[1]})")
+        parts.append(f"{name} {minute(g.limit, zone)} ({_away(g.limit, now)[1]})")
     return f"{KINDS[g.kind][1]} · {rule}: " + ", ".join(parts)
 
 
 def _span(first: datetime, last: datetime, zone: ZoneInfo) -> str:
-    start, end = _day_time(first, zone), _day_time(last, zone)
+    start, end = minute(first, zone), minute(last, zone)
     if start == end:
         return start
     return f"{start} 至 {end[11:] if start[:10] == end[:10] else end}"
-
-
-def _day_time(at: datetime, zone: ZoneInfo) -> str:
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def _away(limit: datetime, now: datetime) -> tuple[str, str]:

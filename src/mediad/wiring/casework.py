@@ -22,6 +22,7 @@ from mediad.model.custody import Draft
 from mediad.model.deadline import STORAGE
 from mediad.model.duty import Missing
 from mediad.model.ids import Digest
+from mediad.model.instants import rfc3339
 from mediad.model.numbers import checked_number
 from mediad.model.problems import Problem
 from mediad.model.registers import case_json
@@ -311,10 +312,6 @@ def inventory_page(ledger: Ledger, config: Config, number: str, *, supplement: i
 
 def belongings(conn: Connection, case: Case, zone: ZoneInfo) -> dict[str, Any]:
     """What is shown of a case beside its own entry, times in a zone."""
-
-    def local(at: str) -> str:
-        return datetime.fromisoformat(at).astimezone(zone).isoformat(timespec="seconds")
-
     own = tags.family(conn, case.id)
     recordings: dict[str, list[str]] = {}
     for row in tags.of_cases(conn, own):
@@ -325,7 +322,7 @@ def belongings(conn: Connection, case: Case, zone: ZoneInfo) -> dict[str, Any]:
         "recordings": [
             {
                 "id": name,
-                "started_at": local(takes[name].started_at),
+                "started_at": rfc3339(takes[name].started_at, zone),
                 "recorder": takes[name].label,
                 "activities": shown,
             }
@@ -333,7 +330,7 @@ def belongings(conn: Connection, case: Case, zone: ZoneInfo) -> dict[str, Any]:
         ],
         "activities": list(casework.activities(conn, own).values()),
         "archives": [
-            {"number": row.number, "at": local(row.at), "key": row.key, "sha256": row.sha256}
+            {"number": row.number, "at": rfc3339(row.at, zone), "key": row.key, "sha256": row.sha256}
             for row in casework.archives(conn, case.id)
         ],
     }

@@ -11,6 +11,7 @@ from mediad.catalog import bureau, evidence, limits, tags
 from mediad.config import Config
 from mediad.model.calendar import day_of
 from mediad.model.deadline import STORAGE
+from mediad.model.instants import rfc3339
 from mediad.model.people import Person, bearers
 from mediad.wiring.rules import brief, fresh, rules_of, storage_standing
 
@@ -64,13 +65,13 @@ def told_of(conn: Connection, config: Config, recording: str, now: datetime) -> 
 
 def _times(r: Mapping[str, Any], said: Mapping[str, Any] | None, zone: ZoneInfo) -> dict[str, Any]:
     """When it was: as a person said, if one did; what its recorder says is kept beside it."""
-    claimed = {"started_at": _local(r["started_at"], zone), "ended_at": _local(r["ended_at"], zone)}
+    claimed = {"started_at": rfc3339(r["started_at"], zone), "ended_at": rfc3339(r["ended_at"], zone)}
     if said is None:
         return {**claimed, "confidence": r["confidence"], "claimed": None}
     ended = said["ended_at"]
     length = datetime.fromisoformat(r["ended_at"]) - datetime.fromisoformat(r["started_at"])
     began = said["started_at"] or (datetime.fromisoformat(ended) - length).isoformat()
-    return {"started_at": _local(began, zone), "ended_at": _local(ended, zone), "confidence": SET, "claimed": claimed}
+    return {"started_at": rfc3339(began, zone), "ended_at": rfc3339(ended, zone), "confidence": SET, "claimed": claimed}
 
 
 def _officers(
@@ -91,7 +92,3 @@ def _officers(
         "officers": [each for each in (number, *(o.certificate(day) or o.name for o in others)) if each],
         "names": [each.name for each in (carrier, *others) if each],
     }
-
-
-def _local(text: str, zone: ZoneInfo) -> str:
-    return datetime.fromisoformat(text).astimezone(zone).isoformat(timespec="seconds")

@@ -15,7 +15,7 @@ from mediad.edges.tabular import csv_text
 from mediad.model import duty, report, sizes
 from mediad.model.calendar import Month, day_of
 from mediad.model.deadline import STORAGE, Status, status_at
-from mediad.model.instants import stamp
+from mediad.model.instants import minute, rfc3339, stamp
 from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Recorded, Report, Sums
 from mediad.model.spans import recorder_back
 from mediad.wiring.rules import rules_of, unruled
@@ -112,7 +112,7 @@ def as_json(made: Made, config: Config) -> dict[str, Any]:
     of = made.report
     return {
         "month": of.month.name, "by": of.by, "unit": config.unit.name, "station": config.station.id,
-        "made_at": made.at.astimezone(config.unit.zone).isoformat(timespec="seconds"),
+        "made_at": rfc3339(made.at, config.unit.zone),
         "rows": [{"id": key or None, "name": name, **sums.json()} for key, name, sums in made.rows()],
         "total": of.total.json(), "unstored": made.unstored,
         "days": [{"day": d.day.isoformat(), "on_time": d.on_time, "late": d.late, "other": d.other} for d in of.days],
@@ -139,7 +139,7 @@ def form_data(made: Made, config: Config) -> dict[str, Any]:
     zh, en = NAMES[of.by]
     return {
         "unit": config.unit.name, "station": config.station.id, "month": of.month.name,
-        "made": f"{made.at.astimezone(zone):%Y-%m-%d %H:%M}", "by": {"zh": zh, "en": en}, "unstored": made.unstored,
+        "made": minute(made.at, zone), "by": {"zh": zh, "en": en}, "unstored": made.unstored,
         "total": _printed(TOTAL, of.total), "rows": [_printed(name, sums) for _, name, sums in made.rows()],
         "days": [
             {"day": d, **{"on_time": 0, "late": 0, "other": 0}, **known.get(d, {})}

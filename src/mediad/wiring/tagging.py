@@ -16,7 +16,7 @@ from mediad.model import people
 from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
-from mediad.model.instants import stamp
+from mediad.model.instants import rfc3339, stamp
 from mediad.wiring import typed
 from mediad.wiring.acts import Performed, perform
 from mediad.wiring.station import new_id
@@ -339,7 +339,7 @@ def proposals(config: Config) -> list[dict[str, Any]]:
     return [
         {
             "recording": name,
-            "started_at": datetime.fromisoformat(head.started_at).astimezone(config.unit.zone).isoformat(timespec="seconds"),
+            "started_at": rfc3339(head.started_at, config.unit.zone),
             "kind": head.kind,
             "cases": [
                 {"id": row.casefile, "number": numbers.get(row.casefile, row.casefile), "name": names.get(row.casefile, ""),
