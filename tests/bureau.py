@@ -17,7 +17,7 @@ from mediad.catalog.ledger import Ledger
 from mediad.config.rules import Deadlines
 from mediad.model.calendar import Calendar
 from mediad.model.custody import Draft
-from mediad.model.ids import named_id
+from mediad.model.ids import asset_id, named_id, recording_id
 from mediad.model.instants import stamp
 from mediad.stages import rule
 from mediad.stages.rule import Rules
@@ -54,12 +54,11 @@ class File:
 
     @property
     def asset(self) -> str:
-        digest = hashlib.sha256(self.name.encode()).digest()
-        return "ast-" + base64.b32encode(digest).decode().lower()[:26]
+        return asset_id(hashlib.sha256(self.name.encode()).digest())
 
     @property
     def recording(self) -> str:
-        return self.asset.replace("ast-", "rec-")
+        return recording_id(hashlib.sha256(self.name.encode()).digest())
 
     @property
     def path_b64(self) -> str:

@@ -15,7 +15,7 @@ from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
 from mediad.model.deadline import STORAGE, UPLOAD, Part, Receipt, Recorded
 from mediad.model.evidence import from_ns, recognisable_time
-from mediad.model.ids import named_id
+from mediad.model.ids import born_as, named_id
 from mediad.model.instants import stamp
 from mediad.model.layout import printable
 from mediad.model.trips import Trip, may_cover
@@ -88,7 +88,7 @@ def of_files(conn: Connection, dockings: Iterable[str], zone: ZoneInfo) -> list[
             parts=(Part(ends[name] if sure else None, stored, estimated=True, latest=None if sure else docked),),
             docked=away.dockings(row.recorder, row.recorder_id, own[name], trips),
         )  # fmt: skip
-        recording = row.asset.replace("ast-", "rec-") if row.asset else ""
+        recording = born_as(row.asset) if row.asset else ""
         more = {"docking": docking, "path": printable(row.path), "recording": recording}
         found.append(Known(facts, own[name], more=more))
     return found

@@ -55,11 +55,6 @@ def of_kind(conn: Connection, kind: str, recording_ids: Sequence[str]) -> list[s
     return [each for chunk in chunks(recording_ids) for each in conn.execute(query.where(r.id.in_(chunk))).scalars()]
 
 
-def assets_of(conn: Connection, docking: str) -> list[str]:
-    """Assets that were first stored by a docking."""
-    return list(conn.execute(select(t.asset.c.id).where(t.asset.c.docking == docking)).scalars())
-
-
 def to_probe(conn: Connection, vault: str, assets: Sequence[str]) -> list[Any]:
     """Id, kind, raw path, docking and key of those of which the vault has a healthy replica."""
     a, r = t.asset.c, t.replica.c

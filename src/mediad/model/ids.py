@@ -55,6 +55,11 @@ def recording_id(sha256: bytes) -> str:
     return "rec-" + _asset_characters(sha256)
 
 
+def born_as(asset: str) -> str:
+    """The recording as which an asset was born: the id stays valid, whatever it is joined into."""
+    return "rec-" + asset.removeprefix("ast-")
+
+
 def stamped_id(prefix: str, at: datetime, entropy: bytes) -> str:
     """An id that sorts by time and is never used twice: prefix, UTC second, and 16 base32 characters of entropy (10 bytes)."""
     return f"{prefix}-{at:%Y%m%dt%H%M%Sz}-{_base32(entropy[:10])}"
