@@ -11,6 +11,7 @@ import pytest
 from mediad.catalog import due
 from mediad.model.custody import Draft
 from mediad.wiring import pressing as at_work
+from mediad.wiring import rules as wiring_rules
 from mediad.wiring.pressing import pressing
 from mediad.wiring.rules import shown
 from tests.bureau import Bureau, File, H, at, open_bureau, rules
@@ -70,13 +71,21 @@ def test_what_presses_is_of_the_list_of_all_what_somebody_has_to_see(bureau: Bur
     assert dues == sorted(dues) and dues, "the most pressing first"
 
 
-def test_after_other_rules_what_stood_is_shown_and_how_much_is_still_to_be_worked_out(bureau: Bureau) -> None:
+def test_of_too_much_at_once_it_is_shown_what_stood_and_how_much_is_still_to_be_worked_out(
+    bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bureau.rule()
     bureau.record(NOW, Draft("rules.adopted", "hq-01", {"deadlines": {}, "calendar": {}}))
-    with bureau.ledger.catalog.read() as conn:
-        found = pressing(conn, rules(storage_hours=9_000 / 10), NOW)
-    assert "late" in {r["status"] for r in found.rows}
-    assert found.unruled == sum(found.counts.values())
+    lenient = rules(storage_hours=8_000)
+    late, kinds = {}, {}
+    for most in (2_000, 3):
+        monkeypatch.setattr(wiring_rules, "AT_ONCE", most)
+        with bureau.ledger.catalog.read() as conn:
+            found = pressing(conn, lenient, NOW)
+            late[most] = [r["subject"] for r in found.rows if r["status"] == "late" and r["rule"] == "article-28-24h"]
+            kinds[most] = (found.unruled > 0, "late" in {row["status"] for row in shown(conn, lenient, NOW)})
+    assert (late[2_000], kinds[2_000]) == ([], (False, False))
+    assert (len(late[3]), kinds[3]) == (1, (True, True))
 
 
 def test_no_more_are_shown_than_anybody_reads(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:

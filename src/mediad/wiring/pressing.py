@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mediad.catalog import bureau, due, limits
-from mediad.catalog.apply_bureau import EVERYTHING
+from mediad.catalog import bureau, limits
 from mediad.model.deadline import Status
 from mediad.model.instants import stamp
-from mediad.wiring.rules import Body, brief, fresh, status
+from mediad.wiring.rules import Body, brief, fresh, on_the_spot, status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,10 +24,6 @@ AHEAD = timedelta(hours=24)
 
 MOST = 200
 """So many are shown, the most pressing first."""
-
-AT_ONCE = 1_000
-"""So many subjects that are due to be ruled on are worked out on the spot; of more, such as after other rules were put in force,
-it is shown what stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +38,8 @@ class Pressing:
 
 def pressing(conn: Connection, rules: Rules, now: datetime) -> Pressing:
     """What presses by what is known now. Writes nothing."""
-    waiting = due.subjects(conn, due.RULE)
-    too_many = EVERYTHING in waiting or len(waiting) > AT_ONCE
-    known = {} if too_many else fresh(conn, rules, waiting)
+    waiting, left = on_the_spot(conn)
+    known = fresh(conn, rules, waiting)
     stood = limits.rulings(conn, {subject for _, subject in known})
     soon = stamp(now + AHEAD)
     standing = {(row.rule, row.subject): limits.body_of(row) for row in limits.pressing(conn, soon, MOST + len(stood))}
@@ -61,8 +55,7 @@ def pressing(conn: Connection, rules: Rules, now: datetime) -> Pressing:
         {**brief(rule, body, rules, now, subject=subject), "carrier": people.get(body["carrier"])}
         for (rule, subject), body in listed[:MOST]
     ]
-    unruled = 0 if not too_many else counts.total() if EVERYTHING in waiting else len(waiting)
-    return Pressing(rows, {each.value: counts[each.value] for each in Status}, unruled)
+    return Pressing(rows, {each.value: counts[each.value] for each in Status}, left)
 
 
 def _presses(body: Body, soon: str) -> bool:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 RULE_LOCK = "rule.lock"
 """Held while rulings are worked out and recorded: two at once would record the same."""
 
+AT_ONCE = 2_000
+"""So many subjects are worked out on the spot where limits are shown: some seconds, however many rulings there are."""
+
 _OWNER = "rule"
 _SOME = 500
 
@@ -194,18 +197,21 @@ def fresh(conn: Connection, rules: Rules, subjects: Collection[str]) -> dict[tup
 
 def unruled(conn: Connection, rules: Rules) -> dict[tuple[str, str], Body]:
     """What is due to be ruled on, as it is now. What came by a docking that is under way is not among it."""
-    return fresh(conn, rules, _waiting(conn))
+    return fresh(conn, rules, on_the_spot(conn)[0])
 
 
-def _not_ruled(conn: Connection) -> list[str]:
-    return [*_waiting(conn), *limits.without_ruling(conn)]
-
-
-def _waiting(conn: Connection) -> list[str]:
+def on_the_spot(conn: Connection) -> tuple[list[str], int]:
+    """What is due to be ruled on, to be worked out where limits are shown; and how much is not, since it is too much, such as after
+    other rules were put in force: of that it is shown what stood."""
     waiting = due.subjects(conn, due.RULE)
     if EVERYTHING in waiting:
         waiting += due.all_of_rules(conn)
-    return waiting
+    return (waiting, 0) if len(waiting) <= AT_ONCE else ([], len(waiting))
+
+
+def _not_ruled(conn: Connection) -> list[str]:
+    bare = limits.without_ruling(conn)
+    return [*on_the_spot(conn)[0], *(bare if len(bare) <= AT_ONCE else ())]
 
 
 def status(body: Body, now: datetime) -> Status:
