@@ -100,6 +100,8 @@ def test_what_began_before_the_rule_was_in_force_is_not_applicable() -> None:
 def test_a_case_without_an_end_and_one_that_was_merged_have_no_limit() -> None:
     assert rulings(CASE, CaseRules(), ZONE) == []
     assert rulings(replace(CASE, act_ended=OPENED, merged_into="cas-b"), CaseRules(), ZONE) == []
+    (ruling,) = rulings(replace(CASE, act_ended=OPENED, urgent=True, merged_into="cas-b"), CaseRules(), ZONE)
+    assert ruling.rule == URGENT, "what was begun in an emergency is reported, whatever it became part of"
 
 
 some_days = st.dates(date(2026, 1, 1), date(2027, 3, 1))

@@ -16,12 +16,15 @@ import pytest
 
 from mediad.catalog.db import Catalog
 from mediad.cli.cases import WORDS
+from mediad.config import Config
 from mediad.edges.vault import LocalVault
 from mediad.errors import NotFound, Refused, UsageError
-from mediad.wiring import casework, registers, tagging
+from mediad.model import archive as manifest_model
+from mediad.model.custody import Draft
+from mediad.wiring import acts, casework, registers, spoken, tagging
 from mediad.wiring.station import open_ledger
 from mediad.wiring.tagging import Wanted
-from tests.support import Site, complaints, program, sha256
+from tests.support import Site, complaints, make_card, noise, program, sha256
 from tests.unit.test_matching import TAKEN, case, footage, site, tags, work_off
 
 __all__ = ["site"]
@@ -183,6 +186,84 @@ def test_what_cannot_be_is_one_sentence(site: Site) -> None:
     assert not (site.vault / "cases").exists()
 
 
+def test_the_duties_of_an_inspection_are_the_cases_that_took_it_over(site: Site) -> None:
+    """To merge what was not recorded, or not reported, ends nothing."""
+    complete(site), case(site, "检-1", kind="inspection", urgent="是")
+    casework.merge(site.config, "检-1", "立-1")
+    assert codes(site) == [("not-recorded", "on-site-inspection", False), ("not-reported", None, False)]
+    work_off(site)
+    assert site.rows("SELECT rule, state FROM deadline WHERE rule = 'article-8-urgent-report'") == [
+        ("article-8-urgent-report", "waiting")
+    ]
+
+
+def test_what_became_part_of_a_case_by_mistake_stands_for_itself_again(site: Site) -> None:
+    complete(site), complete(site, "检-1", kind="inspection")
+    taken = footage(site)
+    tagging.tag(site.config, [taken], Wanted("检-1", "on-site-inspection"))
+    casework.merge(site.config, "检-1", "立-1")
+    assert [r["id"] for r in ran(site, "show", "立-1")["recordings"]] == [taken]
+    ran(site, "unmerge", "检-1")
+    assert ran(site, "show", "立-1")["recordings"] == []
+    assert [r["id"] for r in ran(site, "show", "检-1")["recordings"]] == [taken]
+    with pytest.raises(Refused, match="part of no other"):
+        casework.unmerge(site.config, "检-1")
+    with pytest.raises(NotFound):
+        casework.unmerge(site.config, "检-9")
+
+
+def test_cases_cannot_become_part_of_one_another_by_a_table(site: Site) -> None:
+    """Neither would have a limit any more."""
+    for number in ("甲-1", "乙-1"):
+        case(site, number)
+    casework.merge(site.config, "甲-1", "乙-1")
+    with pytest.raises(Refused, match="part of that case already"):
+        registers.enter(
+            site.config, "cases", {"filing_number": "乙-1", "name": "案", "kind": "penalty", "merged_into": "甲-1"}
+        )
+
+
+def test_a_file_of_data_is_no_audio_visual_record(site: Site) -> None:
+    complete(site)
+    card = make_card(site.root / "card-log", {"LOG/记录.txt": b"text"})
+    site.ingest(card, officer="210001")
+    ((name,),) = site.rows("SELECT id FROM recording WHERE kind = 'data'")
+    tagging.tag(site.config, [name], Wanted("立-1", "seizure"))
+    assert codes(site) == [("not-recorded", "seizure", False)]
+    tagging.tag(site.config, [footage(site)], Wanted("立-1", "seizure"))
+    assert codes(site) == []
+
+
+def test_a_reason_keeps_its_author_whoever_speaks_of_the_activity_later(site: Site) -> None:
+    from mediad.edges.login import login
+
+    complete(site), case(site, "检-1", kind="inspection")
+    registers.enter(
+        site.config, "people", {"certificate": "210002", "name": "王芳", "login": login(), "roles": "officer,approver"}
+    )
+    casework.happened(site.config, "检-1", "hearing", act="no-recording", reason="涉及隐私")
+    registers.enter(site.config, "people", {"certificate": "210002", "name": "王芳", "login": ""})
+    casework.happened(site.config, "检-1", "hearing", disputed=False)
+    casework.merge(site.config, "检-1", "立-1")
+    casework.happened(site.config, "立-1", "hearing")
+    casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
+    casework.archive(site.config, "立-1", **FILED)
+    body = json.loads(manifests(site)[0].read_bytes())
+    (hearing,) = body["activities"]
+    assert (hearing["reason"], hearing["author"]["name"], hearing["author"]["login"]) == ("涉及隐私", "王芳", login())
+
+
+def test_a_mistake_is_taken_back_with_its_reason_also_in_what_was_merged(site: Site) -> None:
+    complete(site), case(site, "检-1")
+    casework.happened(site.config, "检-1", "hearing", act="no-recording", reason="误填")
+    casework.merge(site.config, "检-1", "立-1")
+    assert codes(site) == []
+    casework.happened(site.config, "立-1", "hearing", void=True)
+    casework.happened(site.config, "立-1", "hearing")
+    assert codes(site) == [("not-recorded", "hearing", False)], "the reason went with it"
+    assert casework.happened(site.config, "立-1", "hearing")["said"].startswith("不变")
+
+
 # --- the archive --------------------------------------------------------------------------------------------------------
 
 FILED = {"file_number": "DA-2026-0012", "term": "30年", "place": "3号柜", "receiver": "档案室"}
@@ -190,12 +271,19 @@ FILED = {"file_number": "DA-2026-0012", "term": "30年", "place": "3号柜", "re
 
 @pytest.fixture
 def concluded(site: Site) -> tuple[Site, str]:
-    """A case with one recording, concluded; its name is a formula to those who know full-width signs."""
-    complete(site, name="＝立-1案")
-    taken = footage(site, "DCIM/=1+1")
+    """A case with one recording, concluded; the name of its file is a formula to those who know full-width signs."""
+    complete(site)
+    site.ingest(make_card(site.root / "card-1", {"DCIM/=1+1/＝1+1.MP4": noise(3000, 1)}), officer="210001")
+    ((taken,),) = site.rows("SELECT id FROM recording")
     tagging.tag(site.config, [taken], Wanted("立-1", "hearing"))
     casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
     return site, taken
+
+
+def replace_wants(site: Site, act: str) -> Config:
+    """A configuration by which an act wants an approver."""
+    config = site.config
+    return config.model_copy(update={"acts": config.acts.model_copy(update={"wants": {act: ("approver",)}})})
 
 
 def manifests(site: Site) -> list[Path]:
@@ -288,6 +376,114 @@ def test_what_comes_later_makes_a_supplement_that_names_the_first(concluded: tup
     assert fsck(site) == []
 
 
+def test_what_has_changed_since_it_was_archived_is_told_until_there_is_a_supplement(
+    concluded: tuple[Site, str],
+) -> None:
+    """A segment of an archived recording that comes late, above all."""
+    site, taken = concluded
+    casework.archive(site.config, "立-1", **FILED)
+    assert "archive-behind" not in {code for code, *_ in codes(site)}
+    footage(site, seed=2)
+    (assets,) = [[row[0] for row in site.rows("SELECT id FROM asset ORDER BY stored_at")]]
+    with closing(site.open()) as station:
+        absorbed = [name for (name,) in site.rows("SELECT id FROM recording") if name != taken]
+        joined = {"absorbed": absorbed, "assets": assets, "gaps": [], "remarks": []}
+        station.ledger.record([Draft("recording.joined", taken, joined)])
+        station.parts.mirror()
+    assert [code for code, *_ in codes(site)] == ["archive-behind"]
+    casework.archive(site.config, "立-1")
+    assert codes(site) == []
+    body = json.loads(manifests(site)[1].read_bytes())
+    assert (body["added"], body["removed"], body["changed"]) == ([], [], [taken])
+    assert len(body["recordings"][0]["assets"]) == 2
+    assert "变更 changed 1" in str(
+        manifest_model.page(body, site.config.unit.zone, {"rows": [], "sha256": "", "key": ""})["notes"]
+    )
+    tagging.untag(site.config, [taken])
+    assert [code for code, *_ in codes(site)] == ["archive-behind"]
+    assert fsck(site) == []
+
+
+def test_a_file_that_was_moved_is_archived_once_more_and_the_limit_stays_met(concluded: tuple[Site, str]) -> None:
+    site, _ = concluded
+    first = casework.archive(site.config, "立-1", **FILED)
+    casework.archive(site.config, "立-1", place="5号柜", term="永久", file_number="da-2026-0012")
+    shown = ran(site, "show", "立-1")["archived"]
+    assert (shown["place"], shown["term"], shown["file_number"]) == ("5号柜", "永久", "DA-2026-0012")
+    assert shown["manifest"] == first["sha256"]
+    with pytest.raises(Refused, match="nothing has changed"):
+        casework.archive(site.config, "立-1", place="5号柜")
+
+
+@pytest.mark.parametrize("term", ["30", "三十年", "forever", "99年"])
+def test_a_case_is_kept_for_a_term_that_the_unit_has(concluded: tuple[Site, str], term: str) -> None:
+    site, _ = concluded
+    with pytest.raises(UsageError, match="no term"):
+        casework.archive(site.config, "立-1", **{**FILED, "term": term})
+    assert not (site.vault / "cases").exists()
+
+
+def test_names_are_those_of_the_day_at_the_unit_and_the_department_stands_with_its_own_unit(site: Site) -> None:
+    """A case is opened on a day, that is at midnight: it is the day before in Greenwich."""
+    registers.enter(site.config, "people", {"certificate": "310001", "name": "赵强", "from": "2026-09-21"})
+    registers.enter(site.config, "departments", {"name": "监督所", "unit": "委托执法机构"})
+    complete(site, department="监督所")
+    opened = {"opened": "2026-09-21", "handlers": "310001"}
+    registers.enter(site.config, "cases", {"filing_number": "立-1", "name": "案", "kind": "penalty", **opened})
+    casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
+    casework.archive(site.config, "立-1", **FILED)
+    body = json.loads(manifests(site)[0].read_bytes())
+    assert [h["certificate"] for h in body["case"]["handlers"]] == ["310001"]
+    assert (body["case"]["department"]["name"], body["case"]["department"]["unit"]) == ("监督所", "委托执法机构")
+
+
+def test_a_manifest_says_of_a_recording_when_it_was_by_a_persons_word(concluded: tuple[Site, str]) -> None:
+    site, taken = concluded
+    spoken.set_time(site.config, taken, TAKEN - timedelta(days=3), None, "值班记录", "时钟错误")
+    casework.archive(site.config, "立-1", **FILED)
+    (recording,) = json.loads(manifests(site)[0].read_bytes())["recordings"]
+    assert recording["ended_at"].startswith("2026-09-18")
+    assert recording["claimed"]["ended_at"].startswith("2026-09-21")
+    assert recording["claimed"]["why"] == "时钟错误"
+
+
+def test_an_archive_that_waits_for_a_signature_is_nothing_wrong_whatever_becomes_of_it(
+    concluded: tuple[Site, str],
+) -> None:
+    site, _ = concluded
+    config = replace_wants(site, "archive-case")
+    waits = casework.archive(config, "立-1", **FILED)["waits"]
+    assert fsck(site) == [] and "archived" not in str(site.rows("SELECT archived FROM casefile WHERE archived"))
+    acts.refuse(config, waits, "缺页")
+    assert fsck(site) == []
+    told = casework.archive(site.config, "立-1", **FILED)
+    assert told["archive"] == 2, "a number is used once"
+    assert fsck(site) == []
+
+
+NASTY = "#panic(1) $x$ *粗* _斜_ `码` [链] @引 <标> // 注 \\ \" ' =1+1"
+
+
+def test_what_people_typed_is_text_on_the_page_and_in_no_path(site: Site) -> None:
+    complete(site)
+    number = ("DA/2026'\"#12" + "〔长〕" * 40)[:100]
+    registers.enter(
+        site.config, "cases", {"filing_number": "立-1", "name": NASTY, "kind": "penalty", "party": "甲" * 1500}
+    )
+    taken = footage(site, "DCIM/#read(“x”)")
+    tagging.tag(site.config, [taken], Wanted("立-1"))
+    casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
+    casework.archive(site.config, "立-1", file_number=number, term="１０年", place=NASTY[:100], receiver=NASTY[:100])
+    (file,) = manifests(site)
+    assert file.name == "archive-1.json"
+    page_ = site.root / "a.pdf"
+    ran(site, "inventory", number, "--pdf", str(page_))
+    text = subprocess.run(
+        [program("pdftotext", "poppler-utils"), "-layout", page_, "-"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "#panic(1)" in text and "10年" in text
+
+
 def test_the_list_for_the_archive_has_a_line_per_file_and_no_formula(concluded: tuple[Site, str]) -> None:
     site, _ = concluded
     casework.archive(site.config, "立-1", **FILED)
@@ -298,7 +494,7 @@ def test_the_list_for_the_archive_has_a_line_per_file_and_no_formula(concluded: 
     assert rows[0][:3] == ["序号", "案卷号", "案件编号"]
     assert len(rows) == 2 and digest in rows[1] and "听证" in rows[1]
     assert [line["sha256"] for line in told["lines"]] == [digest]
-    assert (told["name"], rows[1][3]) == ("＝立-1案", "'＝立-1案")
+    assert (told["lines"][0]["file"], rows[1][11]) == ("＝1+1.MP4", "'＝1+1.MP4")
 
 
 def test_the_list_as_a_page_names_every_digest_and_is_the_same_each_time(concluded: tuple[Site, str]) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, select
 
+from mediad.catalog import bureau, tags
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
+from mediad.model.cases import Case
 from mediad.model.duty import Happened, together
 
 
@@ -38,6 +40,30 @@ def happened(conn: Connection, whose: Mapping[str, str]) -> dict[str, list[Happe
     return {
         case: [Happened(key, body["reason"], body["equivalent"], body["disputed"]) for key, body in said.items()]
         for case, said in _activities(conn, whose).items()
+    }
+
+
+def parts(conn: Connection, whose: Mapping[str, str]) -> dict[str, list[Case]]:
+    """Case to what was merged into it. ``whose`` as ``tags.families`` gives it."""
+    found: dict[str, list[Case]] = {}
+    for part in bureau.cases(conn, [each for each, whole in whose.items() if each != whole]):
+        found.setdefault(whose[part.id], []).append(part)
+    return found
+
+
+def held(conn: Connection, cases: Sequence[str]) -> dict[str, Any]:
+    """What belongs to these cases by now, so that it can be told whether that is as it was: files and tags of each recording, and
+    what people said of activities."""
+    shown: dict[str, list[str]] = {}
+    for row in tags.of_cases(conn, cases):
+        shown.setdefault(row.recording, []).append(row.id)
+    files = originals(conn, list(shown))
+    return {
+        "recordings": {
+            name: {"assets": [file["id"] for file in files.get(name, ())], "tags": sorted(own)}
+            for name, own in shown.items()
+        },
+        "activities": activities(conn, cases),
     }
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, and_, delete, exists, insert, literal, o
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
+from mediad.catalog.recordings import of_kind
 from mediad.model import registers
 from mediad.model.cases import Case, merged
 from mediad.model.deadline import STORAGE
@@ -33,8 +34,11 @@ def of(conn: Connection, recordings: Iterable[str]) -> dict[str, list[Row[Any]]]
 def tagged(conn: Connection, whose: Mapping[str, str]) -> dict[str, list[Tagged]]:
     """Case to the tags by which recordings are of it or of what was merged into it. ``whose`` as ``families`` gives it."""
     found: dict[str, list[Tagged]] = {}
-    for row in of_cases(conn, whose):
-        shown = Tagged(row.recording, row.activity, json.loads(row.detail)["fields"])
+    rows = of_cases(conn, whose)
+    data = set(of_kind(conn, "data", sorted({row.recording for row in rows})))
+    for row in rows:
+        fields = json.loads(row.detail)["fields"]
+        shown = Tagged(row.recording, row.activity, fields, seen=row.recording not in data)
         found.setdefault(whose[row.casefile], []).append(shown)
     return found
 

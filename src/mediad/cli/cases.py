@@ -1,4 +1,4 @@
-"""`mediad case check | happened | no-recording | merge | conclude | archive | inventory`: what becomes of a case."""
+"""`mediad case check | happened | no-recording | merge | unmerge | conclude | archive | inventory`: what becomes of a case."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDS = {
     "unknown-activity": "未配置的执法环节", "activity-out-of-place": "与案件类别不符", "act-not-ended": "执法行为未终结",
     "not-concluded": "未结案", "no-handler": "无承办人", "no-party": "无当事人", "not-reported": "紧急启动未补报",
     "time-unknown": "录制时间不明", "late-unexplained": "逾期入库未说明原因", "original-lost": "原始文件缺失",
-    "proposals-waiting": "有音像记录待确认",
+    "proposals-waiting": "有音像记录待确认", "archive-behind": "归档后有变化",
 }  # fmt: skip
 """Codes of findings in Chinese; docs/cases.md is held against them."""
 
@@ -107,6 +107,14 @@ def case_merge(
     common.say_done(merge(common.load_config(), number, into), "number", as_json)
 
 
+@case_app.command("unmerge")
+def case_unmerge(number: Number, as_json: AsJson = False) -> None:
+    """Take a merging back: the inspection stands for itself again, with what it had brought."""
+    from mediad.wiring.casework import unmerge
+
+    common.say_done(unmerge(common.load_config(), number), "number", as_json)
+
+
 @case_app.command("conclude")
 def case_conclude(
     number: Number,
@@ -128,7 +136,7 @@ def case_conclude(
 def case_archive(
     number: Number,
     file_number: Annotated[str, typer.Option(help="案卷号 or 档号")] = "",
-    term: Annotated[str, typer.Option(help="保管期限")] = "",
+    term: Annotated[str, typer.Option(help="保管期限, such as 永久 or 30年")] = "",
     place: Annotated[str, typer.Option(help="Where the paper file lies.")] = "",
     receiver: Annotated[str, typer.Option(help="接收人")] = "",
     as_json: AsJson = False,

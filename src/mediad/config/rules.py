@@ -134,3 +134,8 @@ class Cases(Section):
         Path("activities.toml"),
         description="file of activities (执法环节) and duties; the shipped one if it is missing",
     )
+    terms: tuple[Annotated[str, Field(min_length=1, max_length=20)], ...] = Field(
+        ("永久", "30年", "10年", "长期", "短期"),
+        min_length=1,
+        description="terms (保管期限) for which a case file may be kept",
+    )

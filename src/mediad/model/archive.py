@@ -8,18 +8,40 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from mediad.model.custody import canonical
+from mediad.model.ids import Digest
 from mediad.model.instants import minute
 from mediad.model.sizes import human
 
 FORMAT: Final = "mediad-archive/1"
 
-_OF_THE_ACT: Final = ("format", "number", "archive", "supplements", "added", "removed", "chain")
+_OF_THE_ACT: Final = ("format", "number", "archive", "supplements", "added", "removed", "changed", "chain")
 """What a manifest says of the act of archiving; the rest is what was archived."""
 
 
 def contents(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What was archived: two manifests of the same contents say the same of a case."""
     return {key: value for key, value in manifest.items() if key not in _OF_THE_ACT}
+
+
+def words(manifest: Mapping[str, Any]) -> list[str]:
+    """What the archivist said of the file."""
+    return [manifest["archive"][name] for name in ("file_number", "term", "place", "receiver")]
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Recordings that one manifest has beyond another, that it lacks, and of which it says something else, such as another file
+    of a recording that came late."""
+    then, now = ({r["id"]: canonical(r) for r in each["recordings"]} for each in (before, after))
+    return {
+        "added": sorted(now.keys() - then.keys()), "removed": sorted(then.keys() - now.keys()),
+        "changed": sorted(name for name in now.keys() & then.keys() if now[name] != then[name]),
+    }  # fmt: skip
+
+
+def digest(held: Mapping[str, Any]) -> str:
+    """What a case holds, as one value that is another one when that changes."""
+    return Digest.sha256(canonical(held).encode("utf-8")).hex
 
 
 COLUMNS: Final[Mapping[str, str]] = {
@@ -70,7 +92,7 @@ def page(manifest: Mapping[str, Any], zone: ZoneInfo, code: Mapping[str, Any]) -
     cells = [
         ("案卷号/档号", "File number", act["file_number"], {"large": True}), ("保管期限", "Kept for", act["term"], {}),
         ("案件名称", "Case", case["name"], {"wide": True}), ("编号", "Numbers", numbers, {}),
-        ("当事人", "Party", case["party"], {}),
+        ("当事人", "Party", case["party"], {}), ("承办机构", "Department", _department(case), {}),
         ("承办人", "Handlers", [f"{h['name']} {h['certificate']}" for h in case["handlers"]], {}),
         ("结案时间", "Concluded", _local(case["concluded"], zone), {}),
         ("音像记录", "Recordings", f"{len(manifest['recordings'])} 条，{len(lines)} 个文件", {}),
@@ -105,13 +127,20 @@ def _notes(manifest: Mapping[str, Any]) -> list[str]:
     """What a reader has to know first: that it is a supplement, that something was missing."""
     found = []
     if (before := manifest["supplements"]) is not None:
-        added, removed = len(manifest["added"]), len(manifest["removed"])
-        found.append(f"补充归档 Supplement to {before['key']}: 新增 added {added}, 移除 removed {removed}")
+        counts = (len(manifest.get(name, ())) for name in ("added", "removed", "changed"))
+        told = "新增 added {}, 移除 removed {}, 变更 changed {}".format(*counts)
+        found.append(f"补充归档 Supplement to {before['key']}: {told}")
     if manifest["missing"]:
         found.append(
             f"归档时尚缺 {len(manifest['missing'])} 项，见归档清单 of what was missing then the manifest tells"
         )
     return found
+
+
+def _department(case: Mapping[str, Any]) -> list[str]:
+    """With the unit that it makes its records as, if that is another one."""
+    of = case["department"]
+    return [text for text in (of["name"], of["unit"]) if text]
 
 
 def _local(at: str | None, zone: ZoneInfo) -> str:

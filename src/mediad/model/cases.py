@@ -144,17 +144,16 @@ def closed(before: Case | None, after: Case) -> Iterator[Problem]:
 
 
 def rulings(case: Case, rules: CaseRules, zone: ZoneInfo) -> list[Ruling]:
-    """Its limits: the urgent report (Article 8) and the case file (Article 27). What was merged into another one has none of its
-    own, and an activity without a case file has nothing to archive unless somebody concludes it."""
-    if case.merged_into:
-        return []
+    """Its limits: the urgent report (Article 8) and the case file (Article 27). What was merged into another one has no file of its
+    own; what was begun in an emergency is reported all the same. An activity without a case file has nothing to archive unless
+    somebody concludes it."""
     found = []
     if case.urgent:
         due = case.opened + rules.urgent if case.opened else None
         found.append(span(_since(Span(URGENT, case.id, case.opened, due, case.reported, "after-start"), rules)))
     rule = rules.kinds.get(case.kind, rules.archive)
     begun = case.act_ended if rule.start == "act-ended" else case.concluded
-    if begun is not None:
+    if begun is not None and not case.merged_into:
         due = days_after(begun, rule.days, zone, rule.calendar)
         unknown = rule.calendar is not None and not rule.calendar.known(day_of(due - timedelta(seconds=1), zone))
         met = case.archived.at if case.archived else None

@@ -4,10 +4,10 @@ Levels and articles are those of ``config/activities.toml``. What happened in a 
 recording is tagged with the activity that it shows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from mediad.model.cases import Case, CaseKind
 
@@ -42,7 +42,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """That an activity took place in a case. ``reason``: why there is no recording, in writing, with its author;
+    """That an activity took place in a case. ``reason``: why there is no recording, in writing;
     ``equivalent``: what stands in its stead; ``disputed`` None: nobody said whether it easily causes dispute."""
 
     activity: str
@@ -51,25 +51,32 @@ class Happened:
     disputed: bool | None = None
 
 
+AUTHOR: Final = ("author", "author_login")
+"""Of a reason: the person who gave it (by id, empty for nobody who is registered), and the account."""
+
+
 def together(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     """What was said of one activity in a case and in what was merged into it, the case itself first: what one entry does not say,
-    the next may. What was entered by mistake is left out; None if nothing is left."""
+    the next may, and a reason keeps its author. What was entered by mistake is left out; None if nothing is left."""
     valid = [body for body in entries if not body["void"]]
     if not valid:
         return None
-    return {
-        name: next((body[name] for body in valid if body[name] not in ("", None)), value)
+    found = {
+        name: next((body[name] for body in valid if body.get(name) not in ("", None)), value)
         for name, value in valid[0].items()
     }
+    reasoned = next((body for body in valid if body["reason"]), {})
+    return {**found, **{name: reasoned.get(name, "") for name in AUTHOR}}
 
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A recording's tag as far as the duty goes."""
+    """A recording's tag as far as the duty goes. ``seen`` False: it is no audio-visual record, but data."""
 
     recording: str
     activity: str
     fields: Mapping[str, str]
+    seen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +90,14 @@ class Missing:
 
 
 def check(
-    case: Case, activities: Sequence[Activity], happened: Iterable[Happened], tags: Iterable[Tagged]
+    case: Case,
+    activities: Sequence[Activity],
+    happened: Iterable[Happened],
+    tags: Iterable[Tagged],
+    parts: Collection[CaseKind] = (),
 ) -> list[Missing]:
-    """What the duty to record still wants of a case."""
+    """What the duty to record still wants of a case. ``parts``: kinds of what was merged into it; their duties are its own now."""
+    kinds = {case.kind, *parts}
     known = {a.key: a for a in activities}
     shown = list(tags)
     took = {h.activity: h for h in happened}
@@ -93,17 +105,17 @@ def check(
         if tag.activity:
             took.setdefault(tag.activity, Happened(tag.activity))
     for activity in activities:
-        if case.kind in activity.expected:
+        if kinds & activity.expected:
             took.setdefault(activity.key, Happened(activity.key))
     found: list[Missing] = []
     for key, entered in took.items():
         if (of := known.get(key)) is None:
             found.append(Missing("unknown-activity", key, f"{key} is no activity of the configuration"))
             continue
-        if case.kind not in of.kinds:
+        if not kinds & of.kinds:
             found.append(Missing("activity-out-of-place", key, f"{of.name} is no part of a case of kind {case.kind}"))
         own = [t for t in shown if t.activity == key]
-        found += _unfulfilled(of, entered, bool(own))
+        found += _unfulfilled(of, entered, any(t.seen for t in own))
         found += _fields(of, own)
     return found
 
@@ -137,8 +149,8 @@ def _fields(of: Activity, own: Iterable[Tagged]) -> Iterator[Missing]:
                 yield Missing("field-missing", of.key, f"{tag.recording}: {of.name} wants {words} ({of.article})")
 
 
-def before_archiving(case: Case) -> list[Missing]:
-    """What the archivist still needs, besides the recordings."""
+def before_archiving(case: Case, parts: Iterable[Case] = ()) -> list[Missing]:
+    """What the archivist still needs, besides the recordings. ``parts``: what was merged into the case."""
     found = []
     if case.act_ended is None:
         found.append(Missing("act-not-ended", "", "the enforcement act has not ended: Article 27 counts from there"))
@@ -148,6 +160,6 @@ def before_archiving(case: Case) -> list[Missing]:
         found.append(Missing("no-handler", "", "nobody is named as its handler (Article 10)"))
     if not case.party.strip() and case.form == "case":
         found.append(Missing("no-party", "", "the party is not named"))
-    if case.urgent and case.reported is None:
+    if any(each.urgent and each.reported is None for each in (case, *parts)):
         found.append(Missing("not-reported", "", "what was begun in an emergency was never filed (Article 8)"))
     return found

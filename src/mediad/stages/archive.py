@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from mediad.catalog import casework, limits, tags, work
 from mediad.errors import IntegrityError, KeyConflict, Refused
-from mediad.model.archive import FORMAT, contents
+from mediad.model.archive import FORMAT, changes, contents, digest, words
+from mediad.model.calendar import day_of
 from mediad.model.cases import Case
 from mediad.model.custody import GENESIS, Draft, canonical
 from mediad.model.deadline import STORAGE
@@ -23,7 +25,7 @@ from mediad.model.ids import Digest
 from mediad.model.instants import stamp
 from mediad.model.layout import archive_key, printable
 from mediad.model.people import Person
-from mediad.model.registers import case_json
+from mediad.model.registers import Department, case_json
 
 
 class Vault(Protocol):
@@ -55,8 +57,10 @@ class Told:
 
     unit: str
     station: str
+    zone: ZoneInfo
     activities: Sequence[Activity]
     people: Mapping[str, Person]
+    departments: Mapping[str, Department] = field(default_factory=dict)
     rulings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     missing: Sequence[Mapping[str, Any]] = ()
 
@@ -72,11 +76,13 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What the next manifest of a case is to hold, and the one before it, if there is one."""
+    """What the next manifest of a case is to hold (``holds``: by which it is told later whether that is still so), and the one
+    before it, if there is one."""
 
     case: str
     body: Mapping[str, Any]
     before: Before | None
+    holds: str
 
 
 def gather(conn: Connection, vault: str, case: Case, taken: Taken, told: Told) -> Gathered:
@@ -92,9 +98,9 @@ def gather(conn: Connection, vault: str, case: Case, taken: Taken, told: Told) -
             "at": stamp(taken.at), "file_number": taken.file_number, "term": taken.term, "place": taken.place,
             "receiver": taken.receiver, "archivist": _person(told, taken.archivist, taken.at), "login": taken.login,
         },
-        "supplements": None, "added": [], "removed": [], "chain": {"seq": seq, "hash": chain_hash},
+        "supplements": None, "added": [], "removed": [], "changed": [], "chain": {"seq": seq, "hash": chain_hash},
     }  # fmt: skip
-    return Gathered(case.id, body, before)
+    return Gathered(case.id, body, before, digest(casework.held(conn, tags.family(conn, case.id))))
 
 
 def keep(vault: Vault, gathered: Gathered) -> Draft:
@@ -103,14 +109,12 @@ def keep(vault: Vault, gathered: Gathered) -> Draft:
     body, before = dict(gathered.body), gathered.before
     if before is not None:
         last = _last(vault, before)
-        if contents(last) == contents(json.loads(canonical(body))):
+        if contents(last) == contents(json.loads(canonical(body))) and words(last) == words(body):
             raise Refused(
                 "nothing has changed since it was archived", code="nothing-new", hint="`mediad case inventory`"
             )
-        now, then = ({r["id"] for r in each["recordings"]} for each in (body, last))
-        body["supplements"] = {"key": before.key, "sha256": before.sha256}
-        body["added"], body["removed"] = sorted(now - then), sorted(then - now)
-    return _put(vault, gathered.case, before.number + 1 if before else 1, body)
+        body |= {"supplements": {"key": before.key, "sha256": before.sha256}, **changes(last, body)}
+    return _put(vault, gathered.case, before.number + 1 if before else 1, body, gathered.holds)
 
 
 def _last(vault: Vault, before: Before) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def _last(vault: Vault, before: Before) -> dict[str, Any]:
     return dict(json.loads(data))
 
 
-def _put(vault: Vault, case_id: str, number: int, body: dict[str, Any]) -> Draft:
+def _put(vault: Vault, case_id: str, number: int, body: dict[str, Any], holds: str) -> Draft:
     passed: list[dict[str, str]] = []
     while True:
         key = archive_key(case_id, number)
@@ -139,7 +143,7 @@ def _put(vault: Vault, case_id: str, number: int, body: dict[str, Any]) -> Draft
             case_id,
             {
                 "number": number, "vault": vault.name, "key": key, "sha256": Digest.sha256(data).hex, "passed": passed,
-                "recordings": len(body["recordings"]),
+                "recordings": len(body["recordings"]), "holds": holds,
                 **{name: act[name] for name in ("at", "file_number", "term", "place", "receiver")},
             },
         )  # fmt: skip
@@ -149,8 +153,10 @@ def _case(conn: Connection, case: Case, told: Told) -> dict[str, Any]:
     body = case_json(case)
     del body["archived"]
     at = case.opened or case.concluded
+    of = told.departments.get(case.department)
+    department = {"id": case.department, "name": of.name if of else "", "unit": of.unit if of else ""}
     return {
-        **body, "id": case.id, "merged": tags.family(conn, case.id)[1:],
+        **body, "id": case.id, "merged": tags.family(conn, case.id)[1:], "department": department,
         "handlers": [_person(told, each, at) for each in sorted(case.handlers)],
     }  # fmt: skip
 
@@ -159,7 +165,7 @@ def _person(told: Told, person_id: str, at: datetime | None) -> dict[str, str]:
     found = told.people.get(person_id)
     if found is None:
         return {"id": person_id, "name": "", "certificate": ""}
-    return {"id": person_id, "name": found.name, "certificate": found.certificate(at.date()) if at else ""}
+    return {"id": person_id, "name": found.name, "certificate": found.certificate(day_of(at, told.zone)) if at else ""}
 
 
 def _recordings(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]]:
@@ -170,13 +176,15 @@ def _recordings(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]
     takes, files = casework.takes(conn, names), casework.originals(conn, names)
     carried, classified = limits.said(conn, names, "carried"), limits.said(conn, names, "classified")
     reasons = limits.explained(conn, names, STORAGE)
+    dated = limits.said(conn, names, "dated")
+    times = {name: _times(takes[name], dated.get(name)) for name in names}
     activities = {a.key: a.name for a in told.activities}
     found = []
-    for name in sorted(names, key=lambda n: (takes[n].started_at, n)):
+    for name in sorted(names, key=lambda n: (times[n]["started_at"], n)):
         take, ruled = takes[name], told.rulings.get(name, {})
-        at = datetime.fromisoformat(take.started_at)
+        at = datetime.fromisoformat(times[name]["started_at"])
         found.append({
-            "id": name, "kind": take.kind, "started_at": take.started_at, "ended_at": take.ended_at, "channel": take.channel,
+            "id": name, "kind": take.kind, **times[name], "channel": take.channel,
             "recorder": take.label, "carrier": _person(told, ruled.get("carrier", ""), at), "officer": take.officer,
             "co_officers": [_person(told, p, at) for p in carried.get(name, {}).get("co_officers", ())],
             "classification": classified.get(name), "deadline": {k: ruled.get(k) for k in ("state", "due_at", "met_at", "reason")},
@@ -185,6 +193,20 @@ def _recordings(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]
             "assets": [{**file, "path": printable(file["path"])} for file in files.get(name, ())],
         })  # fmt: skip
     return found
+
+
+def _times(take: Any, dated: Mapping[str, Any] | None) -> dict[str, Any]:
+    """When it was; as a person said, if one did, and then what its recorder says beside it."""
+    claimed = {"started_at": take.started_at, "ended_at": take.ended_at}
+    if dated is None:
+        return {**claimed, "claimed": None}
+    length = datetime.fromisoformat(take.ended_at) - datetime.fromisoformat(take.started_at)
+    began = dated["started_at"] or stamp(datetime.fromisoformat(dated["ended_at"]) - length)
+    return {
+        "started_at": began,
+        "ended_at": dated["ended_at"],
+        "claimed": {**claimed, "why": dated["why"], "source": dated["source"]},
+    }
 
 
 def _tag(row: Any, activities: Mapping[str, str]) -> dict[str, Any]:
@@ -202,6 +224,7 @@ def _activities(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]
         {
             "activity": key, "name": names.get(key, (key, ""))[0], "article": names.get(key, (key, ""))[1],
             "reason": body["reason"], "equivalent": body["equivalent"], "disputed": body["disputed"], "by": body.get("by", ""),
+            "author": {**_person(told, body["author"], case.opened), "login": body["author_login"]} if body["reason"] else None,
         }
         for key, body in sorted(said.items())
     ]  # fmt: skip

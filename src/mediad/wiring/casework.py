@@ -4,6 +4,7 @@ archived."""
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -23,7 +24,7 @@ from mediad.model.deadline import STORAGE
 from mediad.model.duty import Missing
 from mediad.model.ids import Digest
 from mediad.model.instants import rfc3339
-from mediad.model.numbers import checked_number
+from mediad.model.numbers import checked_number, number_key
 from mediad.model.problems import Problem
 from mediad.model.registers import case_json
 from mediad.stages import archive as stage
@@ -53,6 +54,7 @@ def check(conn: Connection, config: Config, number: str) -> dict[str, Any]:
     """What a case still wants: records, fields, reasons, and what the archivist needs. Raises NotFound."""
     case = case_of(conn, number)
     found = _missing(conn, case, load_activities(config.cases.activities), _rulings(conn, config, case))
+    found += _since_archived(conn, case)
     return {
         "case": case.id, "number": case.numbers[0].number, "name": case.name,
         "findings": [
@@ -80,7 +82,9 @@ def _missing(
 ) -> list[Missing]:
     whose = tags.families(conn, [case.id])
     shown = tags.tagged(conn, whose).get(case.id, [])
-    found = duty.check(case, activities, casework.happened(conn, whose).get(case.id, ()), shown)
+    parts = casework.parts(conn, whose).get(case.id, [])
+    took = casework.happened(conn, whose).get(case.id, ())
+    found = duty.check(case, activities, took, shown, [part.kind for part in parts])
     names = sorted({tag.recording for tag in shown})
     reasons = limits.explained(conn, names, STORAGE)
     for name in names:
@@ -98,8 +102,18 @@ def _missing(
             Missing("proposals-waiting", "", f"of {n} recordings nobody has said whether they are of this case")
         )
     if case.form == "case" or case.act_ended or case.concluded:
-        found += duty.before_archiving(case)
+        found += duty.before_archiving(case, parts)
     return found
+
+
+def _since_archived(conn: Connection, case: Case) -> list[Missing]:
+    """That something belongs to an archived case which no manifest of it holds, or belongs to it no more."""
+    rows = casework.archives(conn, case.id)
+    if not rows or json.loads(rows[-1].detail).get("holds") == manifests.digest(
+        casework.held(conn, tags.family(conn, case.id))
+    ):
+        return []
+    return [Missing("archive-behind", "", f"what is of it is not what {rows[-1].key} holds: archive a supplement")]
 
 
 def happened(
@@ -113,8 +127,8 @@ def happened(
     disputed: bool | None = None,
     void: bool = False,
 ) -> dict[str, Any]:
-    """Say that an activity took place in a case, and what there is of it; or (``void``) that this was a mistake. What is None
-    stays as it was said before. The author of a reason is who records it."""
+    """Say that an activity took place in a case, and what there is of it; or (``void``) that this was a mistake, also of what was
+    merged into it. What is None stays as it was said before. The author of a reason is who records it."""
     known = {a.key for a in load_activities(config.cases.activities)}
     if activity not in known:
         raise UsageError(f"{activity} is no activity", hint=f"one of {', '.join(sorted(known))}")
@@ -123,20 +137,30 @@ def happened(
         for name, told in (("reason", reason), ("equivalent", equivalent))
     }
 
-    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+    def make(ledger: Ledger, actor: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
             case = case_of(conn, number)
-            before = casework.activity(conn, case.id, activity)
-        was = before or {"reason": "", "equivalent": "", "disputed": None}
-        after = {
-            "activity": activity, "void": void,
-            **{name: was[name] if told is None else told for name, told in given.items()},
-            "disputed": was["disputed"] if disputed is None else disputed,
-        }  # fmt: skip
-        same = before is not None and all(before[name] == value for name, value in after.items())
-        return [] if same else [Draft("case.activity", case.id, after)]
+            said = {each: casework.activity(conn, each, activity) for each in tags.family(conn, case.id)}
+        entered = {each: body for each, body in said.items() if body is not None and not body["void"]}
+        if void:
+            return [Draft("case.activity", each, {**_words(body), "void": True}) for each, body in entered.items()]
+        was = entered.get(case.id, {"activity": activity, **_NOTHING_SAID})
+        after = {**_words(was), "void": False, **{name: told for name, told in given.items() if told is not None}}
+        if disputed is not None:
+            after["disputed"] = disputed
+        if reason is not None and after["reason"] != was["reason"]:
+            after.update(author=actor.person.id if actor.person else "", author_login=actor.login)
+        return [] if case.id in entered and after == _words(was) else [Draft("case.activity", case.id, after)]
 
     return perform(config, act, make).answer("已记录 recorded", number=number)
+
+
+_NOTHING_SAID = {"reason": "", "equivalent": "", "disputed": None, "void": False, "author": "", "author_login": ""}
+
+
+def _words(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry says of its activity, and not whose act it was."""
+    return {name: said.get(name, empty) for name, empty in {"activity": "", **_NOTHING_SAID}.items()}
 
 
 # --- its end ------------------------------------------------------------------------------------------------------------
@@ -160,6 +184,23 @@ def merge(config: Config, number: str, into: str) -> dict[str, Any]:
         return replace(case, merged_into=target.id)
 
     return _change(config, "register-case", number, change, "已并入 merged")
+
+
+def unmerge(config: Config, number: str) -> dict[str, Any]:
+    """It was a mistake that something became part of a case: it stands for itself again. ``number`` is one of its own."""
+
+    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+        with ledger.catalog.read() as conn:
+            part = bureau.case_by_number(conn, number)
+        if part is None:
+            raise NotFound(
+                f"{number} is the number of no case", hint="`mediad case list` shows those that are registered"
+            )
+        if not part.merged_into:
+            raise Refused(f"{number} is part of no other case", code="not-merged", hint="nothing was recorded")
+        return [Draft("case.registered", part.id, case_json(replace(part, merged_into="")))]
+
+    return perform(config, "register-case", make).answer("已恢复独立 it stands for itself again", number=number)
 
 
 def conclude(config: Config, number: str, *, at: datetime | None, act_ended: datetime | None) -> dict[str, Any]:
@@ -209,7 +250,7 @@ def archive(
         now = ledger.clock()
         with ledger.catalog.read() as conn:
             case = case_of(conn, number)
-            taken = _taken(case, now, actor, file_number=file_number, term=term, place=place, receiver=receiver)
+            taken = _taken(config, case, now, actor, file_number=file_number, term=term, place=place, receiver=receiver)
             after = _filed(conn, case, taken)
             rulings, activities = _rulings(conn, config, case), load_activities(config.cases.activities)
             missing = [
@@ -217,22 +258,25 @@ def archive(
                 for m in _missing(conn, case, activities, rulings)
             ]
             people = {p.id: p for p in bureau.people(conn)}
-            facts = stage.Told(config.unit.name, config.station.id, activities, people, rulings, missing)
+            departments = {d.id: d for d in bureau.departments(conn)}
+            facts = stage.Told(
+                config.unit.name, config.station.id, config.unit.zone, activities, people, departments, rulings, missing
+            )  # fmt: skip
             gathered = stage.gather(conn, config.vault[0].name, after, taken, facts)
         kept = stage.keep(_vault(ledger, config), gathered)
         told.update(
             findings=missing, key=kept.detail["key"], sha256=kept.detail["sha256"], archive=kept.detail["number"]
         )
-        if case.archived is not None:
-            return [kept]
-        archived = Archived(now, taken.file_number, taken.term, taken.place, taken.receiver, kept.detail["sha256"])
-        return [kept, Draft("case.registered", case.id, case_json(replace(after, archived=archived)))]
+        first = case.archived or Archived(now, taken.file_number, "", "", "", kept.detail["sha256"])
+        archived = replace(first, term=taken.term, place=taken.place, receiver=taken.receiver)
+        after = replace(after, archived=archived)
+        return [kept] if after == case else [kept, Draft("case.registered", case.id, case_json(after))]
 
     performed = perform(config, "archive-case", make)
     return performed.answer("已归档 archived", number=number, **told)
 
 
-def _taken(case: Case, now: datetime, actor: Actor, **given: str) -> stage.Taken:
+def _taken(config: Config, case: Case, now: datetime, actor: Actor, **given: str) -> stage.Taken:
     """What the archivist says; for a supplement, what was said before counts where nothing is."""
     if case.concluded is None or case.act_ended is None:
         raise Refused("the case is not concluded", code="not-concluded", hint="`mediad case conclude` first")
@@ -243,10 +287,15 @@ def _taken(case: Case, now: datetime, actor: Actor, **given: str) -> stage.Taken
             option = "--" + name.replace("_", "-")
             raise UsageError(f"archiving wants {option}", hint="--file-number, --term, --place and --receiver")
         typed.text(text, name, 100)
-    if before is not None and said["file_number"] != before.file_number:
-        raise Refused(
-            f"its file number is {before.file_number}", code="other-file-number", hint="a supplement keeps it"
-        )
+    said["term"] = unicodedata.normalize("NFKC", said["term"])
+    if given["term"] and said["term"] not in config.cases.terms:
+        raise UsageError(f"{said['term']} is no term", hint=f"one of {'、'.join(config.cases.terms)} (cases.terms)")
+    if before is not None:
+        if number_key(said["file_number"]) != number_key(before.file_number):
+            raise Refused(
+                f"its file number is {before.file_number}", code="other-file-number", hint="a supplement keeps it"
+            )
+        said["file_number"] = before.file_number
     return stage.Taken(at=now, archivist=actor.person.id if actor.person else "", login=actor.login, **said)
 
 

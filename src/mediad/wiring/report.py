@@ -93,12 +93,13 @@ def _recordings(
 def _cases(conn: Connection, config: Config, month: Month, now: datetime) -> list[Filed]:
     ids = reporting.cases(conn, stamp(month.start), stamp(month.end))
     whose = tags.families(conn, ids)
-    happened, shown = casework.happened(conn, whose), tags.tagged(conn, whose)
+    happened, shown, parts = casework.happened(conn, whose), tags.tagged(conn, whose), casework.parts(conn, whose)
     archiving = reporting.archiving(conn, ids)
     activities = load_activities(config.cases.activities)
     found = []
     for case in bureau.cases(conn, ids):
-        missing = duty.check(case, activities, happened.get(case.id, ()), shown.get(case.id, ()))
+        kinds = [part.kind for part in parts.get(case.id, ())]
+        missing = duty.check(case, activities, happened.get(case.id, ()), shown.get(case.id, ()), kinds)
         late = case.id in archiving and status_at(*archiving[case.id], now) is Status.LATE
         found.append(Filed(case.department, case.handlers, any(not m.explained for m in missing), late))
     return found
