@@ -22,6 +22,7 @@ from mediad.model.registers import hand_out, person_json
 from mediad.model.telling import Message
 from mediad.stages import notify
 from mediad.stages.notify import Told
+from mediad.wiring.rules import rules_of_file
 from mediad.wiring.station import new_id
 from mediad.wiring.telling import TellingPart, bureau_of, tell, ways_of
 from tests import servers
@@ -92,7 +93,9 @@ class Office:
         self.ledger.record([Draft("deadline.ruled", subject, body)])
 
     def tell(self, *ways: Any) -> Told:
-        return notify.run(self.ledger, bureau_of(self.site.config), ways, new_id)
+        with self.ledger.catalog.read() as conn:
+            of = bureau_of(conn, self.site.config)
+        return notify.run(self.ledger, of, ways, new_id)
 
     def sent(self) -> list[dict[str, Any]]:
         rows = self.site.rows("SELECT detail FROM custody WHERE kind = 'message.sent' ORDER BY seq")
@@ -232,12 +235,25 @@ def test_a_docking_of_their_recorder_shows_that_they_are_back(office: Office) ->
         assert memory.away(conn, stamp(NOON - HOUR), stamp(NOON + HOUR)) == []
 
 
+def test_after_how_long_a_recording_of_no_case_is_told_is_a_rule_that_was_adopted(office: Office) -> None:
+    """A file that was changed since has no effect by itself, as with the alarm and every limit."""
+    body = rules_of_file(office.site.config)
+    for days, adopted in ((7, body), (2, {**body, "deadlines": {**body["deadlines"], "untagged_days": 2}})):
+        office.ledger.record([Draft("rules.adopted", "test-01", adopted)])
+        with office.ledger.catalog.read() as conn:
+            assert bureau_of(conn, office.site.config).untagged == timedelta(days=days)
+    never = {**body, "deadlines": {**body["deadlines"], "untagged_days": 0}}
+    office.ledger.record([Draft("rules.adopted", "test-01", never)])
+    with office.ledger.catalog.read() as conn:
+        assert bureau_of(conn, office.site.config).untagged is None
+
+
 def test_a_recorder_is_named_by_its_label_whichever_of_its_hand_outs_is_late(office: Office) -> None:
     known = {"label": "B-07", "name": "", "profile": "", "keys": ["serial:1"]}
     office.ledger.record([Draft("recorder.registered", "rcd-1", known)])
     office.ruled(hand_out("rcd-1", stamp(NOON - 24 * HOUR)), NOON + HOUR, rule="recorder-back")
     with office.ledger.catalog.read() as conn:
-        (topic,) = notify.topics(conn, bureau_of(office.site.config), NOON)
+        (topic,) = notify.topics(conn, bureau_of(conn, office.site.config), NOON)
     assert topic.label == "B-07"
 
 

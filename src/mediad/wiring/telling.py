@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -26,6 +25,8 @@ from mediad.wiring.threads import Threaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
 
     from mediad.catalog.ledger import Ledger
     from mediad.model.acts import Actor
@@ -57,12 +58,10 @@ def ways_of(config: Config) -> list[Way]:
     return found
 
 
-def bureau_of(config: Config) -> Bureau:
-    """Who tells, and by which rules."""
-    zone, days = config.unit.zone, config.deadlines.untagged_days
-    return Bureau(
-        config.unit.name, config.station.id, zone, config.telling.rules(zone), timedelta(days=days) if days else None
-    )
+def bureau_of(conn: Connection, config: Config) -> Bureau:
+    """Who tells, and by which rules: limits are those in force, as everywhere; how people are told is the file's."""
+    zone, untagged = config.unit.zone, rules.rules_of(conn, config).untagged
+    return Bureau(config.unit.name, config.station.id, zone, config.telling.rules(zone), untagged)
 
 
 def tell(station: Station, ways: Sequence[Way]) -> Told:
@@ -70,13 +69,15 @@ def tell(station: Station, ways: Sequence[Way]) -> Told:
     with files.locked(station.locks / NOTIFY_LOCK, busy="another process is telling people"):
         with suppress(Busy):  # then another process rules; what it finds is told next time
             rules.work_off(station)
-        return notify.run(station.ledger, bureau_of(station.config), ways, new_id, station.stop.is_set)
+        with station.ledger.catalog.read() as conn:
+            of = bureau_of(conn, station.config)
+        return notify.run(station.ledger, of, ways, new_id, station.stop.is_set)
 
 
 def listed(ledger: Ledger, config: Config) -> list[dict[str, Any]]:
     """What would go out now, and what a failure holds back. Writes nothing."""
     with ledger.catalog.read() as conn:
-        found = notify.letters(conn, bureau_of(config), ways_of(config), ledger.clock())
+        found = notify.letters(conn, bureau_of(conn, config), ways_of(config), ledger.clock())
     return [
         {
             "person": each.person.id, "name": each.person.name, "way": each.way, "title": each.message.title,
