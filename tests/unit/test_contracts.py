@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -118,6 +119,33 @@ def functions(tree: ast.Module) -> list[tuple[str, ast.FunctionDef]]:
         elif isinstance(node, ast.ClassDef):
             found += [(f"{node.name}.{n.name}", n) for n in node.body if isinstance(n, ast.FunctionDef)]
     return found
+
+
+def test_nothing_stands_in_a_room_that_nobody_uses() -> None:
+    """What only a test or a benchmark calls is no part of the program, and what it shows of itself shows nothing of that."""
+    trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(SRC.rglob("*.py"))}
+    used = {each for tree in trees.values() for each in named_elsewhere(tree)}
+    unused = []
+    for file, tree in trees.items():
+        module = "mediad." + file.relative_to(SRC).with_suffix("").as_posix().replace("/", ".")
+        here = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        if module.split(".")[1] in ("catalog", "edges", "model", "stages", "wiring") and "migrations" not in module:
+            own = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+            unused += [f"{module}:{name}" for name in own if name not in here and (module, name) not in used]
+    assert unused == []
+
+
+def named_elsewhere(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Modules of the program and names in them that a file imports, or asks of a module that it has imported."""
+    modules: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for each in node.names:
+                modules[each.asname or each.name] = f"{node.module}.{each.name}"
+                yield node.module, each.name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            yield modules[node.value.id], node.attr
 
 
 MAY_KNOW_OF_PREVIEWS = {"edges/derived.py", "model/layout.py"}

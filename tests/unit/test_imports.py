@@ -173,7 +173,11 @@ def test_a_trip_of_several_is_one_trip() -> None:
     ],
 )
 def test_what_an_event_holds_is_read_again_as_it_was(what: str, text: str) -> None:
-    of = {"people": registers.person_of, "departments": registers.department_of, "cases": registers.case_of}
+    of = {
+        "people": registers.person_of,
+        "departments": lambda name, body: registers.Department(name, **body),
+        "cases": registers.case_of,
+    }
     for change in read(what, text, bureau() if what == "cases" else EMPTY).changes:
         assert of[what](change.entry.id, body(what, change.entry)) == change.entry
 
