@@ -14,6 +14,7 @@ import pytest
 from mediad.catalog import telling as memory
 from mediad.catalog.db import Catalog
 from mediad.catalog.ledger import Ledger
+from mediad.edges.files import lock_is_free
 from mediad.errors import ConfigError, MediadError, Undelivered
 from mediad.model.custody import Draft
 from mediad.model.instants import stamp
@@ -22,8 +23,10 @@ from mediad.model.registers import hand_out, person_json
 from mediad.model.telling import Message
 from mediad.stages import notify
 from mediad.stages.notify import Told
+from mediad.wiring import telling as wired
+from mediad.wiring.acts import REGISTER_LOCK
 from mediad.wiring.rules import rules_of_file
-from mediad.wiring.station import new_id
+from mediad.wiring.station import lock_folder, new_id
 from mediad.wiring.telling import TellingPart, bureau_of, tell, ways_of
 from tests import servers
 from tests.support import Site, make_card, make_site
@@ -404,6 +407,22 @@ def test_a_test_message_reaches_a_person_and_is_recorded(late: tuple[Site, serve
     assert called(site, "--test", "张伟")[0] == 4
     assert called(site, "--test", "nobody")[0] == 3
     assert called(site, "--test", "李明", "--dry-run")[0] == 2
+
+
+def test_no_other_command_waits_while_a_server_is_asked_to_take_a_test_message(
+    late: tuple[Site, servers.Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, _ = late
+    free: list[bool] = []
+
+    class Slow(Post):
+        def send(self, person: Person, message: Message, at: datetime) -> None:
+            free.append(lock_is_free(lock_folder(site.config) / REGISTER_LOCK))
+
+    monkeypatch.setattr(wired, "ways_of", lambda _: [Slow()])
+    assert [row["sent"] for row in wired.test(site.config, "李明")] == [True]
+    assert free == [True]
+    assert site.rows("SELECT count(*) FROM custody WHERE kind = 'message.sent'") == [(1,)]
 
 
 def test_without_a_way_there_is_nothing_to_notify_by(tmp_path: Path) -> None:

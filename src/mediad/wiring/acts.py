@@ -74,12 +74,17 @@ def perform_for(station: Station, make: Make, source: str) -> Performed:
     return Performed(drafts, Actor(source))
 
 
-def _perform(ledger: Ledger, config: Config, name: str, make: Make) -> Performed:
-    act = config.acts.act(name)
+def who_may(ledger: Ledger, config: Config, name: str) -> Actor:
+    """Who is behind this process, if they may do an act. Raises Refused if not."""
     actor = acting(ledger)
-    if problem := refusal(act, actor, unmapped=config.acts.unmapped):
+    if problem := refusal(config.acts.act(name), actor, unmapped=config.acts.unmapped):
         hint = "ask somebody who may, or the storage administrator for the role"
         raise Refused(problem.detail, code=problem.code, hint=hint)
+    return actor
+
+
+def _perform(ledger: Ledger, config: Config, name: str, make: Make) -> Performed:
+    act, actor = config.acts.act(name), who_may(ledger, config, name)
     drafts = [_by(draft, actor) for draft in make(ledger, actor)]
     if not drafts:
         return Performed((), actor)

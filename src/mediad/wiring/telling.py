@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,8 +19,8 @@ from mediad.model.telling import trial
 from mediad.stages import notify
 from mediad.stages.notify import Bureau, Told, Way
 from mediad.wiring import rules
-from mediad.wiring.acts import perform
-from mediad.wiring.station import new_id, now
+from mediad.wiring.acts import perform, who_may
+from mediad.wiring.station import new_id, now, open_ledger
 from mediad.wiring.threads import Threaded
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from mediad.catalog.ledger import Ledger
-    from mediad.model.acts import Actor
     from mediad.wiring.station import Station
 
 _log = structlog.get_logger()
@@ -38,6 +37,8 @@ NOTIFY_LOCK = "notify.lock"
 """Held while people are told: two at once would tell the same."""
 
 PASS_SECONDS = 60.0
+
+_TEST = "test-message"
 
 
 def ways_of(config: Config) -> list[Way]:
@@ -89,32 +90,32 @@ def listed(ledger: Ledger, config: Config) -> list[dict[str, Any]]:
 
 def test(config: Config, who: str) -> list[dict[str, Any]]:
     """Send a person a message that tells nothing, by every way that reaches them; it is recorded like every other one. What a way
-    says against it is told, not raised."""
-    told: list[dict[str, Any]] = []
-
-    def make(ledger: Ledger, _: Actor) -> list[Draft]:
+    says against it is told, not raised. No lock is held meanwhile: a server that hangs holds up nobody."""
+    ledger = open_ledger(config)
+    with closing(ledger.catalog):
+        who_may(ledger, config, _TEST)
         with ledger.catalog.read() as conn:
             person = _named(bureau.people(conn), who, config)
-        ways = [way for way in ways_of(config) if way.reaches(person)]
-        if not ways:
-            raise Refused(
-                f"no way that is configured reaches {person.name}",
-                code="unreachable-person",
-                hint="`mediad officer add ... --mail ADDRESS`, and [telling.mail] or [[telling.webhook]]",
-            )
-        text = trial(config.unit.name, config.station.id, ledger.clock(), config.unit.zone)
-        drafts = []
-        for way in ways:
-            answer = {"person": person.id, "way": way.name, "to": way.reaches(person), "sent": True, "why": ""}
-            try:
-                way.send(person, text, ledger.clock())
-                drafts.append(Draft("message.sent", new_id("msg"), notify.told_of(person, way.name, ())))
-            except MediadError as e:
-                answer |= {"sent": False, "why": e.message, "hint": e.hint}
-            told.append(answer)
-        return drafts
-
-    perform(config, "test-message", make)
+    ways = [way for way in ways_of(config) if way.reaches(person)]
+    if not ways:
+        raise Refused(
+            f"no way that is configured reaches {person.name}",
+            code="unreachable-person",
+            hint="`mediad officer add ... --mail ADDRESS`, and [telling.mail] or [[telling.webhook]]",
+        )
+    text = trial(config.unit.name, config.station.id, now(), config.unit.zone)
+    told: list[dict[str, Any]] = []
+    sent: list[Draft] = []
+    for way in ways:
+        answer = {"person": person.id, "way": way.name, "to": way.reaches(person), "sent": True, "why": ""}
+        try:
+            way.send(person, text, now())
+            sent.append(Draft("message.sent", new_id("msg"), notify.told_of(person, way.name, ())))
+        except MediadError as e:
+            answer |= {"sent": False, "why": e.message, "hint": e.hint}
+        told.append(answer)
+    if sent:
+        perform(config, _TEST, lambda _ledger, _actor: sent)
     return told
 
 
