@@ -326,6 +326,13 @@ def test_a_circle_of_merges_and_one_with_the_archive_are_refused() -> None:
         ]
 
 
+def test_a_number_that_was_taken_back_makes_another_case() -> None:
+    (case,) = (c.entry for c in read("cases", "number,filing_number,name,kind\n1,2,x,检查\n").changes)
+    left = replace(case, numbers=case.numbers[1:])
+    (change,) = read("cases", "number,name,kind\n1,y,检查\n", replace(EMPTY, cases=[left])).changes
+    assert (change.new, change.entry.id != case.id) == (True, True)
+
+
 def test_what_the_limits_of_an_archived_case_count_from_changes_no_more() -> None:
     (case,) = (c.entry for c in read("cases", "number,name,kind,act_ended\n1,x,检查,2026-09-01\n").changes)
     known = replace(EMPTY, cases=[replace(case, archived=Archived(NOW, "档1", "30年", "a", "b", "0" * 64))])

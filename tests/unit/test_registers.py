@@ -13,6 +13,7 @@ from mediad.catalog import bureau
 from mediad.errors import MediadError, NotFound, Refused, UsageError
 from mediad.model.custody import Draft
 from mediad.wiring import acts, registers, trips
+from mediad.wiring.casework import withdraw_number
 from mediad.wiring.handing import move
 from mediad.wiring.register import measure_clock, name_slot, register_recorder
 from tests.audit_support import found, fsck
@@ -240,6 +241,23 @@ def test_a_refused_act_never_has_effect(tmp_path: Path, as_login: As) -> None:
     assert refused(lambda: acts.sign(site.config, act, "reviewer")) == "refused"
     with pytest.raises(NotFound):
         acts.refuse(site.config, "act-none", "x")
+
+
+# --- cases ---
+
+
+def test_a_number_that_was_entered_by_mistake_can_be_taken_back_and_be_anothers(office: Site) -> None:
+    first = {"filing_number": "罚〔2026〕1号", "document_number": "文7", "name": "甲", "kind": "处罚"}
+    registers.enter(office.config, "cases", first)
+    other = {"filing_number": "罚〔2026〕2号", "document_number": "文7", "name": "乙", "kind": "处罚"}
+    assert refused(lambda: registers.enter(office.config, "cases", other)) == "two-filing-numbers"
+    assert withdraw_number(office.config, "罚[2026]1号", "文７")["said"].endswith("withdrawn")
+    assert refused(lambda: withdraw_number(office.config, "罚[2026]1号", "罚【2026】1号")) == "no-number"
+    with pytest.raises(NotFound):
+        withdraw_number(office.config, "罚[2026]1号", "文7")
+    plan, _ = registers.enter(office.config, "cases", other)
+    assert (plan.changes[0].new, plan.changes[0].entry.name) == (True, "乙")
+    holds(office)
 
 
 # --- trips --------------------------------------------------------------------------------------------------------------

@@ -115,6 +115,18 @@ def case_unmerge(number: Number, as_json: AsJson = False) -> None:
     common.say_done(unmerge(common.load_config(), number), "number", as_json)
 
 
+@case_app.command("withdraw-number")
+def case_withdraw_number(
+    number: Number,
+    wrong: Annotated[str, typer.Argument(metavar="NUMBER", help="The number that it never had.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take back a number that was entered by mistake: it finds the case no more, and may be another one's."""
+    from mediad.wiring.casework import withdraw_number
+
+    common.say_done(withdraw_number(common.load_config(), number, wrong), "number", as_json)
+
+
 @case_app.command("conclude")
 def case_conclude(
     number: Number,

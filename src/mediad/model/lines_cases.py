@@ -30,12 +30,20 @@ class Cases:
             raise Bad("no-number", "a case has at least one number")
         before = self._whose(numbers)
         kind = CaseKind(good(columns.a_word(line.get("kind"), KINDS, "kind of case")))
-        after = before or Case(named_id("cas", "case", numbers[0].key), "case", kind, (), "")
+        after = before or Case(self._new_id(numbers[0].key), "case", kind, (), "")
         # A number of what was merged into it stays that one's.
         new = {n.key: n for n in reversed(numbers) if n.key not in self._owner}
         added = [n for n in numbers if new.get(n.key) is n]
         after = replace(after, kind=kind, numbers=(*after.numbers, *added), name=line.get("name"))
+        filed = [n.number for n in after.numbers if n.type == NUMBER_TYPES["filing_number"]]
+        if added and len(filed) > 1:
+            raise Bad("two-filing-numbers", f"{filed[0]} is its filing number already, and {filed[1][:40]} another one")
         return before, self._filled(line, after)
+
+    def _new_id(self, key: str) -> str:
+        """The id of a case by its first number. If that was another one's, and was taken back, it is made once more."""
+        made = named_id("cas", "case", key)
+        return made if made not in self._cases else named_id("cas", "case", f"{key}\0{made}")
 
     def _whose(self, numbers: list[Numbered]) -> Case | None:
         """The case that has one of these numbers. Where several have some, all of them have become part of one."""

@@ -203,6 +203,22 @@ def unmerge(config: Config, number: str) -> dict[str, Any]:
     return perform(config, "register-case", make).answer("已恢复独立 it stands for itself again", number=number)
 
 
+def withdraw_number(config: Config, number: str, wrong: str) -> dict[str, Any]:
+    """A number was entered by mistake: it finds the case no more, and may be another one's."""
+
+    def change(_: Connection, case: Case, _now: datetime) -> Case:
+        left = tuple(n for n in case.numbers if n.key != number_key(wrong))
+        if left == case.numbers:
+            raise NotFound(f"{wrong} is no number of this case", hint="`mediad case show` lists its numbers")
+        if not left:
+            raise Refused("it has no other number", code="no-number", hint="enter the right one first")
+        if case.archived and number_key(case.archived.file_number) == number_key(wrong):
+            raise Refused("it is archived under this number", code="archived", hint="a supplement keeps it")
+        return replace(case, numbers=left)
+
+    return _change(config, "register-case", number, change, "已撤销编号 withdrawn")
+
+
 def conclude(config: Config, number: str, *, at: datetime | None, act_ended: datetime | None) -> dict[str, Any]:
     """The case is concluded (结案), at a time or now; its act has ended then, if nobody said when."""
 
@@ -224,6 +240,8 @@ def _change(
             case = case_of(conn, number)
             after = change(conn, case, ledger.clock())
             _possible(conn, after)
+            if problem := next(cases.closed(case, after), None):
+                raise Refused(problem.detail, code=problem.code, hint="nothing was recorded")
         return [] if after == case else [Draft("case.registered", case.id, case_json(after))]
 
     return perform(config, act, make).answer(said, number=number)
