@@ -300,6 +300,23 @@ def test_nobody_approves_a_trip_that_they_entered_and_root_none_at_all(office: S
     assert refused(lambda: trips.approve(office.config, trip)) == "no-right"
 
 
+def test_nobody_approves_a_trip_that_they_had_a_part_in_whoever_changed_it_last(office: Site, as_login: As) -> None:
+    as_login("wangfang")
+    trip = a_trip(office)
+    as_login("liming")
+    trips.come_back(office.config, trip, None)
+    as_login("wangfang")
+    assert refused(lambda: trips.approve(office.config, trip)) == "own-act"
+    as_login("zhaoq")
+    trips.approve(office.config, trip)
+    as_login("liming")
+    assert refused(lambda: trips.approve(office.config, trip)) == "no-right", "although it is approved"
+    own = {"officers": "210002", "left": "2026-09-01 08:00", "expected": "2026-09-03"}
+    mine = str(registers.enter(office.config, "trips", own)[0].changes[0].entry.id)
+    as_login("wangfang")
+    assert refused(lambda: trips.approve(office.config, mine)) == "own-act", "who was on it"
+
+
 def test_a_trip_that_is_changed_after_its_approval_has_to_be_approved_anew(office: Site, as_login: As) -> None:
     as_login("liming")
     trip = a_trip(office)

@@ -29,8 +29,13 @@ def newest_event(conn: Connection, subject: str) -> int:
     return int(found or 0)
 
 
-def entered_by(conn: Connection, subject: str) -> str:
-    """The account by which the newest state of a subject was recorded; empty for none."""
+def authors(conn: Connection, trip: str) -> list[tuple[str, str]]:
+    """Account and person (empty: nobody's) of whoever entered a trip, or changed it since an approver agreed to it."""
     c = t.custody.c
-    found = conn.execute(select(c.actor).where(c.subject == subject).order_by(c.seq.desc()).limit(1)).scalar()
-    return found or ""
+    found = []
+    for row in conn.execute(select(c.actor, c.detail).where(c.subject == trip).order_by(c.seq.desc())):
+        detail = json.loads(row.detail)
+        if detail.get("approved_by"):
+            break
+        found.append((row.actor, detail.get("by", "")))
+    return found

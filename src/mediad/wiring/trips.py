@@ -13,11 +13,14 @@ from mediad.errors import NotFound, Refused
 from mediad.model.acts import Act, Actor, signing_refusal
 from mediad.model.custody import Draft
 from mediad.model.lines_trips import trip_problems
+from mediad.model.problems import Problem
 from mediad.model.registers import TripEntry, trip_json
 from mediad.wiring.acts import perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy import Connection
 
     from mediad.catalog.ledger import Ledger
 
@@ -43,13 +46,11 @@ def make_void(config: Config, trip_id: str, reason: str) -> dict[str, Any]:
 
 
 def approve(config: Config, trip_id: str) -> dict[str, Any]:
-    """An approver agrees to what was entered late. Raises Refused to whoever cannot sign, and to who entered it."""
+    """An approver agrees to what was entered late. Raises Refused to whoever cannot sign, and to who entered it or went on it."""
 
     def change(ledger: Ledger, actor: Actor, trip: TripEntry) -> TripEntry:
         with ledger.catalog.read() as conn:
-            entered = memory.entered_by(conn, trip_id)
-            handler = Actor(entered, bureau.person_at(conn, entered))
-        problem = signing_refusal(Act("backdate-trip", frozenset(), ("approver",)), "approver", actor, handler, {})
+            problem = _refusal(conn, trip, actor)
         if problem is not None:
             raise Refused(
                 problem.detail, code=problem.code, hint="an approver (批准人) approves it under an account of their own"
@@ -57,6 +58,18 @@ def approve(config: Config, trip_id: str) -> dict[str, Any]:
         return replace(trip, approved_by=actor.person.id if actor.person else "")
 
     return _change(config, "enter-trip", trip_id, change, "已批准 approved")
+
+
+def _refusal(conn: Connection, trip: TripEntry, actor: Actor) -> Problem | None:
+    """Why somebody may not agree to a trip: they have no right to, entered a part of it, or were on it."""
+    act = Act("backdate-trip", frozenset(), ("approver",))
+    known = {p.id: p for p in bureau.people(conn)}
+    authors = [
+        Actor(login, known.get(by) or bureau.person_at(conn, login)) for login, by in memory.authors(conn, trip.id)
+    ]
+    travellers = [Actor("", known[each]) for each in sorted(trip.persons) if each in known]
+    found = (signing_refusal(act, "approver", actor, other, {}) for other in (Actor(""), *authors, *travellers))
+    return next((problem for problem in found if problem is not None), None)
 
 
 def _change(
