@@ -42,11 +42,13 @@ def main() -> None:
     # Loaded here once; no engine, thread or file of a run exists before the fork.
     import mediad.catalog.db
     import mediad.catalog.ledger
+    import mediad.cli.cases
     import mediad.cli.derive
     import mediad.cli.ingest
     import mediad.cli.main
     import mediad.deriver
     import mediad.session
+    import mediad.wiring.casework
     import mediad.wiring.derive
     import mediad.wiring.docking
     import mediad.wiring.media  # noqa: F401

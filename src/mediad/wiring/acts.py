@@ -184,11 +184,13 @@ def _open_act(ledger: Ledger, act_id: str) -> Mapping[str, Any]:
 
 
 def _at_station(config: Config, work: Callable[[Station], T]) -> T:
-    """One command at a time, mirrored before it returns (invariant 9)."""
+    """One command at a time, mirrored before it returns (invariant 9); first what a killed one recorded, since the same command
+    once more may be refused for that."""
     from mediad.stages import mirror
 
     station = Station(config, wait_for_space=False)
     try:
+        mirror.mirror(station.ledger, station.vault)
         with _alone(station):
             result = work(station)
         mirror.mirror(station.ledger, station.vault)
