@@ -218,6 +218,18 @@ def test_an_act_that_wants_signatures_has_no_effect_before_the_last_one(tmp_path
     holds(site)
 
 
+def test_a_table_that_changes_nothing_waits_for_no_signature(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "unit", more='[acts]\nwants = { register-case = ["approver"] }')
+    bad = table(tmp_path, "number,name,kind\n1,x,dance\n")
+    plan, performed = registers.take(site.config, "cases", bad, good=False)
+    assert (performed, len(plan.findings)) == (None, 1)
+    assert events(site, "act.proposed") == []
+    assert len(events(site, "table.imported")) == 1
+    _, performed = registers.take(site.config, "cases", table(tmp_path, "number,name,kind\n1,x,检查\n"), good=False)
+    assert performed is not None
+    assert performed.waits
+
+
 def test_an_act_whose_subject_has_changed_meanwhile_cannot_be_signed(tmp_path: Path, as_login: As) -> None:
     site = signed_unit(tmp_path, as_login)
     as_login("liming")

@@ -175,6 +175,8 @@ def officer_add(
     device_number: Annotated[str | None, typer.Option(help="User number as it stands in names of files.")] = None,
     begins: Annotated[str | None, typer.Option("--from", help="First day of these numbers.")] = None,
     until: Annotated[str | None, typer.Option(help="Last day of these numbers.")] = None,
+    device_from: Annotated[str | None, typer.Option(help="First day of the user number, if it is another.")] = None,
+    device_until: Annotated[str | None, typer.Option(help="Last day of the user number, if it is another.")] = None,
     position: Annotated[str | None, typer.Option(help="职务")] = None,
     mail: Annotated[str | None, typer.Option(help="邮箱: where messages about limits go.")] = None,
     wecom: Annotated[str | None, typer.Option(help="Account in 企业微信.")] = None,
@@ -186,9 +188,10 @@ def officer_add(
     """Register a person, or change what is told of one."""
     cells = {
         "certificate": certificate or None, "formerly": formerly, "name": name, "staff_number": staff_number or None,
-        "login": login, "department": department, "roles": None if role is None else ";".join(role), "device_number": device_number,
-        "from": begins, "until": until, "position": position, "shared": "yes" if shared else None,
-        "active": "no" if left else None, "mail": mail, "wecom": wecom, "dingtalk": dingtalk,
+        "login": login, "department": department, "roles": None if role is None else ";".join(role), "from": begins,
+        "until": until, "device_number": device_number, "device_from": device_from, "device_until": device_until,
+        "position": position, "shared": "yes" if shared else None, "active": "no" if left else None, "mail": mail,
+        "wecom": wecom, "dingtalk": dingtalk,
     }  # fmt: skip
     enter("people", cells, as_json)
 

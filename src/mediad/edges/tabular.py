@@ -76,8 +76,6 @@ def parse_table(data: bytes, name: str) -> tuple[Sequence[str], list[Row], str]:
         listed.append(row)
     if not listed:
         raise UsageError(f"{name} is empty", hint="the first line names the columns")
-    if len(listed[0][1]) > MOST_COLUMNS:
-        raise UsageError(f"{name} has {len(listed[0][1])} columns", hint=f"a table has at most {MOST_COLUMNS}")
     return listed[0][1], listed[1:], encoding
 
 
@@ -145,6 +143,10 @@ def _csv(text: str, name: str) -> Iterator[Row]:
     try:
         for row in reader:
             begins, before = before + 1, reader.line_num
+            if len(row) > MOST_COLUMNS:
+                raise UsageError(
+                    f"{name}: line {begins} has {len(row)} cells", hint=f"a table has at most {MOST_COLUMNS}"
+                )
             if any(cell.strip() for cell in row):
                 yield begins, row
     except csv.Error as e:
@@ -153,6 +155,8 @@ def _csv(text: str, name: str) -> Iterator[Row]:
 
 def _json(text: str, name: str) -> Iterator[Row]:
     """A list of objects whose values are texts, numbers, yes and no, nothing, or lists of texts."""
+    if text.count("{") + text.count("[") > 2 * MOST_LINES:  # small as a file, and large as objects
+        raise UsageError(f"{name} has more than {MOST_LINES} lines", hint="cut it into several files")
     try:
         listed = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as e:

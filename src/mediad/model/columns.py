@@ -69,7 +69,7 @@ class Columns:
 
 def _plain(text: str) -> str:
     return (
-        re.sub(r"[\s_\-:：*（(].*$|[\s_\-]", "", unicodedata.normalize("NFKC", text).strip().casefold())
+        re.sub(r"[:：*（(].*$|[\s_\-]", "", unicodedata.normalize("NFKC", text).strip().casefold())
         or text.strip().casefold()
     )
 

@@ -19,6 +19,8 @@ PEOPLE: Final = Columns(
         "device_number": ("记录仪用户号", "设备用户号", "device_numbers"),
         "from": ("起始日期", "启用日期", "有效期起"),
         "until": ("截止日期", "停用日期", "有效期止"),
+        "device_from": ("用户号起始日期", "用户号启用日期"),
+        "device_until": ("用户号截止日期", "用户号停用日期"),
         "active": ("在职", "在岗"),
         "shared": ("公用账号",),
         "staff_number": ("工号", "人员编号"),

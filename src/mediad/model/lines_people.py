@@ -17,7 +17,7 @@ from mediad.model.registers import Department
 RIGHTS: Final = ("roles", "login", "active", "shared")
 """Columns that give or take a right. A table that nobody has looked at says nothing by them."""
 
-_OF_NUMBERS: Final = ("certificate", "formerly", "device_number", "from", "until")
+_OF_NUMBERS: Final = ("certificate", "formerly", "from", "until", "device_number", "device_from", "device_until")
 """Columns of which each line about a person may say something else."""
 
 
@@ -51,20 +51,22 @@ class People:
             yield Problem("own-rights", f"{person.name} cannot give rights to themselves: another person has to")
 
     def read(self, line: Line) -> tuple[Person | None, Person]:
-        start, until = good(columns.day(line.get("from"))), good(columns.day(line.get("until")))
-        certificate, device = (plain_number(line.get(c)) for c in ("certificate", "device_number"))
-        before, key = self._who(line, Dated(certificate, start, until))
-        after = before or Person(
-            named_id("per", "person", key), key, "", roles=frozenset({Role.OFFICER} if certificate else ())
-        )
+        certificate = _dated(line, "certificate", "from", "until")
+        # Days of their own, or else the same.
+        own = line.has("device_from") or line.has("device_until")
+        days = ("device_from", "device_until") if own else ("from", "until")
+        device = _dated(line, "device_number", *days)
+        before, key = self._who(line, certificate)
+        roles = frozenset({Role.OFFICER} if certificate.number else ())
+        after = before or Person(named_id("per", "person", key), key, "", roles=roles)
         line = self._further(line, after.id)
         after = replace(after, name=line.get("name"), **self._said(line))
-        if certificate:
-            new = self._once(line.number, after.id, Dated(certificate, start, until))
-            after = replace(after, certificates=_numbered(after.certificates, new))
-        if device:
-            new = self._once(line.number, after.id, Dated(device, start, until))
-            after = replace(after, device_numbers=_numbered(after.device_numbers, new))
+        if certificate.number:
+            self._once(line.number, after.id, certificate)
+            after = replace(after, certificates=_numbered(after.certificates, certificate))
+        if device.number:
+            self._once(line.number, after.id, device)
+            after = replace(after, device_numbers=_numbered(after.device_numbers, device))
         return before, after
 
     def _said(self, line: Line) -> dict[str, Any]:
@@ -128,13 +130,17 @@ class People:
         self._told[person] = first, {**told, **{c: cell for c, cell in before.items() if cell}}
         return Line(line.number, {c: cell for c, cell in line.cells.items() if cell or c in _OF_NUMBERS})
 
-    def _once(self, line: int, person: str, new: Dated) -> Dated:
+    def _once(self, line: int, person: str, new: Dated) -> None:
         days = self._days.setdefault((person, new.number), [])
         for earlier, other in days:
             if other != new and other.meets(new):
                 raise Bad("line-twice", f"line {earlier} says otherwise of {new.number} at the same time")
         days.append((line, new))
-        return new
+
+
+def _dated(line: Line, number: str, start: str, until: str) -> Dated:
+    first, last = good(columns.day(line.get(start))), good(columns.day(line.get(until)))
+    return Dated(plain_number(line.get(number)), first, last)
 
 
 def _found_by(person: Person) -> list[str]:

@@ -25,6 +25,9 @@ Make = Callable[["Ledger", Actor], Sequence[Draft]]
 
 LONGEST_REASON = 2_000
 
+MERELY_TOLD = frozenset({"table.imported"})
+"""What changes nothing by itself, and so waits for no signature: that something was looked at."""
+
 REGISTER_LOCK = "register.lock"
 """Held by a command that names or registers something, from its look at what is there until that is recorded."""
 
@@ -88,7 +91,7 @@ def _perform(ledger: Ledger, config: Config, name: str, make: Make) -> Performed
     drafts = [_by(draft, actor) for draft in make(ledger, actor)]
     if not drafts:
         return Performed((), actor)
-    if not act.wants:
+    if not act.wants or all(draft.kind in MERELY_TOLD for draft in drafts):
         ledger.record(drafts)
         return Performed(drafts, actor)
     return _propose(ledger, act, actor, drafts)
