@@ -16,7 +16,8 @@ from mediad.cli.progress import _Plain
 from mediad.edges import typst
 from mediad.edges.tabular import csv_text
 from mediad.errors import IntegrityError, NotFound, Refused, StorageError, UsageError
-from mediad.wiring import handover, handover_register
+from mediad.model.instants import stamp
+from mediad.wiring import handover, handover_register, spoken
 from mediad.wiring.docking import dock_path
 from tests.audit_support import fsck
 from tests.handover_support import acts_as, bureau, dock, pages_of, recent, register, text_of
@@ -87,6 +88,16 @@ def test_the_record_tells_who_what_when_and_the_digests(site: Site) -> None:
     files = {f["path"]: f["sha256"] for f in record["files"]}
     card = site.root / "card-DSJ-1-0"
     assert files == {f.relative_to(card).as_posix(): sha256(f.read_bytes()) for f in card.rglob("*.jpg")}
+
+
+def test_the_span_of_what_was_handed_over_is_by_the_times_that_a_person_set(site: Site) -> None:
+    docking = dock(site, "DSJ-1", 1)
+    ((recording,),) = site.rows("SELECT id FROM recording")
+    ended = datetime.now(UTC).replace(microsecond=0) - timedelta(days=90)
+    spoken.set_time(site.config, recording, ended, ended - timedelta(hours=1), "值班记录", "时钟快")
+    handover.sign_all(site.config, [docking])
+    sums = json.loads(handover.signed_record(site.config, docking))["recordings"]
+    assert (sums["from"], sums["until"]) == (stamp(ended - timedelta(hours=1)), stamp(ended))
 
 
 def test_signing_late_changes_nothing_about_article_28(site: Site) -> None:

@@ -1,6 +1,8 @@
 """What people say of the cases of recordings: tags, proposals, bulk; superseded, never edited, and not overruled."""
 
 import json
+from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ from sqlalchemy import select
 from mediad.catalog.bureau_tables import untagged
 from mediad.edges.activities import load_activities
 from mediad.errors import ConfigError, NotFound, Refused, UsageError
+from mediad.model.custody import Draft
 from mediad.model.duty import Level
+from mediad.model.people import Dated, Person
+from mediad.model.registers import person_json
 from mediad.wiring import registers, spoken, tagging
 from mediad.wiring.tagging import Chosen, Wanted
 from tests.bureau import Bureau, File, H, at, open_bureau
@@ -152,6 +157,19 @@ def test_recordings_are_chosen_by_recorder_and_time(site: Site) -> None:
     assert recordings(site, "--recorder", "another") == []
     assert recordings(site, "--until", "2026-09-21 21:00") == []
     assert [r["id"] for r in recordings(site, "--from", "2026-09-21 21:00")] == [taken]
+
+
+def test_a_recording_is_chosen_by_the_time_that_a_person_set_and_bears_the_number_of_that_day(site: Site) -> None:
+    numbers = (Dated("OLD", until=date(2026, 9, 15)), Dated("NEW", start=date(2026, 9, 16)))
+    person = Person("per-x", "OLD", "赵强", certificates=numbers, device_numbers=(Dated("0777"),))
+    with closing(site.open()) as station:
+        station.ledger.record([Draft("person.registered", person.id, person_json(person))])
+    taken = footage(site, officer="0777")
+    assert recordings(site)[0]["officer"] == "NEW"
+    spoken.set_time(site.config, taken, at("2026-09-10 10:00"), None, "值班记录", "时钟快")
+    assert recordings(site, "--from", "2026-09-21 21:00") == []
+    (row,) = recordings(site, "--from", "2026-09-10", "--until", "2026-09-10 12:00")
+    assert (row["id"], row["ended_at"], row["officer"]) == (taken, "2026-09-10T10:00:00+08:00", "OLD")
 
 
 def test_what_cannot_be_is_one_sentence_and_changes_nothing(site: Site) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, exists, insert, literal, or_, select
 
 from mediad.catalog import bureau_tables as b
+from mediad.catalog import limits
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
 from mediad.catalog.recordings import of_kind
@@ -18,7 +19,9 @@ from mediad.model import registers
 from mediad.model.cases import Case, merged
 from mediad.model.deadline import STORAGE
 from mediad.model.duty import Tagged
+from mediad.model.instants import stamp
 from mediad.model.matching import Match
+from mediad.model.when import when
 
 
 def of(conn: Connection, recordings: Iterable[str]) -> dict[str, list[Row[Any]]]:
@@ -246,15 +249,11 @@ def find(
     cases: Collection[str] | None = None,
     untagged: bool = False,
 ) -> list[str]:
-    """Recordings in order of their start: that start in a time; whose carrier bears a ``number``, being ``person`` if that is
-    registered; of a recorder, by its keys and its id; of cases; that want a case and
-    have none."""
+    """Recordings in order of their start, which is what a person said, if one did: that start in a time; whose carrier bears a
+    ``number``, being ``person`` if that is registered; of a recorder, by its keys and its id; of cases; that want a case and have
+    none."""
     r, d, g = t.recording.c, b.deadline.c, b.tag.c
-    query = select(r.id)
-    if first is not None:
-        query = query.where(r.started_at >= first)
-    if last is not None:
-        query = query.where(r.started_at <= last)
+    query = select(r.id, r.started_at, r.ended_at)
     if number:
         ruled = and_(d.rule == STORAGE, d.subject == r.id, d.carrier != "")
         by_number = and_(r.officer == number, ~exists().where(ruled))
@@ -266,4 +265,12 @@ def find(
     if untagged:
         of_no_duty = exists().where(b.said_of.c.recording == r.id, b.said_of.c.what == "excused")
         query = query.where(r.kind != "data", ~of_no_duty, ~exists().where(g.recording == r.id, g.state == "set"))
-    return list(conn.execute(query.order_by(r.started_at, r.id)).scalars())
+    dated = limits.said_of_all(conn, "dated")
+    since = [] if first is None else [r.started_at >= first]
+    until = [] if last is None else [r.started_at <= last]
+    rows = list(conn.execute(query.where(*since, *until)))
+    if since or until:  # what the recorders of these say may be any time
+        rows += [row for chunk in chunks(sorted(dated)) for row in conn.execute(query.where(r.id.in_(chunk)))]
+    starts = {row.id: stamp(when(row.started_at, row.ended_at, dated.get(row.id))[0]) for row in rows}
+    found = ((at, name) for name, at in starts.items() if (first or at) <= at <= (last or at))
+    return [name for _, name in sorted(found)]

@@ -26,6 +26,7 @@ from mediad.model.instants import stamp
 from mediad.model.layout import archive_key, printable
 from mediad.model.people import Person
 from mediad.model.registers import Department, case_json
+from mediad.model.when import when
 
 
 class Vault(Protocol):
@@ -200,11 +201,10 @@ def _times(take: Any, dated: Mapping[str, Any] | None) -> dict[str, Any]:
     claimed = {"started_at": take.started_at, "ended_at": take.ended_at}
     if dated is None:
         return {**claimed, "claimed": None}
-    length = datetime.fromisoformat(take.ended_at) - datetime.fromisoformat(take.started_at)
-    began = dated["started_at"] or stamp(datetime.fromisoformat(dated["ended_at"]) - length)
+    began, ended = when(take.started_at, take.ended_at, dated)
     return {
-        "started_at": began,
-        "ended_at": dated["ended_at"],
+        "started_at": stamp(began),
+        "ended_at": stamp(ended),
         "claimed": {**claimed, "why": dated["why"], "source": dated["source"]},
     }
 

@@ -25,6 +25,7 @@ from mediad.model.instants import stamp
 from mediad.model.layout import printable
 from mediad.model.matching import SLACK, Match, Scene
 from mediad.model.numbers import number_key, telling
+from mediad.model.when import when
 
 AT_A_TIME = 200
 """Recordings of one transaction."""
@@ -208,13 +209,12 @@ def scenes_of(conn: Connection, zone: ZoneInfo, wanted: Collection[str]) -> dict
     for name, rows in parts.items():
         head, said = heads[name], dated.get(name)
         who = limits.carrier_of(rows, people, outs, told.get(name, {}), said, zone)
+        start, end = when(head.started_at, head.ended_at, said)
         numbers = (claims.get(each, {}).get("sidecar") for each in sidecars[name])
         found[name] = Scene(
             recording=name,
-            start=datetime.fromisoformat(
-                (said or {}).get("started_at") or (said or {}).get("ended_at") or head.started_at
-            ),
-            end=datetime.fromisoformat(said["ended_at"] if said else head.ended_at),
+            start=start,
+            end=end,
             carrier=who.person,
             others=frozenset(told.get(name, {}).get("co_officers", ())),
             texts=tuple(dict.fromkeys(text for place in places.get(name, ()) for text in _folders(place))),

@@ -15,6 +15,7 @@ from mediad.model.handover import FORMAT
 from mediad.model.ids import Digest
 from mediad.model.instants import stamp
 from mediad.model.layout import printable, signed_key
+from mediad.model.when import when
 
 _TRIES = 100
 
@@ -68,7 +69,7 @@ def describe(
         "arrived_at": parts[0].opened_at, "stored_at": handovers.stored_at(conn, ids),
         "confirmed_at": stamp(confirmed_at) if confirmed_at else None,
         "counts": {name: sum(getattr(p, name) for p in parts) for name in ("new", "sightings", "skipped", "failed", "bytes")},
-        "recordings": _sums(recordings),
+        "recordings": _sums(recordings, limits.said(conn, found, "dated")),
         "clock": [{"offset_ms": c.get("offset_ms"), "source": c.get("source", "")} for c in handovers.offsets(conn, ids)],
         "cases": [
             {"id": c.id, "numbers": [n.number for n in c.numbers], "name": c.name}
@@ -82,24 +83,24 @@ def describe(
     }  # fmt: skip
 
 
-def _sums(rows: Sequence[Row[Any]]) -> dict[str, Any]:
-    """How many of each kind, how long they last together, and from when to when they are. What has no true time, or was not looked
-    into yet, is counted and told apart."""
+def _sums(rows: Sequence[Row[Any]], dated: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """How many of each kind, how long they last together, and from when to when they are (``dated``: as a person said). What has no
+    true time, or was not looked into yet, is counted and told apart."""
+    times = {r.id: when(r.started_at, r.ended_at, dated.get(r.id)) for r in rows}
+    shown = [r for r in rows if r.kind != "data"]
+    timed = [r for r in shown if r.confidence != "untrusted" or r.id in dated]
+    true = {r.id for r in timed}
     played = [r for r in rows if r.kind in ("video", "audio")]
-    known = [r for r in played if not r.provisional and r.confidence != "untrusted"]
-    timed = [r for r in rows if r.kind != "data" and r.confidence != "untrusted"]
-    lasts = sum(_seconds(r.started_at, r.ended_at) for r in known)
+    known = [r for r in played if not r.provisional and r.id in true]
+    lasts = sum((end - start).total_seconds() for start, end in (times[r.id] for r in known))
     return {
-        "count": sum(r.kind != "data" for r in rows),
+        "count": len(shown),
         "kinds": {kind: n for kind in ("video", "audio", "photo", "data") if (n := sum(r.kind == kind for r in rows))},
         "seconds": round(lasts, 3) if known or not played else None, "without_length": len(played) - len(known),
-        "from": min((r.started_at for r in timed), default=None), "until": max((r.ended_at for r in timed), default=None),
-        "untrusted": sum(r.kind != "data" and r.confidence == "untrusted" for r in rows),
+        "from": min((stamp(times[r.id][0]) for r in timed), default=None),
+        "until": max((stamp(times[r.id][1]) for r in timed), default=None),
+        "untrusted": len(shown) - len(timed),
     }  # fmt: skip
-
-
-def _seconds(start: str, end: str) -> float:
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def _line(row: Row[Any]) -> dict[str, Any]:

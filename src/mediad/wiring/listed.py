@@ -13,6 +13,7 @@ from mediad.model.calendar import day_of
 from mediad.model.deadline import STORAGE
 from mediad.model.instants import rfc3339
 from mediad.model.people import Person, bearers
+from mediad.model.when import when
 from mediad.wiring.rules import brief, fresh, rules_of, storage_standing
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def recordings(
         own = cases.get(r["id"], [])
         yield {
             "id": r["id"], "kind": r["kind"], **_times(r, said, zone), "provisional": r["provisional"],
-            "recorder": r["label"], **_officers(r, ruling, carried.get(r["id"]), people, zone), "channel": r["channel"],
+            "recorder": r["label"], **_officers(r, ruling, said, carried.get(r["id"]), people, zone), "channel": r["channel"],
             "case": numbers.get(own[0][0], own[0][0]) if own else None,
             "activities": [activity for _, activity in own if activity],
             "important": r["important"], "assets": r["assets"],
@@ -68,21 +69,20 @@ def _times(r: Mapping[str, Any], said: Mapping[str, Any] | None, zone: ZoneInfo)
     claimed = {"started_at": rfc3339(r["started_at"], zone), "ended_at": rfc3339(r["ended_at"], zone)}
     if said is None:
         return {**claimed, "confidence": r["confidence"], "claimed": None}
-    ended = said["ended_at"]
-    length = datetime.fromisoformat(r["ended_at"]) - datetime.fromisoformat(r["started_at"])
-    began = said["started_at"] or (datetime.fromisoformat(ended) - length).isoformat()
+    began, ended = when(r["started_at"], r["ended_at"], said)
     return {"started_at": rfc3339(began, zone), "ended_at": rfc3339(ended, zone), "confidence": SET, "claimed": claimed}
 
 
 def _officers(
     r: Mapping[str, Any],
     ruling: Mapping[str, Any] | None,
+    dated: Mapping[str, Any] | None,
     said: Mapping[str, Any] | None,
     people: Mapping[str, Person],
     zone: ZoneInfo,
 ) -> dict[str, Any]:
     """Carrier and co-officers by their certificate numbers of that day; what the recording says, where nobody is registered."""
-    day = day_of(datetime.fromisoformat(r["ended_at"]), zone)
+    day = day_of(when(r["started_at"], r["ended_at"], dated)[1], zone)
     by_number = bearers(people.values(), r["officer"], day) if r["officer"] else []
     carrier = people.get((ruling or {}).get("carrier", "")) or (by_number[0] if len(by_number) == 1 else None)
     number = (carrier.certificate(day) if carrier else "") or r["officer"] or (carrier.name if carrier else "")
