@@ -41,7 +41,7 @@ def furnish_bureau(site: Site, folder: Path) -> None:
     tagging.tag(config, [one], Wanted("大金卫罚[2026]12号", "on-site-inspection"))
     casework.happened(config, "大金卫罚[2026]12号", "on-site-inspection")
     spoken.carry(config, one, "210001", [], "一同执法")
-    spoken.classify(config, one, "internal", [])
+    spoken.classify(config, one, "内部", [])
     spoken.non_duty(config, films[-1], "测试")
     explain.mark_met(config, films[-1], "XZZF-1", datetime(2026, 9, 23, tzinfo=UTC))
     _waiting_acts(site)

@@ -107,6 +107,17 @@ def lost(conn: Connection, recordings: Sequence[str]) -> list[str]:
     ]
 
 
+def lying_in(conn: Connection, recordings: Sequence[str]) -> dict[str, list[str]]:
+    """Recording to the vaults that hold a file of it."""
+    m, r = t.recording_asset.c, t.replica.c
+    query = select(m.recording, r.vault).distinct().join(t.replica, r.asset == m.asset).where(r.state == "healthy")
+    found: dict[str, list[str]] = {}
+    for chunk in chunks(recordings):
+        for row in conn.execute(query.where(m.recording.in_(chunk)).order_by(m.recording, r.vault)):
+            found.setdefault(row.recording, []).append(row.vault)
+    return found
+
+
 def originals(conn: Connection, recordings: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Recording to its files in order, with digests, as a manifest names them."""
     m, a = t.recording_asset.c, t.asset.c

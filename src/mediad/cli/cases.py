@@ -25,6 +25,7 @@ WORDS = {
     "not-concluded": "未结案", "no-handler": "无承办人", "no-party": "无当事人", "not-reported": "紧急启动未补报",
     "time-unknown": "录制时间不明", "late-unexplained": "逾期入库未说明原因", "original-lost": "原始文件缺失",
     "proposals-waiting": "有音像记录待确认", "archive-behind": "归档后有变化",
+    "above-vault": "密级超出存储许可",
 }  # fmt: skip
 """Codes of findings in Chinese; docs/cases.md is held against them."""
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field
 
 from mediad.config.section import Section
+from mediad.model import secrecy
 from mediad.model.acts import ACTS, SIGNED_ALREADY, TWO_PERSON, Act, Signature
 from mediad.model.calendar import Calendar
 from mediad.model.cases import ArchiveRule, CaseKind, CaseRules
@@ -133,6 +134,9 @@ class Cases(Section):
     activities: Path = Field(
         Path("activities.toml"),
         description="file of activities (执法环节) and duties; the shipped one if it is missing",
+    )
+    classifications: tuple[Annotated[str, Field(min_length=1, max_length=20)], ...] = Field(
+        secrecy.SHIPPED, min_length=1, description="classifications of recordings (密级), the lowest first"
     )
     terms: tuple[Annotated[str, Field(min_length=1, max_length=20)], ...] = Field(
         ("永久", "30年", "10年", "长期", "短期"),

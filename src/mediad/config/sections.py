@@ -2,10 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mediad.config.rules import Acts, Cases, Deadlines
 from mediad.config.section import Section
@@ -114,6 +114,11 @@ class VaultSection(Section):
     kind: Literal["local"] = Field("local", description="kind of storage")
     path: FilledPath = Field(description="folder of the vault")
     dedicated: bool = Field(True, description="counts as the unit's dedicated storage (Article 28)")
+    highest: str = Field(
+        "",
+        max_length=20,
+        description="highest classification that it may hold (Article 33); empty: the unit does not say",
+    )
     volatile: bool = Field(False, description="let the vault lie in memory (tmpfs); for trials alone")
 
 
@@ -246,6 +251,13 @@ class Config(Section):
     telling: TellingSection = Field(default_factory=TellingSection)  # type: ignore[arg-type]
     http: Http = Field(default_factory=Http)  # type: ignore[arg-type]
     log: Log = Field(default_factory=Log)  # type: ignore[arg-type]
+
+    @model_validator(mode="after")
+    def _classified(self) -> Self:
+        for n, vault in enumerate(self.vault, 1):
+            if vault.highest and vault.highest not in self.cases.classifications:
+                raise ValueError(f"vault.{n}.highest = {vault.highest!r} is none of cases.classifications")
+        return self
 
     @property
     def state(self) -> Path:

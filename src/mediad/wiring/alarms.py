@@ -10,6 +10,7 @@ from mediad.catalog import bureau, limits
 from mediad.config import Config
 from mediad.model.instants import stamp
 from mediad.wiring.rules import built, rules_of_file
+from mediad.wiring.spoken import too_high
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -43,6 +44,12 @@ def alarms_of(conn: Connection, config: Config, now: datetime) -> list[dict[str,
     if n and oldest is not None:
         detail = f"{n} 条记录未关联案件 recordings are of no case yet"
         found.append({"at": oldest.since, "code": "untagged", "subject": oldest.recording, "detail": detail})
+    classified = {name: said["classification"] for name, said in limits.said_of_all(conn, "classified").items()}
+    found += [
+        {"at": None, "code": "classified-above-vault", "subject": name,
+         "detail": f"密级超出存储许可 {classified[name]}: higher than may lie in {', '.join(vaults)}"}
+        for name, vaults in sorted(too_high(conn, config, classified).items())[:_MOST]
+    ]  # fmt: skip
     people = {p.id: p.name for p in bureau.people(conn)}
     for row in limits.overdue_trips(conn, stamp(now))[:_MOST]:
         trip = bureau.trip(conn, row.id)

@@ -32,6 +32,7 @@ from mediad.stages import rule
 from mediad.wiring import typed
 from mediad.wiring.acts import perform
 from mediad.wiring.rules import rules_of
+from mediad.wiring.spoken import too_high
 from mediad.wiring.station import open_vault
 from mediad.wiring.tagging import LONGEST, case_of
 
@@ -53,7 +54,7 @@ FILE_NUMBER = "案卷号"
 def check(conn: Connection, config: Config, number: str) -> dict[str, Any]:
     """What a case still wants: records, fields, reasons, and what the archivist needs. Raises NotFound."""
     case = case_of(conn, number)
-    found = _missing(conn, case, load_activities(config.cases.activities), _rulings(conn, config, case))
+    found = _missing(conn, config, case, load_activities(config.cases.activities), _rulings(conn, config, case))
     found += _since_archived(conn, case)
     return {
         "case": case.id, "number": case.numbers[0].number, "name": case.name,
@@ -76,6 +77,7 @@ def _rulings(conn: Connection, config: Config, case: Case) -> dict[str, dict[str
 
 def _missing(
     conn: Connection,
+    config: Config,
     case: Case,
     activities: Sequence[Activity],
     rulings: Mapping[str, Mapping[str, Any]],
@@ -96,6 +98,15 @@ def _missing(
     found += [
         Missing("original-lost", "", f"{name}: no vault holds all of it any more")
         for name in casework.lost(conn, names)
+    ]
+    classified = {name: said["classification"] for name, said in limits.said(conn, names, "classified").items()}
+    found += [
+        Missing(
+            "above-vault",
+            "",
+            f"{name}: it is classified {classified[name]}, higher than may lie in {', '.join(vaults)}",
+        )
+        for name, vaults in sorted(too_high(conn, config, classified).items())
     ]
     if n := casework.waiting(conn, list(whose)):
         found.append(
@@ -273,7 +284,7 @@ def archive(
             rulings, activities = _rulings(conn, config, case), load_activities(config.cases.activities)
             missing = [
                 {"code": m.code, "activity": m.activity, "detail": m.detail, "explained": m.explained}
-                for m in _missing(conn, case, activities, rulings)
+                for m in _missing(conn, config, case, activities, rulings)
             ]
             people = {p.id: p for p in bureau.people(conn)}
             departments = {d.id: d for d in bureau.departments(conn)}

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mediad.catalog import bureau, limits, recordings, tags
+from mediad.catalog import bureau, casework, limits, recordings, tags
 from mediad.catalog import evidence as memory
 from mediad.config import Config
-from mediad.errors import NotFound, Refused
+from mediad.errors import NotFound, Refused, UsageError
+from mediad.model import secrecy
 from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
@@ -64,13 +65,37 @@ def carry(config: Config, subject: str, officer: str, others: Sequence[str], why
 
 
 def classify(config: Config, subject: str, classification: str, marks: Sequence[str]) -> dict[str, Any]:
-    """How a recording is classified (定密), and marks such as 商业秘密 or 个人隐私."""
-    level, *others = (_checked(text, "a classification or mark") for text in (classification, *marks))
+    """How a recording is classified (定密), and marks such as 商业秘密 or 个人隐私. That a vault which holds it may not is told,
+    and keeps nobody from saying so."""
+    others = [_checked(text, "a mark") for text in marks]
+    order = config.cases.classifications
+    level = secrecy.classification(classification, order)
+    if level is None:
+        raise UsageError(
+            f"{classification[:20]!r} is no classification", hint=f"one of {'、'.join(order)} (cases.classifications)"
+        )
 
-    def detail(_conn: Connection, _recording: dict[str, Any], _: datetime) -> dict[str, Any]:
+    above: list[str] = []
+
+    def detail(conn: Connection, recording: dict[str, Any], _: datetime) -> dict[str, Any]:
+        above.extend(too_high(conn, config, {recording["id"]: level}).get(recording["id"], ()))
         return {"classification": level, "marks": sorted(set(others))}
 
-    return _say(config, "classify", "recording.classified", subject, detail, "已定级 classified")
+    told = _say(config, "classify", "recording.classified", subject, detail, "已定级 classified")
+    if above:
+        told["said"] += f"；超出存储许可 higher than may lie in {', '.join(above)}"
+    return {**told, "above": above}
+
+
+def too_high(conn: Connection, config: Config, classified: Mapping[str, str]) -> dict[str, list[str]]:
+    """Recordings, given with their classifications, to the vaults that hold them and may not."""
+    highest, order = {v.name: v.highest for v in config.vault}, config.cases.classifications
+    lying = casework.lying_in(conn, sorted(classified))
+    found = {
+        name: [vault for vault in vaults if secrecy.exceeds(classified[name], highest.get(vault, ""), order)]
+        for name, vaults in lying.items()
+    }
+    return {name: vaults for name, vaults in found.items() if vaults}
 
 
 def non_duty(config: Config, subject: str, why: str, *, undo: bool = False) -> dict[str, Any]:
