@@ -6,7 +6,8 @@ What a person said of a recording and a case (set, withdrawn, dismissed) stands 
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, and_, delete, exists, insert, literal, or_, select
 
@@ -24,33 +25,57 @@ from mediad.model.matching import Match
 from mediad.model.when import when
 
 
-def of(conn: Connection, recordings: Iterable[str]) -> dict[str, list[Row[Any]]]:
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """What was said of a recording and a case, by a person (``by``, by id; empty for an account of nobody) or the rule
+    (``by_rule``, with its ``reasons``), and what became of it."""
+
+    id: str
+    recording: str
+    casefile: str
+    activity: str
+    state: Literal["set", "superseded", "withdrawn", "dismissed"]
+    by_rule: bool
+    at: str
+    fields: Mapping[str, str]
+    reasons: Sequence[str]
+    by: str
+
+
+def _tag(row: Any) -> Tag:
+    detail = json.loads(row.detail)
+    return Tag(
+        row.id, row.recording, row.casefile, row.activity, row.state, row.by_rule, row.at, detail["fields"], detail["reasons"],
+        detail.get("by", ""),
+    )  # fmt: skip
+
+
+def of(conn: Connection, recordings: Iterable[str]) -> dict[str, list[Tag]]:
     """Recording to all that was ever said of its cases, in order."""
     g = b.tag.c
-    found: dict[str, list[Row[Any]]] = {}
+    found: dict[str, list[Tag]] = {}
     for chunk in chunks(sorted(set(recordings))):
         for row in conn.execute(select(b.tag).where(g.recording.in_(chunk)).order_by(g.at, g.id)):
-            found.setdefault(row.recording, []).append(row)
+            found.setdefault(row.recording, []).append(_tag(row))
     return found
 
 
 def tagged(conn: Connection, whose: Mapping[str, str]) -> dict[str, list[Tagged]]:
     """Case to the tags by which recordings are of it or of what was merged into it. ``whose`` as ``families`` gives it."""
     found: dict[str, list[Tagged]] = {}
-    rows = of_cases(conn, whose)
-    data = set(of_kind(conn, "data", sorted({row.recording for row in rows})))
-    for row in rows:
-        fields = json.loads(row.detail)["fields"]
-        shown = Tagged(row.recording, row.activity, fields, seen=row.recording not in data)
-        found.setdefault(whose[row.casefile], []).append(shown)
+    listed = of_cases(conn, whose)
+    data = set(of_kind(conn, "data", sorted({tag.recording for tag in listed})))
+    for tag in listed:
+        shown = Tagged(tag.recording, tag.activity, tag.fields, seen=tag.recording not in data)
+        found.setdefault(whose[tag.casefile], []).append(shown)
     return found
 
 
-def of_cases(conn: Connection, cases: Iterable[str]) -> list[Row[Any]]:
+def of_cases(conn: Connection, cases: Iterable[str]) -> list[Tag]:
     """Tags of cases that are set, in the order of their recordings."""
     g = b.tag.c
     query = select(b.tag).where(g.state == "set").order_by(g.recording, g.at, g.id)
-    return [row for chunk in chunks(sorted(cases)) for row in conn.execute(query.where(g.casefile.in_(chunk)))]
+    return [_tag(row) for chunk in chunks(sorted(cases)) for row in conn.execute(query.where(g.casefile.in_(chunk)))]
 
 
 def shown(conn: Connection) -> dict[str, list[tuple[str, str]]]:

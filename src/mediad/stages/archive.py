@@ -170,7 +170,7 @@ def _person(told: Told, person_id: str, at: datetime | None) -> dict[str, str]:
 
 
 def _recordings(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]]:
-    rows: dict[str, list[Any]] = {}
+    rows: dict[str, list[tags.Tag]] = {}
     for row in tags.of_cases(conn, tags.family(conn, case.id)):
         rows.setdefault(row.recording, []).append(row)
     names = sorted(rows)
@@ -209,11 +209,10 @@ def _times(take: Any, dated: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _tag(row: Any, activities: Mapping[str, str]) -> dict[str, Any]:
-    detail = json.loads(row.detail)
+def _tag(tag: tags.Tag, activities: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "id": row.id, "case": row.casefile, "activity": row.activity, "name": activities.get(row.activity, row.activity),
-        "fields": detail["fields"], "by_rule": row.by_rule, "reasons": detail["reasons"], "at": row.at, "by": detail.get("by", ""),
+        "id": tag.id, "case": tag.casefile, "activity": tag.activity, "name": activities.get(tag.activity, tag.activity),
+        "fields": dict(tag.fields), "by_rule": tag.by_rule, "reasons": list(tag.reasons), "at": tag.at, "by": tag.by,
     }  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def _decide(conn: Connection, zone: ZoneInfo, wanted: Sequence[str]) -> _Decided
     return _Decided(drafts, proposed, {name: _mentions(scene) for name, scene in scenes.items()}, _said(conn, scenes))
 
 
-def _refused(rows: Sequence[Any]) -> list[Any]:
+def _refused(rows: Sequence[tags.Tag]) -> list[tags.Tag]:
     """What a person said a recording is not of: withdrawn, dismissed, or superseded by theirs. What the rule gave up by itself may
     come back."""
     theirs = [n for n, row in enumerate(rows) if not row.by_rule and row.state != "dismissed"]
@@ -177,7 +177,7 @@ def _lapsed(scene: Scene, case: Case | None, wholes: Mapping[str, Case], zone: Z
     return matching.score(scene, case, zone=zone) is None
 
 
-def _lapse(row: Any) -> Draft:
+def _lapse(row: tags.Tag) -> Draft:
     detail = {"recording": row.recording, "case": row.casefile, "activity": row.activity, "why": "", "lapsed": True}
     return Draft("tag.withdrawn", row.id, detail)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -167,7 +166,7 @@ def tag_many(config: Config, some: Chosen, wanted: Wanted, *, dry_run: bool) -> 
     return {**told, **performed}
 
 
-def _by_person(row: Any) -> bool:
+def _by_person(row: tags.Tag) -> bool:
     return row.state == "set" and not row.by_rule
 
 
@@ -212,8 +211,8 @@ def _drafts(conn: Connection, names: Collection[str], wanted: Wanted, *, also: b
     return found
 
 
-def _fields(rows: Sequence[Any]) -> dict[str, str]:
-    return {k: v for row in rows for k, v in json.loads(row.detail)["fields"].items()}
+def _fields(rows: Sequence[tags.Tag]) -> dict[str, str]:
+    return {k: v for row in rows for k, v in row.fields.items()}
 
 
 def _set(
