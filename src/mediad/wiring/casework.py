@@ -139,7 +139,8 @@ def happened(
     void: bool = False,
 ) -> dict[str, Any]:
     """Say that an activity took place in a case, and what there is of it; or (``void``) that this was a mistake, also of what was
-    merged into it. What is None stays as it was said before. The author of a reason is who records it."""
+    merged into it. What is None stays as it was said before. The author of a reason is who records it. Raises UsageError for an
+    activity that is none."""
     known = {a.key for a in load_activities(config.cases.activities)}
     if activity not in known:
         raise UsageError(f"{activity} is no activity", hint=f"one of {', '.join(sorted(known))}")
@@ -178,7 +179,8 @@ def _words(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge(config: Config, number: str, into: str) -> dict[str, Any]:
-    """An inspection has become part of a case: its recordings and activities are the case's from now on."""
+    """An inspection has become part of a case: its recordings and activities are the case's from now on. Raises Refused for what
+    is merged already, or archived."""
 
     def change(conn: Connection, case: Case, _now: datetime) -> Case:
         target = case_of(conn, into)
@@ -198,7 +200,8 @@ def merge(config: Config, number: str, into: str) -> dict[str, Any]:
 
 
 def unmerge(config: Config, number: str) -> dict[str, Any]:
-    """It was a mistake that something became part of a case: it stands for itself again. ``number`` is one of its own."""
+    """It was a mistake that something became part of a case: it stands for itself again. ``number`` is one of its own. Raises
+    NotFound, and Refused where it cannot be."""
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
@@ -215,7 +218,8 @@ def unmerge(config: Config, number: str) -> dict[str, Any]:
 
 
 def withdraw_number(config: Config, number: str, wrong: str) -> dict[str, Any]:
-    """A number was entered by mistake: it finds the case no more, and may be another one's."""
+    """A number was entered by mistake: it finds the case no more, and may be another one's. Raises NotFound, and Refused where it
+    cannot be."""
 
     def change(_: Connection, case: Case, _now: datetime) -> Case:
         left = tuple(n for n in case.numbers if n.key != number_key(wrong))
@@ -231,7 +235,8 @@ def withdraw_number(config: Config, number: str, wrong: str) -> dict[str, Any]:
 
 
 def conclude(config: Config, number: str, *, at: datetime | None, act_ended: datetime | None) -> dict[str, Any]:
-    """The case is concluded (结案), at a time or now; its act has ended then, if nobody said when."""
+    """The case is concluded (结案), at a time or now; its act has ended then, if nobody said when. Raises Refused for a time of the
+    future."""
 
     def change(_: Connection, case: Case, now: datetime) -> Case:
         concluded = at or now

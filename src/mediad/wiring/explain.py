@@ -42,7 +42,8 @@ def justify(config: Config, subject: str, rule: str, text: str) -> dict[str, Any
 
 
 def mark_met(config: Config, subject: str, receipt: str, at: datetime, rule: str = STORAGE) -> dict[str, Any]:
-    """It is met by a receipt: of the enforcement information system, or for Article 30 of the supervision platform."""
+    """It is met by a receipt: of the enforcement information system, or for Article 30 of the supervision platform. Raises
+    NotFound for no recording, Refused for a receipt of the future."""
     number = typed.text(receipt, "a receipt's number", LONGEST)
     if rule not in (STORAGE, UPLOAD):
         raise UsageError(f"no receipt meets {rule}", hint=f"{STORAGE}, {UPLOAD}")

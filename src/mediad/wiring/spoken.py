@@ -50,7 +50,8 @@ def set_time(
 
 
 def carry(config: Config, subject: str, officer: str, others: Sequence[str], why: str) -> dict[str, Any]:
-    """Who carried the recorder, and who was with them, by certificate or device user number."""
+    """Who carried the recorder, and who was with them, by certificate or device user number. Raises Refused for a number that is
+    nobody's or of several, and for somebody who is named twice."""
 
     def detail(conn: Connection, recording: dict[str, Any], _: datetime) -> dict[str, Any]:
         day = day_of(_ended(conn, recording), config.unit.zone)
@@ -66,7 +67,7 @@ def carry(config: Config, subject: str, officer: str, others: Sequence[str], why
 
 def classify(config: Config, subject: str, classification: str, marks: Sequence[str]) -> dict[str, Any]:
     """How a recording is classified (定密), and marks such as 商业秘密 or 个人隐私. That a vault which holds it may not is told,
-    and keeps nobody from saying so."""
+    and keeps nobody from saying so. Raises UsageError for a text that is none."""
     others = [_checked(text, "a mark") for text in marks]
     order = config.cases.classifications
     level = secrecy.classification(classification, order)

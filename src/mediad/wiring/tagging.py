@@ -132,7 +132,7 @@ def tag(config: Config, names: Sequence[str], wanted: Wanted, *, also: bool = Fa
 
 def tag_many(config: Config, some: Chosen, wanted: Wanted, *, dry_run: bool) -> dict[str, Any]:
     """The same for all that is chosen and that nobody has decided about yet; what the rule had tagged is. ``dry_run``: only say
-    which."""
+    which. Raises UsageError where nothing is chosen."""
     if not some:
         raise UsageError("nothing is chosen", hint="give IDs, or --from, --until, --officer or --recorder")
     _check(config, wanted)

@@ -90,7 +90,8 @@ def listed(ledger: Ledger, config: Config) -> list[dict[str, Any]]:
 
 def test(config: Config, who: str) -> list[dict[str, Any]]:
     """Send a person a message that tells nothing, by every way that reaches them; it is recorded like every other one. What a way
-    says against it is told, not raised. No lock is held meanwhile: a server that hangs holds up nobody."""
+    says against it is told, not raised. No lock is held meanwhile: a server that hangs holds up nobody. Raises NotFound, and
+    Refused where no way reaches the person."""
     ledger = open_ledger(config)
     with closing(ledger.catalog):
         who_may(ledger, config, _TEST)
