@@ -460,6 +460,13 @@ def test_every_room_has_its_line() -> None:
             assert f"`{name}`" in section, entry.name
 
 
+@pytest.mark.parametrize("room", ["stages", "wiring"])
+def test_the_line_of_a_room_says_what_each_file_in_it_is_for(room: str) -> None:
+    (line,) = (line for line in text("docs/architecture.md").splitlines() if line.startswith(f"| `{room}` |"))
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", line))))
+    assert {file.stem for file in (SRC / room).glob("*.py")} - {"__init__"} <= named
+
+
 # --- every page -------------------------------------------------------------------------------------------------------
 
 
