@@ -54,7 +54,10 @@ class AuditCatalog:
     def __init__(self, url: str) -> None:
         path = sqlite_path(url)
         if path is not None and (not path.exists() or path.stat().st_size == 0):
-            raise CatalogError("there is no catalogue", hint="run `mediad rebuild` if a vault holds its custody log")
+            raise CatalogError(
+                "there is no catalogue",
+                hint="the first entry makes one; `mediad rebuild` restores one",
+            )
         self._engine = create_engine(url) if path is None else _read_only(path)
         try:
             with self.snapshot() as snap:

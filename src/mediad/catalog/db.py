@@ -243,7 +243,10 @@ class Catalog:
 
     def _check_version(self) -> None:
         if not exists(self.url):
-            raise CatalogError("there is no catalogue", hint="run `mediad rebuild` if a vault holds its custody log")
+            raise CatalogError(
+                "there is no catalogue",
+                hint="the first entry makes one; `mediad rebuild` restores one",
+            )
         version = _version(self.url)
         if version != SCHEMA:
             raise CatalogError(
