@@ -140,13 +140,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--seconds", type=int, default=240, help="length of the film that is encoded")
     chosen = parser.parse_args()
     rounds = chosen.rounds or (2 if chosen.quick else 5)
     folder = Path(os.environ.get("BENCH_DIR", HERE / "var/bench")) / "derive"
     folder.mkdir(parents=True, exist_ok=True)
     version = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
     print(f"{THREADS} threads, ffmpeg {version}")
-    encoded = film(folder, "hevc", 20 if chosen.quick else 240, "libx265")
+    encoded = film(folder, "hevc", 20 if chosen.quick else chosen.seconds, "libx265")
     _, plan = ours(encoded)
     compare("Encoding", "one ffmpeg command", encoded, lambda: plain(encoded, plan), rounds)
     wrapped = film(folder, "h264", 60 if chosen.quick else 3600, "libx264")
