@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mediad.catalog import due, evidence, limits
 from mediad.catalog import tables as t
-from mediad.cli import common
+from mediad.cli import common, progress
 from mediad.cli import main as program
 from mediad.errors import Busy, MediadError, StorageError
 from mediad.model import deadline, reasons, words
@@ -279,11 +279,16 @@ def change(site: Site, text: str) -> None:
         f.write(f"\n[deadlines]\n{text}\n")
 
 
-def test_rules_of_a_changed_file_have_no_effect_before_they_are_adopted(site: Site) -> None:
+def test_rules_of_a_changed_file_have_no_effect_before_they_are_adopted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(site.open()) as station:
         work_once(station)
     assert ask(site, "deadlines", "rules", "--json")["settings"] == []
     change(site, "storage_hours = 100")
+    monkeypatch.setattr(progress._Plain, "_EVERY_SECONDS", 0)
+    told = CliRunner().invoke(program.app, ["-c", str(site.config_file), "deadlines", "rules"])
+    assert "looked at: 2" in told.output, "of many it is told how far it is"
     assert by_status(ask(site, "deadlines", "--json", expect=1)).keys() == {"met", "late"}
     told = ask(site, "deadlines", "rules", "--json")
     assert told["settings"] == ["deadlines.storage_hours"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mediad.cli import common
+from mediad.cli import common, progress
 from mediad.cli.registers import moment
 from mediad.model.deadline import STORAGE, UPLOAD
 from mediad.model.words import RULES as NAMES
@@ -116,7 +116,8 @@ def deadlines_rules(
     with common.ledger(config) as ledger:
         with ledger.catalog.read() as conn:
             settings = rules.differing(conn, config)
-        changed = list(rules.changes(ledger, config)) if settings else []
+        looked = progress.Count("看过的记录、案件等 looked at")
+        changed = list(rules.changes(ledger, config, looked.add)) if settings else []
     counts = Counter((c["old"], c["new"]) for c in changed)
     waits = rules.adopt(config) if adopt else ""
     if as_json:

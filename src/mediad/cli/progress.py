@@ -39,6 +39,19 @@ class _Plain:
         common.tell(f"{self.name}: {self.done_files}/{self.files} files, {self.done // 2**20}/{self.size // 2**20} MiB")
 
 
+class Count:
+    """How many there were so far, told every few seconds; nothing is told of what is soon over."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._n, self._last = name, 0, time.monotonic()
+
+    def add(self, n: int) -> None:
+        self._n += n
+        if time.monotonic() - self._last >= _Plain._EVERY_SECONDS:
+            self._last = time.monotonic()
+            common.tell(f"{self._name}: {self._n:,}")
+
+
 @contextmanager
 def for_terminal(name: str) -> Iterator["_Plain"]:
     """Progress for as long as the block runs."""

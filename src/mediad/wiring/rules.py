@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -105,8 +105,9 @@ def adopt(config: Config) -> str:
     return perform(config, "adopt-rules", make).waits
 
 
-def changes(ledger: Ledger, config: Config) -> Iterator[dict[str, Any]]:
-    """What the rules of the file would change, compared with those in force: each limit with another state or another time."""
+def changes(ledger: Ledger, config: Config, looked: Callable[[int], None] = lambda _: None) -> Iterator[dict[str, Any]]:
+    """What the rules of the file would change, compared with those in force: each limit with another state or another time. Of
+    millions it takes hours: ``looked`` is told after each page how many more subjects were looked at."""
     with ledger.catalog.read() as conn:
         force = rules_of(conn, config)
     file, now = built(rules_of_file(config), config), ledger.clock()
@@ -125,6 +126,7 @@ def changes(ledger: Ledger, config: Config) -> Iterator[dict[str, Any]]:
                     "rule": key[0], "subject": key[1], "old": was, "new": will,
                     "old_due_at": local(dates[0], force), "new_due_at": local(dates[1], force),
                 }  # fmt: skip
+        looked(len(some))
 
 
 def _state(body: Body | None, now: datetime) -> str:
