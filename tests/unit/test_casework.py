@@ -115,6 +115,21 @@ def test_preservation_wants_reason_object_and_form(site: Site) -> None:
     assert codes(site) == []
 
 
+def test_preservation_of_which_nothing_was_recorded_wants_them_of_itself(site: Site) -> None:
+    """Article 14 wants them in writing, whether there is a recording or not."""
+    complete(site)
+    ran(site, "happened", "立-1", "--activity", "preservation", "--field", "reason=可能灭失")
+    assert [code for code, *_ in codes(site)] == ["field-missing", "field-missing"]
+    ran(
+        site, "happened", "立-1", "--activity", "preservation", "--field", "object=药品", "--field", "form=先行登记保存"
+    )
+    assert codes(site) == []
+    tagging.tag(site.config, [footage(site)], Wanted("立-1", "preservation"))
+    assert codes(site) == [], "what is told of the activity is told of its recordings"
+    with pytest.raises(UsageError, match="no field of preservation"):
+        casework.happened(site.config, "立-1", "preservation", fields={"colour": "x"})
+
+
 def test_the_commands_say_in_chinese_what_is_wanted_and_exit_1_until_nothing_is(site: Site) -> None:
     complete(site)
     ran(site, "happened", "立-1", "--activity", "simplified-procedure", "--disputed", "yes")
@@ -598,3 +613,26 @@ def test_every_code_of_a_check_has_its_words() -> None:
             ):
                 found.add(node.args[0].value)
     assert found == set(WORDS)
+
+
+def test_who_only_looks_changes_nothing_of_a_case(concluded: tuple[Site, str]) -> None:
+    from mediad.edges.login import login
+
+    site, taken = concluded
+    auditor = {"certificate": "210009", "name": "孙敏", "login": login(), "roles": "auditor"}
+    registers.enter(site.config, "people", auditor)
+    before = site.rows("SELECT count(*) FROM custody")
+    for act in (
+        lambda: tagging.tag(site.config, [taken], Wanted("立-1", "sampling")),
+        lambda: tagging.untag(site.config, [taken]),
+        lambda: spoken.non_duty(site.config, taken, "误录"),
+        lambda: spoken.classify(site.config, taken, "内部", []),
+        lambda: casework.happened(site.config, "立-1", "hearing", act="no-recording", reason="x"),
+        lambda: casework.merge(site.config, "立-1", "立-1"),
+        lambda: casework.unmerge(site.config, "立-1"),
+        lambda: casework.conclude(site.config, "立-1", at=ENDED, act_ended=None),
+        lambda: casework.archive(site.config, "立-1", **FILED),
+    ):
+        with pytest.raises(Refused, match="孙敏 has none of the roles"):
+            act()
+    assert site.rows("SELECT count(*) FROM custody") == before

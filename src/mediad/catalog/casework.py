@@ -38,9 +38,12 @@ def _activities(conn: Connection, whose: Mapping[str, str]) -> dict[str, dict[st
 def happened(conn: Connection, whose: Mapping[str, str]) -> dict[str, list[Happened]]:
     """Case to what took place in it, as people said. ``whose`` as ``tags.families`` gives it."""
     return {
-        case: [Happened(key, body["reason"], body["equivalent"], body["disputed"]) for key, body in said.items()]
-        for case, said in _activities(conn, whose).items()
+        case: [_happened(key, body) for key, body in said.items()] for case, said in _activities(conn, whose).items()
     }
+
+
+def _happened(key: str, body: Mapping[str, Any]) -> Happened:
+    return Happened(key, body["reason"], body["equivalent"], body["disputed"], body.get("fields", {}))
 
 
 def parts(conn: Connection, whose: Mapping[str, str]) -> dict[str, list[Case]]:

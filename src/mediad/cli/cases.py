@@ -67,18 +67,20 @@ def case_happened(
     equivalent: Annotated[
         str | None, typer.Option(help="What stands in the stead of an audio-visual record (Article 21).")
     ] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(help="What the activity wants to be told, as name=value; may be repeated.")
+    ] = None,
     void: Annotated[bool, typer.Option("--void", help="It was entered by mistake, and never took place.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say that an activity took place in a case."""
     from mediad.wiring.casework import happened
 
-    said = None if disputed is None else disputed == "yes"
-    common.say_done(
-        happened(common.load_config(), number, activity, equivalent=equivalent, disputed=said, void=void),
-        "number",
-        as_json,
-    )
+    told = happened(
+        common.load_config(), number, activity, equivalent=equivalent, disputed=None if disputed is None else disputed == "yes",
+        fields=dict(common.pair(each) for each in field or ()), void=void,
+    )  # fmt: skip
+    common.say_done(told, "number", as_json)
 
 
 @case_app.command("no-recording")

@@ -105,6 +105,14 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in match[0])
 
 
+def pair(text: str) -> tuple[str, str]:
+    """What an option says as name=value."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"{text} is no name=value")
+    return name.strip(), value
+
+
 def say_done(told: dict[str, Any], subject: str, as_json: bool) -> None:
     """What came of an act: ``told[subject]`` names what it was about, ``told["said"]`` what was done."""
     if as_json:

@@ -69,7 +69,7 @@ def tag(
     from mediad.wiring import tagging
 
     config = common.load_config()
-    wanted = tagging.Wanted(case, activity, dict(_pair(each) for each in field or ()))
+    wanted = tagging.Wanted(case, activity, dict(common.pair(each) for each in field or ()))
     some = picked(config, first, until, officer, recorder)
     if ids and some:
         raise UsageError(
@@ -89,13 +89,6 @@ def tag(
             common.say("未标记 nothing was tagged: --yes tags them")
             return
     _print(told, "已标记 tagged")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"{text} is no name=value")
-    return name.strip(), value
 
 
 def _print(told: dict[str, Any], done: str) -> None:

@@ -49,6 +49,10 @@ class Happened:
     reason: str = ""
     equivalent: str = ""
     disputed: bool | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """What it wants to be told, as far as it is told of the activity and not of a recording."""
+    entered: bool = True
+    """A person entered it; else it is only shown, or expected."""
 
 
 AUTHOR: Final = ("author", "author_login")
@@ -62,7 +66,7 @@ def together(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not valid:
         return None
     found = {
-        name: next((body[name] for body in valid if body.get(name) not in ("", None)), value)
+        name: next((body[name] for body in valid if body.get(name) not in ("", None, {})), value)
         for name, value in valid[0].items()
     }
     reasoned = next((body for body in valid if body["reason"]), {})
@@ -103,10 +107,10 @@ def check(
     took = {h.activity: h for h in happened}
     for tag in shown:  # what is shown has happened
         if tag.activity:
-            took.setdefault(tag.activity, Happened(tag.activity))
+            took.setdefault(tag.activity, Happened(tag.activity, entered=False))
     for activity in activities:
         if kinds & activity.expected:
-            took.setdefault(activity.key, Happened(activity.key))
+            took.setdefault(activity.key, Happened(activity.key, entered=False))
     found: list[Missing] = []
     for key, entered in took.items():
         if (of := known.get(key)) is None:
@@ -116,7 +120,7 @@ def check(
             found.append(Missing("activity-out-of-place", key, f"{of.name} is no part of a case of kind {case.kind}"))
         own = [t for t in shown if t.activity == key]
         found += _unfulfilled(of, entered, any(t.seen for t in own))
-        found += _fields(of, own)
+        found += _fields(of, entered, own)
     return found
 
 
@@ -142,11 +146,17 @@ def _unfulfilled(of: Activity, entered: Happened, recorded: bool) -> Iterator[Mi
         )
 
 
-def _fields(of: Activity, own: Iterable[Tagged]) -> Iterator[Missing]:
-    for tag in own:
-        for name, words in of.fields.items():
+def _fields(of: Activity, entered: Happened, own: Sequence[Tagged]) -> Iterator[Missing]:
+    """What is told of the activity is told of each recording; what is not, each has to tell, or the activity itself if nothing was
+    recorded of it."""
+    for name, words in of.fields.items():
+        if entered.fields.get(name, "").strip():
+            continue
+        for tag in own:
             if not tag.fields.get(name, "").strip():
                 yield Missing("field-missing", of.key, f"{tag.recording}: {of.name} wants {words} ({of.article})")
+        if entered.entered and not own:
+            yield Missing("field-missing", of.key, f"{of.name} wants {words} ({of.article})")
 
 
 def before_archiving(case: Case, parts: Iterable[Case] = ()) -> list[Missing]:

@@ -222,7 +222,8 @@ def _activities(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]
     return [
         {
             "activity": key, "name": names.get(key, (key, ""))[0], "article": names.get(key, (key, ""))[1],
-            "reason": body["reason"], "equivalent": body["equivalent"], "disputed": body["disputed"], "by": body.get("by", ""),
+            "reason": body["reason"], "equivalent": body["equivalent"], "disputed": body["disputed"],
+            "fields": body.get("fields", {}), "by": body.get("by", ""),
             "author": {**_person(told, body["author"], case.opened), "login": body["author_login"]} if body["reason"] else None,
         }
         for key, body in sorted(said.items())

@@ -34,7 +34,7 @@ from mediad.wiring.acts import perform
 from mediad.wiring.rules import rules_of
 from mediad.wiring.spoken import too_high
 from mediad.wiring.station import open_vault
-from mediad.wiring.tagging import LONGEST, case_of
+from mediad.wiring.tagging import LONGEST, case_of, checked_fields
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -120,9 +120,8 @@ def _missing(
 def _since_archived(conn: Connection, case: Case) -> list[Missing]:
     """That something belongs to an archived case which no manifest of it holds, or belongs to it no more."""
     rows = casework.archives(conn, case.id)
-    if not rows or json.loads(rows[-1].detail).get("holds") == manifests.digest(
-        casework.held(conn, tags.family(conn, case.id))
-    ):
+    held = json.loads(rows[-1].detail).get("holds") if rows else None
+    if held is None or held == manifests.digest(casework.held(conn, tags.family(conn, case.id))):
         return []
     return [Missing("archive-behind", "", f"what is of it is not what {rows[-1].key} holds: archive a supplement")]
 
@@ -136,14 +135,13 @@ def happened(
     reason: str | None = None,
     equivalent: str | None = None,
     disputed: bool | None = None,
+    fields: Mapping[str, str] | None = None,
     void: bool = False,
 ) -> dict[str, Any]:
     """Say that an activity took place in a case, and what there is of it; or (``void``) that this was a mistake, also of what was
     merged into it. What is None stays as it was said before. The author of a reason is who records it. Raises UsageError for an
-    activity that is none."""
-    known = {a.key for a in load_activities(config.cases.activities)}
-    if activity not in known:
-        raise UsageError(f"{activity} is no activity", hint=f"one of {', '.join(sorted(known))}")
+    activity, or a field of it, that is none."""
+    more = checked_fields(config, activity, fields or {})
     given = {
         name: None if told is None else typed.text(told, "a reason", LONGEST)
         for name, told in (("reason", reason), ("equivalent", equivalent))
@@ -158,6 +156,7 @@ def happened(
             return [Draft("case.activity", each, {**_words(body), "void": True}) for each, body in entered.items()]
         was = entered.get(case.id, {"activity": activity, **_NOTHING_SAID})
         after = {**_words(was), "void": False, **{name: told for name, told in given.items() if told is not None}}
+        after["fields"] = {**after["fields"], **more}
         if disputed is not None:
             after["disputed"] = disputed
         if reason is not None and after["reason"] != was["reason"]:
@@ -167,7 +166,15 @@ def happened(
     return perform(config, act, make).answer("已记录 recorded", number=number)
 
 
-_NOTHING_SAID = {"reason": "", "equivalent": "", "disputed": None, "void": False, "author": "", "author_login": ""}
+_NOTHING_SAID: Mapping[str, Any] = {
+    "reason": "",
+    "equivalent": "",
+    "disputed": None,
+    "fields": {},
+    "void": False,
+    "author": "",
+    "author_login": "",
+}
 
 
 def _words(said: Mapping[str, Any]) -> dict[str, Any]:

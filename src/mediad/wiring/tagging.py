@@ -172,15 +172,24 @@ def _by_person(row: tags.Tag) -> bool:
 
 def _check(config: Config, wanted: Wanted) -> None:
     """Raise UsageError for an activity or a field that is none."""
+    if wanted.activity:
+        checked_fields(config, wanted.activity, wanted.fields)
+    elif wanted.fields:
+        name = next(iter(wanted.fields))
+        raise UsageError(
+            f"{name} is no field of a tag without an activity", hint="--activity says of what it is a field"
+        )
+
+
+def checked_fields(config: Config, activity: str, fields: Mapping[str, str]) -> dict[str, str]:
+    """What is told of an activity, by its fields. Raises UsageError for an activity or a field that is none."""
     known = {a.key: a for a in load_activities(config.cases.activities)}
-    if wanted.activity and wanted.activity not in known:
-        raise UsageError(f"{wanted.activity} is no activity", hint=f"one of {', '.join(known)}")
-    of = known.get(wanted.activity)
-    for name, text in wanted.fields.items():
-        if of is None or name not in of.fields:
-            hint = f"its fields are {', '.join(of.fields) or 'none'}" if of else "--activity says of what it is a field"
-            raise UsageError(f"{name} is no field of {wanted.activity or 'a tag without an activity'}", hint=hint)
-        typed.text(text, name, LONGEST)
+    if activity not in known:
+        raise UsageError(f"{activity} is no activity", hint=f"one of {', '.join(known)}")
+    own = known[activity].fields
+    if wrong := next((name for name in fields if name not in own), None):
+        raise UsageError(f"{wrong} is no field of {activity}", hint=f"its fields are {', '.join(own) or 'none'}")
+    return {name: typed.text(text, name, LONGEST) for name, text in fields.items()}
 
 
 def _drafts(conn: Connection, names: Collection[str], wanted: Wanted, *, also: bool) -> list[Draft]:
