@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mediad.model.custody import Draft
-from mediad.wiring import acts, casework, explain, handing, registers, rules, spoken, tagging, trips
+from mediad.wiring import acts, casework, explain, filing, handing, registers, rules, spoken, tagging, trips
 from mediad.wiring.tagging import Wanted
 from tests.support import Site
 
@@ -51,7 +51,7 @@ def furnish_bureau(site: Site, folder: Path) -> None:
     casework.conclude(
         config, "大金卫罚[2026]12号", at=datetime(2026, 10, 2, tzinfo=UTC), act_ended=datetime(2026, 10, 1, tzinfo=UTC)
     )
-    casework.archive(config, "大金卫罚[2026]12号", file_number="2026-0012", term="30年", place="A-3", receiver="档案室")
+    filing.archive(config, "大金卫罚[2026]12号", file_number="2026-0012", term="30年", place="A-3", receiver="档案室")
 
 
 def _adopt(site: Site) -> None:

@@ -48,9 +48,9 @@ def main() -> None:
     import mediad.cli.main
     import mediad.deriver
     import mediad.session
-    import mediad.wiring.casework
     import mediad.wiring.derive
     import mediad.wiring.docking
+    import mediad.wiring.filing
     import mediad.wiring.media  # noqa: F401
 
     for line in sys.stdin:

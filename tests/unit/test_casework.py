@@ -21,7 +21,7 @@ from mediad.edges.vault import LocalVault
 from mediad.errors import NotFound, Refused, UsageError
 from mediad.model import archive as manifest_model
 from mediad.model.custody import Draft
-from mediad.wiring import acts, casework, registers, spoken, tagging
+from mediad.wiring import acts, casework, filing, registers, spoken, tagging
 from mediad.wiring.station import open_ledger
 from mediad.wiring.tagging import Wanted
 from tests.support import Site, complaints, make_card, noise, program, sha256
@@ -194,7 +194,7 @@ def test_what_cannot_be_is_one_sentence(site: Site) -> None:
         (lambda: casework.merge(site.config, "立-1", "立-1"), Refused),
         (lambda: casework.conclude(site.config, "立-1", at=TAKEN.replace(year=2025), act_ended=None), Refused),
         (lambda: casework.conclude(site.config, "立-1", at=TAKEN.replace(year=2099), act_ended=None), Refused),
-        (lambda: casework.archive(site.config, "立-1", file_number="1", term="10年", place="A", receiver="b"), Refused),
+        (lambda: filing.archive(site.config, "立-1", file_number="1", term="10年", place="A", receiver="b"), Refused),
     ):
         with pytest.raises(error):
             wrong()
@@ -262,7 +262,7 @@ def test_a_reason_keeps_its_author_whoever_speaks_of_the_activity_later(site: Si
     casework.merge(site.config, "检-1", "立-1")
     casework.happened(site.config, "立-1", "hearing")
     casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
-    casework.archive(site.config, "立-1", **FILED)
+    filing.archive(site.config, "立-1", **FILED)
     body = json.loads(manifests(site)[0].read_bytes())
     (hearing,) = body["activities"]
     assert (hearing["reason"], hearing["author"]["name"], hearing["author"]["login"]) == ("涉及隐私", "王芳", login())
@@ -360,24 +360,24 @@ def test_no_vault_is_touched_inside_a_transaction(concluded: tuple[Site, str], m
     monkeypatch.setattr(Catalog, "read", counted)
     for name in ("open", "put", "get"):
         monkeypatch.setattr(LocalVault, name, watched(name))
-    casework.archive(site.config, "立-1", **FILED)
+    filing.archive(site.config, "立-1", **FILED)
     casework.happened(site.config, "立-1", "sampling")
-    casework.archive(site.config, "立-1")
+    filing.archive(site.config, "立-1")
     ledger = open_ledger(site.config)
     with closing(ledger.catalog):
-        assert casework.inventory(ledger, site.config, "立-1")["lines"]
+        assert filing.inventory(ledger, site.config, "立-1")["lines"]
     assert {name for name, _ in touched} == {"open", "put", "get"}
     assert {depth for _, depth in touched} == {0}, touched
 
 
 def test_what_comes_later_makes_a_supplement_that_names_the_first(concluded: tuple[Site, str]) -> None:
     site, taken = concluded
-    casework.archive(site.config, "立-1", **FILED)
+    filing.archive(site.config, "立-1", **FILED)
     with pytest.raises(Refused, match="nothing has changed"):
-        casework.archive(site.config, "立-1")
+        filing.archive(site.config, "立-1")
     later = footage(site, seed=2)
     tagging.tag(site.config, [later], Wanted("立-1"))
-    told = casework.archive(site.config, "立-1")
+    told = filing.archive(site.config, "立-1")
     assert told["archive"] == 2
     first, second = (json.loads(f.read_bytes()) for f in manifests(site))
     assert second["supplements"]["sha256"] == sha256(manifests(site)[0].read_bytes())
@@ -396,7 +396,7 @@ def test_what_has_changed_since_it_was_archived_is_told_until_there_is_a_supplem
 ) -> None:
     """A segment of an archived recording that comes late, above all."""
     site, taken = concluded
-    casework.archive(site.config, "立-1", **FILED)
+    filing.archive(site.config, "立-1", **FILED)
     assert "archive-behind" not in {code for code, *_ in codes(site)}
     footage(site, seed=2)
     (assets,) = [[row[0] for row in site.rows("SELECT id FROM asset ORDER BY stored_at")]]
@@ -406,7 +406,7 @@ def test_what_has_changed_since_it_was_archived_is_told_until_there_is_a_supplem
         station.ledger.record([Draft("recording.joined", taken, joined)])
         station.parts.mirror()
     assert [code for code, *_ in codes(site)] == ["archive-behind"]
-    casework.archive(site.config, "立-1")
+    filing.archive(site.config, "立-1")
     assert codes(site) == []
     body = json.loads(manifests(site)[1].read_bytes())
     assert (body["added"], body["removed"], body["changed"]) == ([], [], [taken])
@@ -421,20 +421,20 @@ def test_what_has_changed_since_it_was_archived_is_told_until_there_is_a_supplem
 
 def test_a_file_that_was_moved_is_archived_once_more_and_the_limit_stays_met(concluded: tuple[Site, str]) -> None:
     site, _ = concluded
-    first = casework.archive(site.config, "立-1", **FILED)
-    casework.archive(site.config, "立-1", place="5号柜", term="永久", file_number="da-2026-0012")
+    first = filing.archive(site.config, "立-1", **FILED)
+    filing.archive(site.config, "立-1", place="5号柜", term="永久", file_number="da-2026-0012")
     shown = ran(site, "show", "立-1")["archived"]
     assert (shown["place"], shown["term"], shown["file_number"]) == ("5号柜", "永久", "DA-2026-0012")
     assert shown["manifest"] == first["sha256"]
     with pytest.raises(Refused, match="nothing has changed"):
-        casework.archive(site.config, "立-1", place="5号柜")
+        filing.archive(site.config, "立-1", place="5号柜")
 
 
 @pytest.mark.parametrize("term", ["30", "三十年", "forever", "99年"])
 def test_a_case_is_kept_for_a_term_that_the_unit_has(concluded: tuple[Site, str], term: str) -> None:
     site, _ = concluded
     with pytest.raises(UsageError, match="no term"):
-        casework.archive(site.config, "立-1", **{**FILED, "term": term})
+        filing.archive(site.config, "立-1", **{**FILED, "term": term})
     assert not (site.vault / "cases").exists()
 
 
@@ -446,7 +446,7 @@ def test_names_are_those_of_the_day_at_the_unit_and_the_department_stands_with_i
     opened = {"opened": "2026-09-21", "handlers": "310001"}
     registers.enter(site.config, "cases", {"filing_number": "立-1", "name": "案", "kind": "penalty", **opened})
     casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
-    casework.archive(site.config, "立-1", **FILED)
+    filing.archive(site.config, "立-1", **FILED)
     body = json.loads(manifests(site)[0].read_bytes())
     assert [h["certificate"] for h in body["case"]["handlers"]] == ["310001"]
     assert (body["case"]["department"]["name"], body["case"]["department"]["unit"]) == ("监督所", "委托执法机构")
@@ -455,7 +455,7 @@ def test_names_are_those_of_the_day_at_the_unit_and_the_department_stands_with_i
 def test_a_manifest_says_of_a_recording_when_it_was_by_a_persons_word(concluded: tuple[Site, str]) -> None:
     site, taken = concluded
     spoken.set_time(site.config, taken, TAKEN - timedelta(days=3), None, "值班记录", "时钟错误")
-    casework.archive(site.config, "立-1", **FILED)
+    filing.archive(site.config, "立-1", **FILED)
     (recording,) = json.loads(manifests(site)[0].read_bytes())["recordings"]
     assert recording["ended_at"].startswith("2026-09-18")
     assert recording["claimed"]["ended_at"].startswith("2026-09-21")
@@ -467,11 +467,11 @@ def test_an_archive_that_waits_for_a_signature_is_nothing_wrong_whatever_becomes
 ) -> None:
     site, _ = concluded
     config = replace_wants(site, "archive-case")
-    waits = casework.archive(config, "立-1", **FILED)["waits"]
+    waits = filing.archive(config, "立-1", **FILED)["waits"]
     assert fsck(site) == [] and "archived" not in str(site.rows("SELECT archived FROM casefile WHERE archived"))
     acts.refuse(config, waits, "缺页")
     assert fsck(site) == []
-    told = casework.archive(site.config, "立-1", **FILED)
+    told = filing.archive(site.config, "立-1", **FILED)
     assert told["archive"] == 2, "a number is used once"
     assert fsck(site) == []
 
@@ -488,7 +488,7 @@ def test_what_people_typed_is_text_on_the_page_and_in_no_path(site: Site) -> Non
     taken = footage(site, "DCIM/#read(“x”)")
     tagging.tag(site.config, [taken], Wanted("立-1"))
     casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
-    casework.archive(site.config, "立-1", file_number=number, term="１０年", place=NASTY[:100], receiver=NASTY[:100])
+    filing.archive(site.config, "立-1", file_number=number, term="１０年", place=NASTY[:100], receiver=NASTY[:100])
     (file,) = manifests(site)
     assert file.name == "archive-1.json"
     page_ = site.root / "a.pdf"
@@ -501,7 +501,7 @@ def test_what_people_typed_is_text_on_the_page_and_in_no_path(site: Site) -> Non
 
 def test_the_list_for_the_archive_has_a_line_per_file_and_no_formula(concluded: tuple[Site, str]) -> None:
     site, _ = concluded
-    casework.archive(site.config, "立-1", **FILED)
+    filing.archive(site.config, "立-1", **FILED)
     out = site.root / "list.csv"
     told = ran(site, "inventory", "立-1", "--csv", str(out))
     rows = list(csv.reader(io.StringIO(out.read_text(encoding="utf-8-sig"))))
@@ -514,7 +514,7 @@ def test_the_list_for_the_archive_has_a_line_per_file_and_no_formula(concluded: 
 
 def test_the_list_as_a_page_names_every_digest_and_is_the_same_each_time(concluded: tuple[Site, str]) -> None:
     site, _ = concluded
-    told = casework.archive(site.config, "立-1", **FILED)
+    told = filing.archive(site.config, "立-1", **FILED)
     pages = [site.root / name for name in ("a.pdf", "b.pdf")]
     for page in pages:
         ran(site, "inventory", "立-1", "--pdf", str(page))
@@ -531,7 +531,7 @@ def test_the_list_as_a_page_names_every_digest_and_is_the_same_each_time(conclud
 @pytest.mark.parametrize("damage", ["changed", "gone", "planted", "writable"])
 def test_fsck_sees_what_becomes_of_a_manifest(concluded: tuple[Site, str], damage: str) -> None:
     site, _ = concluded
-    told = casework.archive(site.config, "立-1", **FILED)
+    told = filing.archive(site.config, "立-1", **FILED)
     (file,) = manifests(site)
     file.parent.chmod(0o755)
     if damage == "changed":
@@ -566,7 +566,7 @@ def test_a_manifest_that_no_event_came_to_name_is_passed_over_by_the_next(conclu
     left = folder / "archive-1.json"
     left.write_bytes(b'{"format":"mediad-archive/1","station":"test-01"}\n')
     left.chmod(0o440)
-    told = casework.archive(site.config, "立-1", **FILED)
+    told = filing.archive(site.config, "立-1", **FILED)
     assert told["archive"] == 2
     assert fsck(site) == []
     os.chmod(left, 0o640)
@@ -581,13 +581,13 @@ def test_who_is_no_archivist_cannot_archive(concluded: tuple[Site, str]) -> None
     site, _ = concluded
     registers.enter(site.config, "people", {"certificate": "210001", "name": "李明", "login": login()})
     with pytest.raises(Refused, match="archivist"):
-        casework.archive(site.config, "立-1", file_number="1-1", term="10年", place="A", receiver="b")
+        filing.archive(site.config, "立-1", file_number="1-1", term="10年", place="A", receiver="b")
     assert not (site.vault / "cases").exists()
 
 
 def test_an_archive_comes_back_with_a_rebuild(concluded: tuple[Site, str]) -> None:
     site, _ = concluded
-    told = casework.archive(site.config, "立-1", **FILED)
+    told = filing.archive(site.config, "立-1", **FILED)
     for file in site.catalogue.parent.glob("catalog.db*"):
         if file.is_file():
             file.unlink()
@@ -631,7 +631,7 @@ def test_who_only_looks_changes_nothing_of_a_case(concluded: tuple[Site, str]) -
         lambda: casework.merge(site.config, "立-1", "立-1"),
         lambda: casework.unmerge(site.config, "立-1"),
         lambda: casework.conclude(site.config, "立-1", at=ENDED, act_ended=None),
-        lambda: casework.archive(site.config, "立-1", **FILED),
+        lambda: filing.archive(site.config, "立-1", **FILED),
     ):
         with pytest.raises(Refused, match="孙敏 has none of the roles"):
             act()

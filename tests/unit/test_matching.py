@@ -17,7 +17,7 @@ from mediad.model.cases import Case, CaseKind, Numbered
 from mediad.model.matching import Scene, match, naming
 from mediad.model.numbers import mentioned, mentions, number_key, telling
 from mediad.stages.match import Outcome
-from mediad.wiring import casework, matching, registers, rules, spoken, tagging
+from mediad.wiring import casework, filing, matching, registers, rules, spoken, tagging
 from tests.support import Site, make_card, make_site, noise
 
 TAKEN = datetime.fromtimestamp(1_790_000_000, UTC)
@@ -243,7 +243,7 @@ def test_a_persons_tag_and_that_of_an_archived_case_are_never_taken_back(site: S
     work_off(site)
     tagging.tag(site.config, [by_person], tagging.Wanted("立-1"))
     casework.conclude(site.config, "立-1", at=TAKEN + timedelta(days=1), act_ended=None)
-    casework.archive(site.config, "立-1", file_number="DA-1", term="10年", place="A", receiver="b")
+    filing.archive(site.config, "立-1", file_number="DA-1", term="10年", place="A", receiver="b")
     registers.enter(
         site.config, "cases", {"filing_number": "立-1", "name": "案", "kind": "penalty", "handlers": "210002"}
     )

@@ -158,7 +158,7 @@ def case_archive(
 ) -> None:
     """Archive a case (归档), the archivist's act: freeze its manifest in the vault. Once more: a supplement with what came
     since."""
-    from mediad.wiring.casework import archive
+    from mediad.wiring.filing import archive
 
     told = archive(common.load_config(), number, file_number=file_number, term=term, place=place, receiver=receiver)
     if as_json:
@@ -179,7 +179,7 @@ def case_inventory(
     """Print the list by which a case file is handed over to the archive (归档移交清册)."""
     from mediad.edges.tabular import csv_text
     from mediad.model.archive import table
-    from mediad.wiring.casework import inventory, inventory_page
+    from mediad.wiring.filing import inventory, inventory_page
 
     config = common.load_config()
     with common.ledger(config) as ledger:
