@@ -75,6 +75,12 @@ def test_json_says_the_same_as_csv() -> None:
     assert [c.entry for c in read("people", text).changes] == [c.entry for c in read("people", PEOPLE).changes]
 
 
+def test_numbers_of_json_stay_as_they_are_written() -> None:
+    long = "9" * 5000
+    _, rows, _ = parse_table(f'[{{"a": {long}, "b": 210001.0, "c": 1E5}}]'.encode(), "x")
+    assert rows == [(1, [long, "210001.0", "1E5"])]
+
+
 def test_english_headers_say_the_same_as_chinese_ones() -> None:
     assert read("people", PEOPLE.replace("执法证件编号,姓名,部门", "certificate,name,department")) == read(
         "people", PEOPLE
@@ -440,6 +446,7 @@ def test_numbers_of_several_cases_on_one_line_are_no_merge() -> None:
         (b"[" * 100_000, "is not JSON"),
         (b"[1]", "no list of objects"),
         (b'[{"a":1,"a":2}]', "two of 'a'"),
+        (b'[{"a":NaN}]', "NaN is no number"),
         ("name,x\n李明,1\n".encode() + "王芳,1\n".encode("gb18030"), "line 2 is UTF-8, and others are not"),
         (b"[" + b",".join(b'{"k%d":1}' % n for n in range(201)) + b"]", "201 columns"),
         (b"a," * 201, "line 1 has 202 cells"),

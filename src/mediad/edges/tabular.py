@@ -158,7 +158,8 @@ def _json(text: str, name: str) -> Iterator[Row]:
     if text.count("{") + text.count("[") > 2 * MOST_LINES:  # small as a file, and large as objects
         raise UsageError(f"{name} has more than {MOST_LINES} lines", hint="cut it into several files")
     try:
-        listed = json.loads(text, object_pairs_hook=_once)
+        # Numbers stay as they are written: a certificate number is none to reckon with.
+        listed = json.loads(text, object_pairs_hook=_once, parse_int=str, parse_float=str, parse_constant=_no_number)
     except (ValueError, RecursionError) as e:
         raise UsageError(f"{name} is not JSON: {e}", hint="a list of objects is wanted") from e
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
@@ -180,6 +181,10 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
             raise ValueError(f"an object has two of {key[:40]!r}")
         found[key] = value
     return found
+
+
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is no number")
 
 
 def _cell(value: object) -> str:
