@@ -8,14 +8,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediad.edges.tabular import parse_table, read_table
 from mediad.errors import UsageError
 from mediad.model import columns, registers
 from mediad.model.cases import Archived, Case, CaseKind
-from mediad.model.imports import NOTES, Plan, body, plan
+from mediad.model.imports import _TABLES, NOTES, Plan, body, plan
 from mediad.model.lines import Known
 from mediad.model.people import Dated, Role
 from mediad.model.problems import Problem
@@ -450,6 +450,7 @@ def test_numbers_of_several_cases_on_one_line_are_no_merge() -> None:
         ("name,x\n李明,1\n".encode() + "王芳,1\n".encode("gb18030"), "line 2 is UTF-8, and others are not"),
         (b"[" + b",".join(b'{"k%d":1}' % n for n in range(201)) + b"]", "201 columns"),
         (b"a," * 201, "line 1 has 202 cells"),
+        (b"a\n" * 200_002, "more than 200000 lines"),
         (b"[" + b"{}," * 400_001, "more than 200000 lines"),
     ],
 )
@@ -498,6 +499,42 @@ def test_any_table_ends_as_changes_and_findings(what: str, rows: Sequence[Sequen
     assert len([r for _, r in numbered if any(c.strip() for c in r)]) == len(told - {1}) + found.same
     for change in found.changes:
         assert body(what, change.entry)
+
+
+def few(*values: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(["", *values])
+
+
+DAYS = few("2026-01-01", "2026-06-30", "2026-03-01")
+NUMBERS = few("1", "2", "1;3", "立〔2026〕1号", "立[2026]第1号")
+COLLIDING = {
+    "people": {"certificate": few("1", "2", "１"), "name": few("甲", "乙"), "login": few("a", "b", "a;b"),
+               "staff_number": few("7"), "department": few("一科", "二科"), "roles": few("officer", "approver"), "from": DAYS,
+               "until": DAYS, "device_number": few("001", "002"), "device_from": DAYS, "active": few("是", "否")},
+    "departments": {"name": few("一科", "二科"), "unit": few("x", "y"), "active": few("否", "是")},
+    "trips": {"officers": few("210001", "210001;210002"), "left": few("2026-09-01 08:00", "2026-09-01"),
+              "expected": few("2026-09-03", "2026-09-04"), "returned": few("2026-09-03", "2026-09-02", "-"),
+              "reason": few("a", "b"), "recorders": few("DSJ-01")},
+    "cases": {"number": NUMBERS, "filing_number": few("立1", "立2"), "inspection_number": NUMBERS, "name": few("甲", "乙"),
+              "kind": few("检查", "处罚"), "opened": DAYS, "act_ended": DAYS, "merged_into": NUMBERS, "handlers": few("210001")},
+}  # fmt: skip
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.sampled_from(sorted(COLLIDING)), st.booleans())
+def test_a_table_that_was_imported_changes_nothing_when_it_is_imported_again(
+    data: Any, what: str, watched: bool
+) -> None:
+    columns_ = data.draw(st.lists(st.sampled_from(sorted(COLLIDING[what])), unique=True, min_size=2))
+    header = list(dict.fromkeys([*columns_, *_TABLES[what][0].wanted]))
+    rows = data.draw(st.lists(st.tuples(*(COLLIDING[what][c] for c in header)), max_size=5))
+    known = replace(bureau(), watched=watched)
+    first = plan(what, header, list(enumerate(rows, 2)), known)
+    there = {each.id: each for each in getattr(known, what)} | {c.entry.id: c.entry for c in first.changes}
+    after = replace(known, **{"departments": first.departments, what: list(there.values())})
+    again = plan(what, header, list(enumerate(rows, 2)), after)
+    assert again.changes == (), (header, rows)
+    assert {f.line for f in again.findings} == {f.line for f in first.findings}
 
 
 @given(st.binary(max_size=300))

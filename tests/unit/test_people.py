@@ -120,6 +120,23 @@ def test_an_act_is_refused_by_its_handler_or_by_who_could_sign_it(actor: Actor, 
     assert (found.code if found else None) == code
 
 
+def test_nobody_signs_for_themselves_by_another_account_or_before_theirs_was_known() -> None:
+    for handler in (Actor("other", WANG), Actor("wangfang")):
+        found = signing_refusal(DISPOSAL, "approver", Actor("wangfang", WANG), handler, {"reviewer": "per-x"})
+        assert found is not None
+        assert found.code == "own-act"
+
+
+def test_a_number_is_found_in_whatever_width_it_was_kept() -> None:
+    kept = replace(LI, certificates=(Dated("２１０ ００１"),))
+    assert bearers([kept], "210001", date(2026, 5, 1)) == bearers([kept], "２１０００１", date(2026, 5, 1)) == [kept]
+
+
+def test_of_two_certificates_that_hold_the_one_that_began_last_counts() -> None:
+    both = replace(LI, certificates=(Dated("1"), Dated("2", date(2026, 1, 1))))
+    assert both.certificate(date(2026, 5, 1)) == "2"
+
+
 def test_who_only_looks_signs_nothing() -> None:
     looks = Actor("zhaoq", replace(ZHAO, roles=frozenset({Role.AUDITOR})))
     assert signing_refusal(DISPOSAL, "reviewer", looks, Actor("liming", LI), {}).code == "no-right"  # type: ignore[union-attr]

@@ -13,7 +13,7 @@ from mediad.model import columns, registers
 from mediad.model.cases import Case
 from mediad.model.columns import BadLine, Columns, Line
 from mediad.model.headings import CASES, DEPARTMENTS, PEOPLE, TRIPS
-from mediad.model.lines import Bad, Known, department_id
+from mediad.model.lines import Bad, Known, department_id, department_problems
 from mediad.model.lines_cases import Cases
 from mediad.model.lines_people import RIGHTS, Departments, People
 from mediad.model.lines_trips import Trips
@@ -39,8 +39,8 @@ class Change(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[T]):
-    """What a table comes to. ``same``: how many lines say what is known already. ``departments``: those that its changes name and
-    that are not registered; with them they are."""
+    """What a table comes to. ``same``: how many good lines change nothing by themselves. ``departments``: those that its changes
+    name and that are not registered; with them they are."""
 
     changes: tuple[Change[T], ...]
     same: int
@@ -67,10 +67,9 @@ def plan(
     later = [line for line in found if not run.reads(line, wait=True)]
     for line in later:
         run.reads(line, wait=False)
-    taken = {c.line for c in run.changes}
-    named = {line.get("department"): None for line in found if line.number in taken}
+    changes = run.changes()
     findings = tuple(sorted((*wrong, *bad, *run.wrong), key=lambda f: f.line))
-    return Plan(tuple(run.changes), run.same, findings, _unregistered(named, known.departments))
+    return Plan(changes, run.good - len(changes), findings, _unregistered(found, changes, known.departments))
 
 
 class _Run:
@@ -79,24 +78,30 @@ class _Run:
     def __init__(self, reader: Any, *, twice: bool) -> None:
         self._reader, self._twice = reader, twice
         self._seen: dict[str, int] = {}
-        self.changes: list[Change[Any]] = []
+        self._found: dict[str, tuple[Any, Any]] = {}
         self.wrong: list[BadLine] = []
-        self.same = 0
+        self.good = 0
+
+    def changes(self) -> tuple[Change[Any], ...]:
+        """What has become of each entry by all lines about it, in the order of the last of them."""
+        return tuple(
+            Change(self._seen[name], after, () if before is None else _different(before, after), before is None)
+            for name, (before, after) in self._found.items()
+            if before != after
+        )
 
     def reads(self, line: Line, *, wait: bool) -> bool:
         """Take a line for what it is; False, if there is to be a ``wait``, for one that names what a later line may bring."""
         before, after, wrongs = self._read(line)
-        if wait and any(p.code == "unknown-case" for p in wrongs):
+        if wait and any(p.code in ("unknown-case", "unknown-person") for p in wrongs):
             return False
         self.wrong += [BadLine(line.number, p.code, p.detail) for p in wrongs]
         if after is None or wrongs:
             return True
+        self.good += 1
         self._seen[after.id] = line.number
-        if before == after:
-            self.same += 1
-            return True
-        different = () if before is None else _different(before, after)
-        self.changes.append(Change(line.number, after, different, before is None))
+        first, _ = self._found.pop(after.id, (before, None))
+        self._found[after.id] = first, after
         self._reader.take(after)
         return True
 
@@ -117,11 +122,15 @@ def _without_rights(names: Sequence[str]) -> tuple[list[str], list[BadLine]]:
     return ["" if name in RIGHTS else name for name in names], [BadLine(1, "column-of-rights", said)] if left else []
 
 
-def _unregistered(names: Iterable[str], known: Sequence[Department]) -> tuple[Department, ...]:
-    """Departments that are named and not known."""
+def _unregistered(
+    lines: Sequence[Line], changes: Iterable[Change[Any]], known: Sequence[Department]
+) -> tuple[Department, ...]:
+    """Departments that changes name and that are not known."""
     ids = {d.id for d in known}
-    made = (Department(department_id(name, known), name) for name in names if name)
-    return tuple(d for d in made if d.id not in ids)
+    wanted = {getattr(c.entry, "department", "") for c in changes} - ids
+    names = dict.fromkeys(line.get("department") for line in lines)
+    made = (Department(department_id(name, known), name) for name in names if not list(department_problems(name)))
+    return tuple(d for d in made if d.id in wanted)
 
 
 def _different(before: Any, after: Any) -> tuple[str, ...]:

@@ -89,6 +89,8 @@ class People:
         that was given twice."""
         staff, login, name = plain_number(line.get("staff_number")), line.get("login"), line.get("name")
         key = new.number or (f"staff:{staff}" if staff else f"login:{login}" if login else "")
+        if not name:
+            raise Bad("bad-name", "a person has a name")
         if not key:
             raise Bad("no-number", "a person wants a certificate number, a staff number or an account")
         if formerly := plain_number(line.get("formerly")):
