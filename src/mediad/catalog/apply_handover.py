@@ -38,9 +38,11 @@ def _giver(conn: Connection, batch: Batch) -> None:
 
 
 def _signed(conn: Connection, batch: Batch) -> None:
-    """Signed, or signed anew: the newest stands for all before."""
+    """Signed, signed anew, or signed by whoever handed over as well: the newest stands for all before. Who carried it stays so,
+    should more of it be docked."""
     for e, d in batch:
-        values = {"state": "signed", "signed_at": d["confirmed_at"], "version": d["version"], "detail": canonical(d)}
+        values = {"state": "signed", "signed_at": d["confirmed_at"], "version": d["version"],
+                  "giver": d["on_behalf_of"] or d["giver"], "detail": canonical(d)}  # fmt: skip
         conn.execute(update(b.handover).where(b.handover.c.docking == e.subject).values(**values))
     becomes_due(conn, "rule", [(e.subject, e.at) for e, _ in batch])
 
@@ -49,4 +51,5 @@ APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
     "handover.giver": _giver,
     "handover.signed": _signed,
     "handover.corrected": _signed,
+    "handover.countersigned": _signed,
 }

@@ -244,7 +244,7 @@ handover = Table(
     Column("since", String, nullable=False),  # when the newest of its dockings was closed that brought new files
     Column("signed_at", String),
     Column("version", Integer, nullable=False),  # how often it was signed; each signing stands for those before
-    Column("giver", String, nullable=False),  # whom a person named, where it was not known by itself
+    Column("giver", String, nullable=False),  # who carried it, as a person named or signed it
     Column("detail", Text, nullable=False),  # of the newest signing
     Index("handover_state", "state", "since"),
 )

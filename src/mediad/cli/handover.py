@@ -128,7 +128,8 @@ def handover_sign(
     all_before: Annotated[str, typer.Option(help="Instead of ids: all that wait since before this time.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Sign as the receiver (接收人). The record and its page are put into the vault as they are signed."""
+    """Sign as the receiver (接收人); then as who handed over (交出人), who signs the receiver's record. The record, its page and
+    each signature are files in the vault."""
     from mediad.cli.registers import moment
     from mediad.wiring.handover import sign_all, sign_before
 
@@ -164,6 +165,10 @@ def _told(signed: list[dict[str, Any]], not_signed: list[dict[str, str]], left: 
         common.print_json({"signed": signed, "not_signed": not_signed, "left": left})
         return
     for s in signed:
+        if s["as"] == "giver":
+            common.say(f"{s['handover']}: 交出人已签 signed by who handed over, 第 {s['version']} 版  {s['giver']}")
+            common.say(f"  {s['page']['key']}")
+            continue
         whose = f"（代 on behalf of {s['on_behalf_of']}）" if s["on_behalf_of"] else ""
         common.say(f"{s['handover']}: 已签收 signed, 第 {s['version']} 版  {s['giver']}{whose} → {s['receiver']}")
         common.say(f"  {s['page']['key']}")

@@ -17,7 +17,7 @@ _ZERO = "0" * 64
 _HASH_FIELD = b',"hash":"'
 _TAIL = len(_HASH_FIELD) + 64 + 2  # ,"hash":"<64 hex>"}
 
-SIGNINGS = ("handover.signed", "handover.corrected")
+SIGNINGS = ("handover.signed", "handover.corrected", "handover.countersigned")
 """Kinds of event that say of a hand-over which record and page were signed."""
 STORES = ("asset.stored", "replica.stored")
 """Kinds of event that say of a key that bytes were stored under it; their details are what the batch's sidecar says of them."""
@@ -132,7 +132,10 @@ class Chain:
                 self.reclosed.append((seq, subject))
             self.closed[subject] = detail["handover"]
         elif kind in SIGNINGS:
-            for part in (detail.get("record"), detail.get("page")):
+            of_giver = detail.get("countersigned")
+            for part in (
+                each.get(name) for each in (detail, of_giver) if isinstance(each, dict) for name in ("record", "page")
+            ):
                 if isinstance(part, dict):
                     self.signed[str(part.get("vault")), str(part.get("key"))] = (subject, str(part.get("sha256")))
         elif kind in STORES:

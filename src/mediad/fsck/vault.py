@@ -10,7 +10,7 @@ from mediad.model.layout import segment_prefix
 # The layout is said again here, not taken from the writers' module: a fault there must not hide itself.
 _ORIGINAL = re.compile(r"originals/\d{4}/\d\d/\d\d/[^/]+/[^/]+/[^/]+")
 _HANDOVER = re.compile(r"handovers/\d{4}/\d\d/\d\d/([^/]+)/record\.json")
-_SIGNED = re.compile(r"handovers/\d{4}/\d\d/\d\d/[^/]+/record-\d+\.(json|pdf)")
+_SIGNED = re.compile(r"handovers/\d{4}/\d\d/\d\d/[^/]+/record-\d+(-giver-\d+)?\.(json|pdf)")
 _SIGNATURE = re.compile(r"handovers/\d{4}/\d\d/\d\d/[^/]+/[^/]+")
 _SEGMENT = re.compile(r"custody/([^/]+)/(\d{12})\.jsonl")
 _ARCHIVE = re.compile(r"cases/(cas-[a-z2-7]+)/archive-[1-9]\d*\.json")

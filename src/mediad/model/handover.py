@@ -13,6 +13,8 @@ from mediad.model.people import Person, bearers
 from mediad.model.problems import Problem
 
 FORMAT: Final = "mediad-handover-signed/1"
+GIVER_FORMAT: Final = "mediad-handover-signature/1"
+"""What whoever handed over signs: a file beside the record, which names its digest."""
 
 
 def person_by(people: Sequence[Person], number: str, day: date) -> list[Person]:

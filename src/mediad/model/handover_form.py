@@ -226,13 +226,14 @@ def _places(record: Record, zone: ZoneInfo) -> list[dict[str, Any]]:
         if record["on_behalf_of"]
         else ("交出人签名", "Signature of who hands over")
     )
-    said = None
-    if record["confirmed_at"] and record["receiver"]:
-        said = f"{record['receiver']['name']} 已于 {when(record['confirmed_at'], zone)} 在系统中确认"
     return [
-        {"zh": giver[0], "en": giver[1]},
-        {"zh": "接收人签名", "en": "Signature of the receiver", "said": said},
+        {"zh": giver[0], "en": giver[1], "said": _said(record["giver"], record.get("giver_signed_at"), zone)},
+        {"zh": "接收人签名", "en": "Signature of the receiver", "said": _said(record["receiver"], record["confirmed_at"], zone)},
     ]  # fmt: skip
+
+
+def _said(party: Mapping[str, Any] | None, at: str | None, zone: ZoneInfo) -> str | None:
+    return f"{party['name']} 已于 {when(at, zone)} 在系统中确认" if party and at else None
 
 
 def _annex(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -273,18 +274,18 @@ REGISTER: Final = (
     ("文件", "Files"), ("大小", "Size"), ("逾期", "Late"), ("签收", "Signature"), ("交接编号", "Hand-over"),
 )  # fmt: skip
 """Columns of the 交接登记簿."""
-SIGNATURES: Final = {"waiting": "待签", "signed": "已签"}
+SIGNATURES: Final = {"waiting": "待签", "signed": "已签", "both": "双方已签"}
 
 
 def register_cells(n: int, row: Mapping[str, Any], zone: ZoneInfo) -> list[str]:
     """One hand-over as a line of the register, in the order of its columns."""
     giver = row["giver"] or {"name": "", "certificate": "", "position": ""}
     name = giver["name"] + (f"（代 {row['on_behalf_of']['name']}）" if row["on_behalf_of"] else "")
+    signed = SIGNATURES["both" if row["giver_signed_at"] else row["signature"]]
     return [
         str(n), _minute(row["arrived_at"], zone), row["recorder"], name, giver["certificate"] or giver["position"],
         row["receiver"]["name"] if row["receiver"] else "", _minute(row["signed_at"], zone), str(row["recordings"]),
-        str(row["files"]), sizes.human(row["bytes"]), str(row["late"]), SIGNATURES.get(row["signature"], row["signature"]),
-        row["handover"],
+        str(row["files"]), sizes.human(row["bytes"]), str(row["late"]), signed, row["handover"],
     ]  # fmt: skip
 
 

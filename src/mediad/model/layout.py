@@ -102,6 +102,11 @@ def signed_key(record_key: str, version: int, suffix: str) -> str:
     return f"{record_key.removesuffix('.json')}-{version}.{suffix}"
 
 
+def giver_key(signed_key: str, number: int, suffix: str) -> str:
+    """``handovers/2026/11/23/<docking-id>/record-1-giver-1.json`` or ``.pdf``: what whoever handed over signed of it."""
+    return f"{signed_key.rpartition('.')[0]}-giver-{number}.{suffix}"
+
+
 def segment_key(station: str, first_seq: int) -> str:
     """``custody/<station>/<first seq, 12 digits>.jsonl``."""
     return f"{segment_prefix(station)}{first_seq:012d}.jsonl"

@@ -1,4 +1,8 @@
-"""Sign: what was handed over, as one record of facts; and, when it is signed, that record and its page in the vault."""
+"""Sign: what was handed over, as one record of facts; and, when it is signed, that record and its page in the vault.
+
+The receiver's signature makes the record. Whoever handed over may sign the same record later: that is a file of its own which names
+the record's digest, and a page that tells of both. Nothing is rewritten.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +15,10 @@ from sqlalchemy import Connection, Row
 from mediad.catalog import bureau, handovers, limits
 from mediad.errors import KeyConflict
 from mediad.model.custody import Draft, canonical
-from mediad.model.handover import FORMAT
+from mediad.model.handover import FORMAT, GIVER_FORMAT
 from mediad.model.ids import Digest
 from mediad.model.instants import stamp
-from mediad.model.layout import printable, signed_key
+from mediad.model.layout import giver_key, printable, signed_key
 from mediad.model.when import when
 
 _TRIES = 100
@@ -122,25 +126,64 @@ def lay(vault: Vault, first_record: str, record: dict[str, Any], page: Page, kin
     knowing, is passed over: nothing in a vault is rewritten."""
     for version in range(record["version"], record["version"] + _TRIES):
         told = {**record, "version": version}
-        data = (canonical(told) + "\n").encode("utf-8")
+        data = _bytes(told)
         key, sha256 = signed_key(first_record, version, "json"), Digest.sha256(data).hex
-        drawn = page(told, sha256, key)
-        page_key = signed_key(first_record, version, "pdf")
-        try:
-            vault.put(key, data)
-            vault.put(page_key, drawn)
-        except KeyConflict:
+        laid = _put(vault, {key: data, signed_key(first_record, version, "pdf"): page(told, sha256, key)})
+        if laid is None:
             continue
         detail = {
             "version": version, "dockings": [d["docking"] for d in told["dockings"]],
             "giver": told["giver"]["person"], "on_behalf_of": told["on_behalf_of"]["person"] if told["on_behalf_of"] else "",
-            "receiver": told["receiver"]["person"], "confirmed_at": told["confirmed_at"],
-            "record": {"vault": vault.name, "key": key, "sha256": sha256},
-            "page": {"vault": vault.name, "key": page_key, "sha256": Digest.sha256(drawn).hex},
+            "receiver": told["receiver"]["person"], "confirmed_at": told["confirmed_at"], "record": laid[0], "page": laid[1],
             "supersedes": told["supersedes"]["version"] if told["supersedes"] else None, "why": told["why"],
         }  # fmt: skip
         return Draft(kind, told["handover"], detail)
-    raise KeyConflict(
-        f"every number of a signed record is taken beside {first_record}",
+    raise _taken(first_record)
+
+
+def countersign(
+    vault: Vault,
+    signed: Mapping[str, Any],
+    record: Mapping[str, Any],
+    giver: Mapping[str, Any],
+    login: str,
+    at: datetime,
+    page: Page,
+) -> Draft:
+    """Put the signature of whoever handed over beside the record that it is of, with a page that tells of it. ``signed``: the
+    newest signing, as its event tells it; ``record``: what was signed, as it lies in the vault."""
+    where = signed["record"]
+    signature = {
+        "format": GIVER_FORMAT, "handover": record["handover"], "version": signed["version"], "unit": record["unit"],
+        "station": record["station"], "record": {"key": where["key"], "sha256": where["sha256"]}, "as": "giver",
+        "signer": giver, "login": login, "signed_at": stamp(at),
+    }  # fmt: skip
+    data = _bytes(signature)
+    drawn = page({**record, "giver_signed_at": stamp(at)}, where["sha256"], where["key"])
+    for number in range(1, _TRIES + 1):
+        laid = _put(vault, {giver_key(where["key"], number, kind): it for kind, it in (("json", data), ("pdf", drawn))})
+        if laid is not None:
+            told = {"person": giver["person"], "at": stamp(at), "record": laid[0], "page": laid[1]}
+            return Draft("handover.countersigned", record["handover"], {**signed, "countersigned": told})
+    raise _taken(where["key"])
+
+
+def _bytes(told: Mapping[str, Any]) -> bytes:
+    return (canonical(told) + "\n").encode("utf-8")
+
+
+def _put(vault: Vault, objects: Mapping[str, bytes]) -> list[dict[str, Any]] | None:
+    """Where they lie, in their order; None if a key is taken by something else."""
+    try:
+        for key, data in objects.items():
+            vault.put(key, data)
+    except KeyConflict:
+        return None
+    return [{"vault": vault.name, "key": key, "sha256": Digest.sha256(data).hex} for key, data in objects.items()]
+
+
+def _taken(key: str) -> KeyConflict:
+    return KeyConflict(
+        f"every number of a signed record is taken beside {key}",
         hint="somebody put files into the vault: move them away",
     )

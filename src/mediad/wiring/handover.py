@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,12 +18,13 @@ from mediad.errors import IntegrityError, NotFound, Refused, UsageError
 from mediad.model import carrier as carriers
 from mediad.model import handover as rules_of_signing
 from mediad.model import handover_form as words
-from mediad.model.acts import Actor
+from mediad.model.acts import Actor, no_signature
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
 from mediad.model.deadline import STORAGE
 from mediad.model.instants import stamp
 from mediad.model.people import Person
+from mediad.model.problems import Problem
 from mediad.stages import rule, sign
 from mediad.stages.sign import Parties
 from mediad.wiring import typed
@@ -59,6 +61,10 @@ class Facts:
     def departments(self) -> dict[str, str]:
         return {d.id: d.name for d in bureau.departments(self.conn)}
 
+    @cached_property
+    def outs(self) -> bureau.Outs:
+        return bureau.Outs(self.conn)
+
     def handover(self, docking: str) -> Row[Any]:
         found = handovers.handover(self.conn, docking)
         if found is None:
@@ -92,17 +98,23 @@ class Facts:
 
     def giver(self, handover: Row[Any], parts: Sequence[Row[Any]], rulings: Sequence[Mapping[str, Any]]) -> str:
         """Who hands over, as an id; empty where only a person can say."""
-        moves = bureau.moves(self.conn, {p.recorder_id for p in parts if p.recorder_id})
         named = []
         for p in parts:
             at = datetime.fromisoformat(p.opened_at)
             day = day_of(at, self.config.unit.zone)
-            named.append(carriers.carrier(p.officer, day, at, self.people, moves.get(p.recorder_id or "", ())).person)
+            named.append(carriers.carrier(p.officer, day, at, self.people, self.outs.at(p.recorder_id, at)).person)
         return rules_of_signing.giver_of(handover.giver, named, (r["carrier"] for r in rulings))
 
     def receivers(self) -> list[Person]:
         """Whom the station names."""
         return [self.person(number) for number in self.config.station.receiver]
+
+    def only_receiver(self) -> Person | None:
+        """Who will receive, as far as that is known before: a number of the configuration that has run out is a line to fill in."""
+        with suppress(Refused):
+            if len(found := self.receivers()) == 1:
+                return found[0]
+        return None
 
     def party(self, person: Person | None) -> dict[str, Any] | None:
         return rules_of_signing.party(person, day_of(self.now, self.config.unit.zone), self.departments)
@@ -146,7 +158,7 @@ def page(config: Config, docking: str, *, fresh: bool = False) -> bytes:
     finally:
         ledger.catalog.close()
     if signed is not None:
-        return _as_signed(config, signed["page"])
+        return _as_signed(config, signed.get("countersigned", signed)["page"])
     newest = record["dockings"][-1]["record"]
     return _drawn(config, record, newest["sha256"], newest["key"], facts.now)
 
@@ -155,11 +167,8 @@ def _unsigned(facts: Facts, handover: Row[Any]) -> dict[str, Any]:
     """The record by what is known now, for whoever is to sign it."""
     parts = _dockings(facts, handover)
     rulings = facts.rulings([p.id for p in parts])
-    receivers = facts.receivers()
-    parties = Parties(
-        facts.party(facts.by_id(facts.giver(handover, parts, rulings))),
-        receiver=facts.party(receivers[0]) if len(receivers) == 1 else None,
-    )
+    giver = facts.by_id(facts.giver(handover, parts, rulings))
+    parties = Parties(facts.party(giver), receiver=facts.party(facts.only_receiver()))
     return facts.record(handover, parties, rulings, at=None)
 
 
@@ -177,7 +186,10 @@ def signed_record(config: Config, docking: str) -> bytes:
 
 
 def _as_signed(config: Config, where: Mapping[str, Any]) -> bytes:
-    data = read_first_vault(config, where["key"])
+    return _untouched(read_first_vault(config, where["key"]), where)
+
+
+def _untouched(data: bytes, where: Mapping[str, Any]) -> bytes:
     if hashlib.sha256(data).hexdigest() != where["sha256"]:
         raise IntegrityError(
             f"{where['key']} is not what was signed: its digest stands in the custody log",
@@ -214,8 +226,9 @@ def name_giver(config: Config, docking: str, number: str) -> dict[str, Any]:
 def sign_all(
     config: Config, dockings: Sequence[str], *, giver: str = "", on_behalf_of: str = "", why: str | None = None
 ) -> list[dict[str, Any]]:
-    """Sign hand-overs as their receiver: all of them, or none if one cannot be signed. ``giver`` and ``on_behalf_of`` are numbers
-    of persons, where it is not the carrier who hands over. With ``why`` what is signed already is corrected."""
+    """Sign hand-overs as their receiver, or as who handed over what the receiver has signed: all of them, or none if one cannot be
+    signed. ``giver`` and ``on_behalf_of`` are numbers of persons, where it is not the carrier who hands over. With ``why`` what is
+    signed already is corrected."""
     if on_behalf_of and not giver:
         raise UsageError("--on-behalf-of wants --giver: who hands over in their place")
     why = None if why is None else typed.text(why, "the reason of a correction", _LONGEST_REASON)
@@ -229,9 +242,12 @@ def sign_all(
         with station.ledger.catalog.read() as conn:
             facts = Facts(conn, config, now)
             found = {h.docking: h for h in map(facts.handover, dockings)}
-            records = [_ready(facts, h, actor, giver, on_behalf_of, why) for h in found.values()]
+            given = [h for h in found.values() if why is None and not giver and _gave(actor, h)]
+            records = [_ready(facts, h, actor, giver, on_behalf_of, why) for h in found.values() if h not in given]
+            mine = facts.party(actor.person) or {}
         kind = "handover.signed" if why is None else "handover.corrected"
-        drafts = []
+        drafts = [_countersign(station, h, actor, mine, now) for h in given]
+        told.extend(_given(draft, actor) for draft in drafts)
         for record in records:
             draft = sign.lay(
                 station.vault, record["dockings"][0]["record"]["key"], record,
@@ -240,7 +256,8 @@ def sign_all(
             drafts.append(draft)
             told.append(
                 {
-                    "handover": draft.subject, "version": draft.detail["version"], "confirmed_at": draft.detail["confirmed_at"],
+                    "handover": draft.subject, "version": draft.detail["version"], "as": "receiver",
+                    "confirmed_at": draft.detail["confirmed_at"],
                     "giver": record["giver"]["name"], "receiver": record["receiver"]["name"],
                     "on_behalf_of": record["on_behalf_of"]["name"] if record["on_behalf_of"] else None,
                     "record": draft.detail["record"], "page": draft.detail["page"],
@@ -250,6 +267,33 @@ def sign_all(
 
     perform_at(config, ACT, make)
     return told
+
+
+def _gave(actor: Actor, handover: Row[Any]) -> bool:
+    """Whether it is signed, and its giver, who has not signed it yet, is acting."""
+    signed = json.loads(handover.detail)
+    mine = actor.person is not None and handover.state == "signed" and signed["giver"] == actor.person.id
+    return mine and "countersigned" not in signed
+
+
+def _countersign(station: Station, handover: Row[Any], actor: Actor, mine: Mapping[str, Any], now: datetime) -> Draft:
+    """Who handed over signs what the receiver has signed, as it lies in the vault."""
+    if problem := no_signature(actor):
+        raise _may_not(problem, handover.docking)
+    signed = json.loads(handover.detail)
+    record = json.loads(_untouched(station.vault.get(signed["record"]["key"]), signed["record"]))
+    return sign.countersign(
+        station.vault, signed, record, mine, actor.login, now,
+        lambda told, sha256, key: _drawn(station.config, told, sha256, key, now),
+    )  # fmt: skip
+
+
+def _given(draft: Draft, actor: Actor) -> dict[str, Any]:
+    signed, name = draft.detail["countersigned"], actor.person.name if actor.person else ""
+    return {
+        "handover": draft.subject, "version": draft.detail["version"], "as": "giver", "confirmed_at": signed["at"],
+        "giver": name, "receiver": None, "on_behalf_of": None, "record": signed["record"], "page": signed["page"],
+    }  # fmt: skip
 
 
 def _ready(
@@ -274,8 +318,13 @@ def _ready(
 def _may_receive(actor: Actor, facts: Facts, name: str, parties: Sequence[str]) -> None:
     receivers = {p.id for p in facts.receivers()}
     if problem := rules_of_signing.receiving_refusal(actor, receivers, parties):
-        told = f"{name}: {problem.detail}" if name else problem.detail
-        raise Refused(told, code=problem.code, hint="the receiver signs, under an account of their own")
+        raise _may_not(problem, name)
+
+
+def _may_not(problem: Problem, name: str) -> Refused:
+    told = f"{name}: {problem.detail}" if name else problem.detail
+    hint = "the receiver signs first, then who hands over, each under an account of their own"
+    return Refused(told, code=problem.code, hint=hint)
 
 
 def _parties(

@@ -40,13 +40,13 @@ def _row(facts: Facts, handover: Any) -> Row:
     parts = handovers.dockings(facts.conn, handover.docking)
     ids = [p.id for p in parts]
     rulings = facts.rulings(ids)
-    signed = json.loads(handover.detail)
+    signed = json.loads(handover.detail) if handover.state == "signed" else {}
     giver = facts.by_id(signed.get("giver") or facts.giver(handover, parts, rulings))
     recordings = handovers.recordings(facts.conn, limits.recordings_of_dockings(facts.conn, ids))
     return {
         "handover": handover.docking, "dockings": ids, "signature": handover.state, "version": handover.version,
         "arrived_at": parts[0].opened_at, "stored_at": handovers.stored_at(facts.conn, ids), "signed_at": handover.signed_at,
-        "recorder": parts[0].label, "giver": facts.party(giver),
+        "giver_signed_at": signed.get("countersigned", {}).get("at"), "recorder": parts[0].label, "giver": facts.party(giver),
         "on_behalf_of": facts.party(facts.by_id(signed.get("on_behalf_of", ""))),
         "receiver": facts.party(facts.by_id(signed.get("receiver", ""))),
         "recordings": sum(r.kind != "data" for r in recordings), "files": sum(p.new for p in parts),
