@@ -1,20 +1,23 @@
 """Both sign: the receiver makes the record, who handed over signs it later; each signature is a further file."""
 
 import json
-from datetime import timedelta
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mediad.catalog import limits
 from mediad.errors import IntegrityError, Refused
+from mediad.model.deadline import SIGNATURE
 from mediad.wiring import handover, handover_register
+from mediad.wiring.rules import rules_of, shown, work_off
 from tests.audit_support import fsck
 from tests.handover_support import acts_as, bureau, dock, text_of
 from tests.support import Site, sha256
 from tests.unit.test_handover_signed import broken_and_continued, refused, state
-
-SOON = timedelta(minutes=5)
 
 
 @pytest.fixture
@@ -141,3 +144,29 @@ def test_a_page_is_printed_although_the_named_receiver_is_nobody(
     acts_as(monkeypatch, "wangfang")
     with pytest.raises(Refused, match="LN9999 is nobody's number"):
         handover.sign_all(site.config, [docking])
+
+
+# --- what was docked before anybody asked for signatures -------------------------------------------------------------------
+
+
+def test_what_was_over_before_the_station_asked_for_signatures_is_late_for_nobody(site: Site) -> None:
+    """A station that is upgraded has many dockings that nobody signed; its rules begin with its first start."""
+    old = dock(site, "DSJ-1")
+    ((closed,),) = site.rows("SELECT since FROM handover")
+    begins = datetime.fromisoformat(closed) + timedelta(days=3, microseconds=1)
+    with closing(site.open()) as station:
+        station.ledger = replace(station.ledger, clock=lambda: begins)
+        work_off(station)
+    new = dock(site, "DSJ-2")
+    with closing(site.open()) as station, station.ledger.catalog.read() as conn:
+        rules, later = rules_of(conn, site.config), begins + timedelta(days=30)
+        late = [row["subject"] for row in shown(conn, rules, later) if row["rule"] == SIGNATURE]
+        assert late == [new]
+        assert [h.docking for h in handover.waiting(conn, site.config)] == [new]
+        assert {subject for rule, subject in limits.bodies(conn) if rule == SIGNATURE} <= {new}
+    assert [s["handover"] for s in handover.sign_before(site.config, later)[0]] == [new]
+    assert handover.sign_all(site.config, [old])[0]["version"] == 1, "it may be signed all the same"
+    with closing(site.open()) as station:
+        work_off(station)
+        with station.ledger.catalog.read() as conn:
+            assert (SIGNATURE, old) not in limits.bodies(conn), "and wants no reason for being late"

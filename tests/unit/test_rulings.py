@@ -356,7 +356,7 @@ def test_a_hand_over_that_nobody_signs_in_three_days_is_late_and_counts_for_noth
     assert bureau.due(docking, "handover-signature") == closed + 72 * H
     assert bureau.ruling(docking, "handover-signature")["carrier"] == bureau.li
     assert bureau.status(docking, closed + 73 * H, "handover-signature") == "late"
-    signed = {"confirmed_at": stamp(closed + 74 * H), "version": 1}
+    signed = {"confirmed_at": stamp(closed + 74 * H), "version": 1, "giver": bureau.li, "on_behalf_of": ""}
     bureau.say("handover.signed", docking, closed + 74 * H, **signed)
     assert bureau.ruling(docking, "handover-signature")["met_at"] == stamp(closed + 74 * H)
     assert bureau.status(film().recording) == "met"

@@ -17,12 +17,11 @@ def handover(conn: Connection, docking: str) -> Row[Any] | None:
     return conn.execute(select(b.handover).where(b.handover.c.docking == part)).first()
 
 
-def waiting(conn: Connection, before: str) -> list[Row[Any]]:
-    """Those that wait for a signature since before a time, the oldest first."""
+def waiting(conn: Connection, since: str, before: str) -> list[Row[Any]]:
+    """Those that wait for a signature since a time, the oldest first."""
     h = b.handover.c
-    return list(
-        conn.execute(select(b.handover).where(h.state == "waiting", h.since < before).order_by(h.since, h.docking))
-    )
+    query = select(b.handover).where(h.state == "waiting", h.since >= since, h.since < before)
+    return list(conn.execute(query.order_by(h.since, h.docking)))
 
 
 def states(conn: Connection, dockings: Sequence[str]) -> dict[str, Row[Any]]:

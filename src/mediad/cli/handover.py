@@ -37,12 +37,13 @@ def handover_list(
 ) -> None:
     """List the newest dockings and their hand-overs."""
     from mediad.catalog import evidence, handovers
+    from mediad.wiring.handover import waiting as waits
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
         dockings = evidence.dockings(conn, limit)
         if waiting:
-            found = [h.docking for h in handovers.waiting(conn, "~")][-limit:]
+            found = [h.docking for h in waits(conn, config)][-limit:]
             dockings = [row for row in (evidence.docking(conn, h) for h in found) if row is not None]
         states = handovers.states(conn, [r.id for r in dockings])
         rows = [{**tell.docking_row(r), **_signature(states.get(r.id))} for r in dockings]

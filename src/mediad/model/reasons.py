@@ -15,6 +15,7 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "no-true-time": ("时间不可信，须由人员确定", "no time can be true: a person has to set it"),
     "channel-exempt": ("此来源不适用", "the rule is not applied to this channel"),
     "legacy": ("历史资料不适用", "taken over from an older system"),
+    "before-signing": ("启用签收前的交接", "it was over when this station began to ask for signatures"),
     "before-the-rule": ("制度施行前形成", "it ended before the rule was in force"),
     "not-begun": ("尚未起算", "it has not begun"),
     "after-start": ("补报，自程序启动起计", "the report, counted from when it was begun"),

@@ -12,13 +12,20 @@ from mediad.model.trips import Backdated, Trip
 
 @dataclass(frozen=True, slots=True)
 class SpanRules:
-    """These limits in numbers; None: there is none. ``back``: of a recorder that nobody said when to expect."""
+    """These limits in numbers; None: there is none. ``back``: of a recorder that nobody said when to expect. ``asked``: since when
+    the station asks for signatures; None: since ever."""
 
     upload: timedelta | None = None
     sign: timedelta | None = timedelta(days=3)
     back: timedelta | None = timedelta(hours=24)
     backdated: Backdated = "approve"
     since: datetime | None = None
+    asked: datetime | None = None
+
+    @property
+    def signed_from(self) -> datetime | None:
+        """Hand-overs from before had no signature to wait for: their limit was over when the station began to ask for one."""
+        return self.asked - self.sign if self.asked and self.sign else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,8 @@ def signature(subject: str, closed: datetime | None, signed: datetime | None, ru
         return _none(SIGNATURE, subject, "nothing-to-sign" if rules.sign else "no-limit")
     if rules.since is not None and closed < rules.since:
         return _none(SIGNATURE, subject, "before-the-rule")
+    if rules.signed_from is not None and closed < rules.signed_from:
+        return _none(SIGNATURE, subject, "before-signing")
     return span(Span(SIGNATURE, subject, closed, closed + rules.sign, signed, "after-docking"))
 
 

@@ -24,7 +24,7 @@ from mediad.model.deadline import RECORDER, SIGNATURE, UPLOAD, Ruling, StorageRu
 from mediad.model.instants import stamped
 from mediad.model.spans import SpanRules, recorder_back, signature, upload
 
-_NONE = frozenset({"no-limit", "channel-exempt", "before-the-rule", "nothing-to-sign"})
+_NONE = frozenset({"no-limit", "channel-exempt", "before-the-rule", "before-signing", "nothing-to-sign"})
 """Why a limit beside those of Article 28 and of cases is none: what never had one gets no ruling for it."""
 
 

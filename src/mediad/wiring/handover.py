@@ -355,10 +355,10 @@ def sign_before(config: Config, before: datetime) -> tuple[list[dict[str, Any]],
             facts = Facts(conn, config, ledger.clock())
             actor = acting(ledger)
             _may_receive(actor, facts, "", ())
-            waiting = handovers.waiting(conn, stamp(before))
+            listed = waiting(conn, config, stamp(before))
             good: list[str] = []
             bad: list[dict[str, str]] = []
-            for handover in waiting[:MOST]:
+            for handover in listed[:MOST]:
                 try:
                     _ready(facts, handover, actor, "", "", None)
                     good.append(handover.docking)
@@ -366,4 +366,10 @@ def sign_before(config: Config, before: datetime) -> tuple[list[dict[str, Any]],
                     bad.append({"handover": handover.docking, "code": e.code, "why": e.message, "hint": e.hint})
     finally:
         ledger.catalog.close()
-    return (sign_all(config, good) if good else []), bad, max(0, len(waiting) - MOST)
+    return (sign_all(config, good) if good else []), bad, max(0, len(listed) - MOST)
+
+
+def waiting(conn: Connection, config: Config, before: str = "~") -> list[Row[Any]]:
+    """What waits for a signature since before a time, the oldest first; without what was over before the station asked for any."""
+    asked = rules_of(conn, config).spans.signed_from
+    return handovers.waiting(conn, stamp(asked) if asked else "", before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,11 @@ from mediad.model.backoff import put_off
 from mediad.model.calendar import Calendar
 from mediad.model.custody import Draft
 from mediad.model.deadline import STORAGE, Status, status_at
+from mediad.model.instants import stamp
 from mediad.stages import rule
 from mediad.stages.rule import Rules
 from mediad.wiring.acts import perform
+from mediad.wiring.station import now
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -61,7 +64,12 @@ def rules_of_file(config: Config) -> dict[str, Any]:
 
 def rules_of(conn: Connection, config: Config) -> Rules:
     """The rules in force; those of the configuration as long as none were adopted."""
-    return built(limits.rules_in_force(conn) or rules_of_file(config), config)
+    return built(limits.rules_in_force(conn) or adopted(config, None, now()), config)
+
+
+def adopted(config: Config, force: Body | None, at: datetime) -> dict[str, Any]:
+    """The rules of the file, as they are adopted. ``since``: when this station first had any."""
+    return {**rules_of_file(config), "since": stamp(at) if force is None else force.get("since")}
 
 
 def built(body: Body, config: Config) -> Rules:
@@ -77,7 +85,9 @@ def built(body: Body, config: Config) -> Rules:
     zone = config.unit.zone
     cases = section.cases(zone, Calendar.of(free, worked))
     untagged = timedelta(days=section.untagged_days) or None
-    return Rules(section.storage(zone), cases, section.spans(zone), zone, untagged)
+    asked = body.get("since")
+    spans = replace(section.spans(zone), asked=datetime.fromisoformat(asked) if asked else None)
+    return Rules(section.storage(zone), cases, spans, zone, untagged)
 
 
 def differing(conn: Connection, config: Config) -> list[str]:
@@ -100,7 +110,7 @@ def adopt(config: Config) -> str:
             force = limits.rules_in_force(conn)
         file = rules_of_file(config)
         same = force is not None and all(force[key] == file[key] for key in file)
-        return [] if same else [Draft("rules.adopted", ledger.station, file)]
+        return [] if same else [Draft("rules.adopted", ledger.station, adopted(config, force, ledger.clock()))]
 
     return perform(config, "adopt-rules", make).waits
 
@@ -110,7 +120,8 @@ def changes(ledger: Ledger, config: Config, looked: Callable[[int], None] = lamb
     millions it takes hours: ``looked`` is told after each page how many more subjects were looked at."""
     with ledger.catalog.read() as conn:
         force = rules_of(conn, config)
-    file, now = built(rules_of_file(config), config), ledger.clock()
+        file = built(adopted(config, limits.rules_in_force(conn), ledger.clock()), config)
+    at = ledger.clock()
     for some in due.of_rules(ledger.catalog):
         with ledger.catalog.read() as conn:
             old, new = (
@@ -119,7 +130,7 @@ def changes(ledger: Ledger, config: Config, looked: Callable[[int], None] = lamb
             )
         kinds = {subject[:3] for subject in some}  # what comes with a docking is there by itself
         for key in sorted(key for key in old.keys() | new.keys() if key[1][:3] in kinds):
-            was, will = (_state(bodies.get(key), now) for bodies in (old, new))
+            was, will = (_state(bodies.get(key), at) for bodies in (old, new))
             dates = [bodies.get(key, {}).get("due_at") for bodies in (old, new)]
             if was != will or dates[0] != dates[1]:
                 yield {
@@ -163,7 +174,7 @@ def _in_force(station: Station) -> Rules:
     with station.ledger.catalog.read() as conn:
         force = limits.rules_in_force(conn)
     if force is None:
-        force = rules_of_file(station.config)
+        force = adopted(station.config, None, station.ledger.clock())
         station.ledger.record([Draft("rules.adopted", station.config.station.id, {**force, "by": ""})])
     return built(force, station.config)
 
