@@ -55,6 +55,7 @@ METRICS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "mediad_untagged": ("gauge", "recordings of no case for longer than the unit lets them", ()),
     "mediad_trips_overdue": ("gauge", "trips past their expected return of which no return was entered", ()),
+    "mediad_messages_waiting": ("gauge", "messages that could not be handed over yet, by way", ("way",)),
     "mediad_alarms": ("counter", "alarms raised, by code", ("code",)),
 }
 """Every metric: kind, help, labels. docs/metrics.md is held against it. Counters get ``_total``, infos ``_info``."""

@@ -14,6 +14,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -219,12 +220,13 @@ def case(b: Bureau, n: int) -> None:
     department, name = department_id(dice.randrange(DEPARTMENTS)), f"cas-{n:03}"
     proof = dice.choice(["recorded", "reason", "nothing"])
     archived = dice.choice([ended + 20 * DAY, ended + 41 * DAY, None])
+    party = "" if n % 10 == 0 else "某单位"
     file = {"at": stamp(archived), "file_number": f"档{n}", "term": "30年", "place": "一柜", "receiver": handlers[0],
             "manifest": "0" * 64} if archived else None  # fmt: skip
     body = {"form": "case", "kind": kind, "numbers": [{"type": "立案号", "number": f"卫罚立〔2026〕{n}号"}],
-            "name": f"=案件{n}", "party": "某单位", "handlers": handlers, "department": department, "urgent": False,
+            "name": f"=案件{n}", "party": party, "handlers": handlers, "department": department, "urgent": False,
             "opened": stamp(ended - 3 * DAY), "reported": None,
-            "act_ended": stamp(ended), "concluded": stamp(ended), "archived": file,
+            "act_ended": stamp(ended), "concluded": stamp(ended) if archived or n % 2 else None, "archived": file,
             "merged_into": ""}  # fmt: skip
     b.add(ended, Draft("case.registered", name, body))
     if proof == "recorded":
@@ -241,7 +243,8 @@ def case(b: Bureau, n: int) -> None:
     if (ended.year, ended.month) != (2026, 11):
         return
     columns = ["cases"]
-    columns += ["cases_incomplete"] if kind == "inspection" and proof == "nothing" else []
+    # One without its party wants it; that one is not concluded yet is no gap.
+    columns += ["cases_incomplete"] if not party or (kind == "inspection" and proof == "nothing") else []
     columns += ["archived_late"] if archived is None or archived == ended + 41 * DAY else []
     for column in columns:
         b.total[column] += 1
@@ -310,7 +313,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Bureau]:
         events = sorted(b.events, key=lambda e: e[0])  # stable: what happens at one time stays in its order
 
         def live(conn: Any) -> None:
-            for at, drafts in events:
+            for at, of_then in groupby(events, key=lambda e: e[0]):
+                drafts = [draft for _, some in of_then for draft in some]
                 record(conn, drafts, at=at.astimezone(UTC), station="test-01", actor="tester")
 
         ledger.catalog.write(live)
@@ -358,14 +362,14 @@ def test_months_beside_it_have_what_lies_there_and_an_empty_one_is_empty(lived: 
 def test_the_forms_say_the_same_and_a_name_is_no_formula(lived: tuple[Site, Bureau]) -> None:
     site, b = lived
     found = made(site, "officer")
-    evil = {**found.names, officer_id(0): "=HYPERLINK(\"x\")", officer_id(1): "@SUM(A1)", officer_id(2): "李,\"明\""}  # fmt: skip
+    evil = {**found.names, officer_id(0): "=HYPERLINK(\"x\")", officer_id(1): "＠SUM(A1)", officer_id(2): "李,\"明\""}  # fmt: skip
     found = replace(found, names=evil)
     table = reports.as_csv(found)
     assert table.startswith(b"\xef\xbb\xbf")
     head, *lines = csv.reader(io.StringIO(table.decode("utf-8-sig")))
     assert head[1] == "记录数 recordings"
     rows = {line[0]: dict(zip([c for c, _, _ in COLUMNS], line[1:], strict=True)) for line in lines}
-    assert {"'=HYPERLINK(\"x\")", "'@SUM(A1)", "李,\"明\"", UNKNOWN, TOTAL} <= rows.keys()  # fmt: skip
+    assert {"'=HYPERLINK(\"x\")", "'＠SUM(A1)", "李,\"明\"", UNKNOWN, TOTAL} <= rows.keys()  # fmt: skip
     assert int(rows[TOTAL]["late_without_reason"]) == b.total["late_without_reason"]
     printed = one_line(text_of(reports.as_pdf(found, site.config)))
     assert "执法音像记录月报" in printed

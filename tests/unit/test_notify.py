@@ -175,7 +175,8 @@ def test_a_quiet_time_that_begins_while_people_are_told_ends_the_pass(office: Of
             super().send(person, message, at)
             office.clock.now += timedelta(minutes=1)
 
-    assert office.tell(Slow()) == Told(1, 1)
+    done = office.tell(Slow())
+    assert (done, done.left) == (Told(1, 1), {"mail": 1})
 
 
 def test_who_has_no_address_is_not_told_and_holds_nobody_up(office: Office) -> None:
@@ -447,13 +448,15 @@ def test_another_process_that_tells_is_not_joined(late: tuple[Site, servers.Mail
 
 def test_the_daemons_part_goes_on_whatever_a_pass_comes_to_and_says_what_fails() -> None:
     passes: Iterator[Any] = iter(
-        [Told(1), Told(0, 3, {"mail": "no server"}), Undelivered("no disk"), KeyError("x"), Told(2)]
+        [Told(1), Told(0, 3, {"mail": "no server"}, {"mail": 3}), Undelivered("no disk"), KeyError("x"), Told(2)]
     )
     said: list[str] = []
+    counted: list[dict[str, float]] = []
     over = threading.Event()
 
     def one_pass() -> Told:
         said.append(part.trouble())
+        counted.append({way: n for _, (way,), n in part.samples()})
         outcome = next(passes, None)
         if outcome is None:
             over.set()
@@ -462,13 +465,14 @@ def test_the_daemons_part_goes_on_whatever_a_pass_comes_to_and_says_what_fails()
             raise outcome
         return outcome
 
-    part = TellingPart(one_pass, seconds=0)
+    part = TellingPart(one_pass, seconds=0, ways=["mail"])
     part.start()
     assert over.wait(10)
     assert part.healthy()
     part.stop()
     assert part.join(10)
     assert part.healthy()  # it was asked to end
+    assert counted[:3] == [{"mail": 0}, {"mail": 0}, {"mail": 3}]
     assert said[:6] == ["", "", "mail: no server", "telling: no disk", "telling: an unexpected fault: KeyError", ""]
 
 

@@ -2,6 +2,7 @@
 
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete
@@ -22,16 +23,18 @@ def raw_bytes(text: str) -> bytes:
 
 def upsert(conn: Connection, table: Table, rows: list[Row], *, keep: Sequence[str] = ()) -> None:
     """Insert, or replace what has the same primary key; columns in ``keep`` stay as they were there."""
-    if not rows:
-        return
-    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    if rows:
+        conn.execute(_upserting(conn.dialect.name, table, tuple(c for c in rows[0] if c not in keep)), rows)
+
+
+@lru_cache(maxsize=200)
+def _upserting(dialect_name: str, table: Table, columns: tuple[str, ...]) -> Any:
+    """The statement, which takes longer to put together than to run."""
+    statement = (postgresql if dialect_name == "postgresql" else sqlite).insert(table)
     keys = [c.name for c in table.primary_key]
-    others = {c: statement.excluded[c] for c in rows[0] if c not in keys and c not in keep}
-    if others:
-        conn.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
-    else:  # all of it is key
-        conn.execute(statement.on_conflict_do_nothing(), rows)
+    if others := {c: statement.excluded[c] for c in columns if c not in keys}:
+        return statement.on_conflict_do_update(index_elements=keys, set_=others)
+    return statement.on_conflict_do_nothing()  # all of it is key
 
 
 def insert_new(conn: Connection, table: Table, rows: list[Row]) -> None:

@@ -11,7 +11,7 @@ from mediad.catalog import handed
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
 from mediad.catalog.recorded import Proofs
-from mediad.model.deadline import ARCHIVE, STORAGE
+from mediad.model.deadline import STORAGE
 from mediad.model.registers import Move
 from mediad.model.spans import HandedOut
 
@@ -92,15 +92,6 @@ def cases(conn: Connection, start: str, end: str) -> list[str]:
     return list(conn.execute(query).scalars())
 
 
-def archiving(conn: Connection, cases: Sequence[str]) -> dict[str, tuple[str, datetime | None]]:
-    """Case to state and limit of its ruling by Article 27."""
-    d = b.deadline.c
-    query = select(d.subject, d.state, d.due_at).where(d.rule == ARCHIVE)
-    return {
-        row.subject: (row.state, datetime.fromisoformat(row.due_at) if row.due_at else None)
-        for chunk in chunks(cases)
-        for row in conn.execute(query.where(d.subject.in_(chunk)))
-    }
 
 
 def unstored(conn: Connection, start: str, end: str) -> int:

@@ -71,11 +71,16 @@ class Letter:
 
 @dataclass(slots=True)
 class Told:
-    """What a pass came to. ``trouble``: way to why it fails."""
+    """What a pass came to. ``trouble``: way to why it fails; ``left``: way to how many messages of it wait."""
 
     sent: int = 0
     waiting: int = 0
     trouble: dict[str, str] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def waits(self, way: str) -> None:
+        self.waiting += 1
+        self.left[way] = self.left.get(way, 0) + 1
 
 
 def topics(conn: Connection, bureau_: Bureau, now: datetime) -> list[Topic]:
@@ -166,16 +171,16 @@ def run(
         if letter.held:
             done.trouble.setdefault(letter.way, letter.why)
         if stopping() or letter.held or letter.way in down:
-            done.waiting += 1
+            done.waits(letter.way)
             continue
         if of.telling.quiet.within(ledger.clock()):  # it has begun while others were told
-            done.waiting += 1
+            done.waits(letter.way)
             continue
         failure = _tell(ledger, by_name[letter.way], letter, failures, new_id)
         if failure is None:
             done.sent += 1
             continue
-        done.waiting += 1
+        done.waits(letter.way)
         done.trouble[letter.way] = failure[1]
         if failure[0] not in OF_ONE:
             down.add(letter.way)

@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 def check(conn: Connection, config: Config, number: str) -> dict[str, Any]:
     """What a case still wants: records, fields, reasons, and what the archivist needs. Raises NotFound."""
     case = case_of(conn, number)
-    found = missing(conn, config, case, load_activities(config.cases.activities), rulings(conn, config, case))
-    found += _since_archived(conn, case)
+    found = checked(conn, config, case, load_activities(config.cases.activities), rulings(conn, config, case))
     return {
         "case": case.id, "number": case.numbers[0].number, "name": case.name,
         "findings": [
@@ -63,6 +62,17 @@ def rulings(conn: Connection, config: Config, case: Case) -> dict[str, dict[str,
         for each in rule.rule_on(conn, rules_of(conn, config), names)
         if each.ruling.rule == STORAGE
     }
+
+
+def checked(
+    conn: Connection,
+    config: Config,
+    case: Case,
+    activities: Sequence[Activity],
+    stored: Mapping[str, Mapping[str, Any]],
+) -> list[Missing]:
+    """What a case still wants, and what came to it after its archive. ``stored``: what Article 28 comes to for its recordings."""
+    return missing(conn, config, case, activities, stored) + _since_archived(conn, case)
 
 
 def missing(

@@ -147,7 +147,7 @@ def _run(config: Config, held: ExitStack) -> None:
         running.append(parts.UsbPart(station, board))
     told: TellingPart | None = None
     if ways := ways_of(config):
-        told = TellingPart(lambda: tell(station, ways))
+        told = TellingPart(lambda: tell(station, ways), ways=[way.name for way in ways])
         running.append(told)
     running += [parts.FolderPart(station, folder, board) for folder in config.folder]
     running += [InboxPart(station, inbox) for inbox in config.inbox]
@@ -173,6 +173,7 @@ def _run(config: Config, held: ExitStack) -> None:
         lambda: vault_samples(station),
         telemetry.Remembered(lambda: int(time.monotonic() // DUE_SECONDS), lambda: due_samples(station)),
         telemetry.Remembered(lambda: int(time.monotonic() // DUE_SECONDS), lambda: deadline_samples(station)),
+        *((told.samples,) if told is not None else ()),
     )
     collector = telemetry.Collector(*samples)
     http = parts.HttpPart(lambda: telemetry.server(config.http.listen, collector, alive, ready), board.say)

@@ -8,22 +8,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mediad.catalog import bureau, casework, reporting, tags
+from mediad.catalog import bureau, limits, reporting, tags
 from mediad.config import Config
 from mediad.edges.activities import load_activities
 from mediad.edges.tabular import csv_text
-from mediad.model import duty, report, sizes
+from mediad.model import report, sizes
 from mediad.model.calendar import Month, day_of
-from mediad.model.deadline import STORAGE, Status, status_at
+from mediad.model.deadline import ARCHIVE, STORAGE, Status
 from mediad.model.instants import minute, rfc3339, stamp
 from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Recorded, Report, Sums
 from mediad.model.spans import recorder_back
-from mediad.wiring.rules import rules_of, unruled
+from mediad.wiring import casework
+from mediad.wiring.rules import rules_of, status, unruled
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from mediad.stages.rule import Rules
+
+    Rulings = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,14 @@ def make(conn: Connection, config: Config, month: Month, by: By, now: datetime) 
     people = {p.id: p for p in bureau.people(conn)}
     keys, labels = reporting.recorder_keys(conn), reporting.recorder_labels(conn)
     rules = rules_of(conn, config)
-    recorded = list(_recordings(conn, rules, month, keys, labels))
+    fresh = unruled(conn, rules)
+    recorded = list(_recordings(conn, rules, fresh, month, keys, labels))
     devices = report.devices(
         bureau.moves(conn).values(),
         lambda issue, at: recorder_back(reporting.handed_out(conn, issue, at), rules.spans), month, now,
     )  # fmt: skip
     found = report.report(
-        month, by, recorded, devices, _cases(conn, config, month, now),
+        month, by, recorded, devices, _cases(conn, config, fresh, month, now),
         lambda person: people[person].department if person in people else "", now,
     )  # fmt: skip
     names: dict[By, dict[str, str]] = {
@@ -64,13 +68,11 @@ def make(conn: Connection, config: Config, month: Month, by: By, now: datetime) 
 
 
 def _recordings(
-    conn: Connection, rules: Rules, month: Month, keys: Mapping[str, str], labels: Mapping[str, str]
+    conn: Connection, rules: Rules, unruled_: Rulings, month: Month, keys: Mapping[str, str], labels: Mapping[str, str]
 ) -> Iterable[Recorded]:
     """What belongs to the month: what stands, and what is due to be ruled on worked out on the spot."""
     fresh = {
-        subject: body
-        for (name, subject), body in unruled(conn, rules).items()
-        if name == STORAGE and subject.startswith("rec-")
+        subject: body for (name, subject), body in unruled_.items() if name == STORAGE and subject.startswith("rec-")
     }
     start, end = stamp(month.start), stamp(month.end)
     standing = (row for row in reporting.recordings(conn, start, end) if row.id not in fresh)
@@ -90,19 +92,21 @@ def _recordings(
         )  # fmt: skip
 
 
-def _cases(conn: Connection, config: Config, month: Month, now: datetime) -> list[Filed]:
+def _cases(conn: Connection, config: Config, fresh: Rulings, month: Month, now: datetime) -> Iterable[Filed]:
+    """Cases as `mediad case check` sees them. That one is not concluded yet is no gap in its record."""
     ids = reporting.cases(conn, stamp(month.start), stamp(month.end))
     whose = tags.families(conn, ids)
-    happened, shown, parts = casework.happened(conn, whose), tags.tagged(conn, whose), casework.parts(conn, whose)
-    archiving = reporting.archiving(conn, ids)
     activities = load_activities(config.cases.activities)
-    found = []
+    tagged = {row.recording for row in tags.of_cases(conn, whose)}
+    rulings = limits.rulings(conn, [*ids, *tagged]) | fresh
+    stored = {subject: body for (rule, subject), body in rulings.items() if rule == STORAGE}
     for case in bureau.cases(conn, ids):
-        kinds = [part.kind for part in parts.get(case.id, ())]
-        missing = duty.check(case, activities, happened.get(case.id, ()), shown.get(case.id, ()), kinds)
-        late = case.id in archiving and status_at(*archiving[case.id], now) is Status.LATE
-        found.append(Filed(case.department, case.handlers, any(not m.explained for m in missing), late))
-    return found
+        missing = casework.checked(conn, config, case, activities, stored)
+        archiving = rulings.get((ARCHIVE, case.id))
+        yield Filed(
+            case.department, case.handlers, any(not m.explained and m.code != "not-concluded" for m in missing),
+            archiving is not None and status(archiving, now) is Status.LATE,
+        )  # fmt: skip
 
 
 # --- given out ------------------------------------------------------------------------------------------------------------

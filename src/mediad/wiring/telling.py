@@ -24,7 +24,7 @@ from mediad.wiring.station import new_id, now, open_ledger
 from mediad.wiring.threads import Threaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -134,20 +134,27 @@ def _named(people: list[Person], who: str, config: Config) -> Person:
 class TellingPart(Threaded):
     """Tells people from a thread of its own: a server that hangs holds up nothing but other messages."""
 
-    def __init__(self, one_pass: Callable[[], Told], seconds: float = PASS_SECONDS) -> None:
+    def __init__(self, one_pass: Callable[[], Told], seconds: float = PASS_SECONDS, ways: Sequence[str] = ()) -> None:
         super().__init__("telling")
         self._pass, self._seconds = one_pass, seconds
         self._trouble: dict[str, str] = {}
+        self._left = dict.fromkeys(ways, 0)
 
     def trouble(self) -> str:
         """What fails, in one line for the health check; empty if nothing does."""
         return "; ".join(f"{way}: {why}" for way, why in sorted(self._trouble.items()))
+
+    def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        """Metrics of what waits, by way."""
+        for way, n in self._left.items():
+            yield "mediad_messages_waiting", (way,), n
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 done = self._pass()
                 self._trouble = dict(done.trouble)
+                self._left = {**dict.fromkeys(self._left, 0), **done.left}
                 if done.sent:
                     _log.info("told", messages=done.sent, waiting=done.waiting)
             except Busy:
