@@ -184,6 +184,15 @@ def test_who_has_no_address_is_not_told_and_holds_nobody_up(office: Office) -> N
     assert office.tell(Post()) == Told(1)
 
 
+def test_what_concerns_nobody_whom_any_way_reaches_goes_to_the_storage_administrators(office: Office) -> None:
+    keeper = Person("per-keep", "9", "孙丽", "", frozenset({Role.STORAGE_ADMINISTRATOR}), mail="sun@example.org")
+    office.ledger.record([Draft("person.registered", keeper.id, person_json(keeper))])
+    office.ruled("rec-a", NOON + HOUR, carrier=MUTE.id)
+    post = Post()
+    office.tell(post)
+    assert post.told() == [keeper.id]
+
+
 def test_trips_overdue_and_recordings_of_no_case_are_told(office: Office) -> None:
     trip = {"persons": [WANG.id], "recorders": [], "left": stamp(NOON - 9 * HOUR), "expected": stamp(NOON), "returned": None,
             "reason": "检查", "void": False, "approved_by": ""}  # fmt: skip

@@ -3,12 +3,15 @@
 import base64
 import hashlib
 import hmac
+import socket
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from mediad.edges.patience import at_most
 from mediad.edges.webhook import MOST_BYTES, Kind, Webhook, cut
 from mediad.errors import ConfigError, Undelivered
 from mediad.model.deadline import STORAGE
@@ -108,16 +111,44 @@ def test_only_https_to_a_server_that_somebody_vouches_for(cert: Path, secret: Pa
         assert failure(hook("wecom", secret, cert, port)).code == "untrusted-server"
         assert failure(hook("wecom", secret, None, port)).code == "untrusted-server"
         assert robot.told == []
-    for wrong in ("http://localhost/x", "localhost/x", "https://user:pass@localhost/x", "https:///x"):
+    for wrong in (
+        "http://localhost/x", "localhost/x", "https://user:pass@localhost/x", "https:///x", "https://localhost:x?SCHLUESSEL",
+        "https://[localhost/SCHLUESSEL", "https://localhost/密SCHLUESSEL", "https://localhost/SCHLUESSEL x\x7f",
+    ):  # fmt: skip
         secret.write_text(wrong)
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigError) as told:
             Webhook("robot", "wecom", secret, station="hq-01").send(WANG, TEXT, AT)
+        assert "SCHLUESSEL" not in str(told.value)
+
+
+def test_a_recorders_name_is_no_markdown_and_calls_nobody(cert: Path, secret: Path) -> None:
+    """It may come from a card: a link to anywhere, or a call to everybody."""
+    line = "• 将到期：记录仪 [登录](https://evil.example) <@all> @all <font color=red>*"
+    text = Message("k" * 32, "将到期", (line,))
+    with servers.https(cert) as (port, robot):
+        for kind in ("wecom", "dingtalk"):
+            hook(kind, secret, cert, port).send(WANG, text, AT)
+    wecom, ding = robot.told[0][1]["markdown"]["content"], robot.told[1][1]["markdown"]["text"]
+    shown = "• 将到期：记录仪 ［登录］(https：//evil.example) ＜＠all＞ ＠all ＜font color=red＞＊"
+    assert shown in wecom and shown in ding
+    assert (wecom.count("<@"), ding.count("@")) == (1, 1), "whom it is for, and nobody else"
 
 
 def test_a_server_that_is_not_there_hangs_or_never_ends_is_unreachable(cert: Path, secret: Path) -> None:
     assert failure(hook("wecom", secret, cert, servers.free_port())).code == "unreachable"
     with servers.raw(servers.silent) as port:
         assert failure(hook("wecom", secret, cert, port, timeout=0.3)).code == "unreachable"
+
+
+def test_a_connection_that_is_there_only_when_the_time_is_over_is_shut_as_well() -> None:
+    """A slow handshake must not take the limit of what follows with it."""
+    ours, theirs = socket.socketpair()
+    late: list[socket.socket] = []
+    with ours, theirs, at_most(0.05, lambda: late[0] if late else None):
+        began = threading.Event()
+        threading.Timer(0.2, lambda: (late.append(ours), began.set())).start()
+        assert began.wait(10)
+        assert ours.recv(1) == b"", "nobody said anything, and nobody hung up but the limit"
 
 
 @pytest.mark.parametrize("most", [60, 100, 2048])

@@ -58,27 +58,38 @@ class Webhook:
     def send(self, person: Person, message: Message, at: datetime) -> None:
         """Raises Undelivered unless the other side says that it has taken it; ConfigError for an address that is none."""
         lines = secret_lines(self._credentials, "address, and for 钉钉 the secret on a second line", 1)
-        url = urlsplit(lines[0])
-        if url.scheme != "https" or not url.hostname or url.username is not None:
-            raise ConfigError(f"the address in {self._credentials} is not like https://host/path")
-        target = url.path or "/"
-        query = [url.query] if url.query else []
+        host, port, target, query = self._address(lines[0])
         if self._kind == "dingtalk" and len(lines) > 1 and lines[1]:
-            query.append(signed(lines[1], at))
+            query = "&".join(filter(None, (query, signed(lines[1], at))))
         body = json.dumps(self._body(person, message, at), ensure_ascii=False).encode()
-        status, answer = self._post(
-            url.hostname, url.port or 443, "?".join([target, *(["&".join(query)] if query else [])]), body
-        )
+        status, answer = self._post(host, port, f"{target}?{query}" if query else target, body)
         if 300 <= status < 400:
             raise Undelivered(
-                f"{self.name}: {url.hostname} answers with a redirect ({status}), which is not followed",
+                f"{self.name}: {host} answers with a redirect ({status}), which is not followed",
                 code="redirected",
                 hint="write the right address into its credentials_file",
             )
         if not 200 <= status < 300:
-            raise Undelivered(f"{self.name}: {url.hostname} answers with {status}", code="webhook-refused")
+            raise Undelivered(f"{self.name}: {host} answers with {status}", code="webhook-refused")
         if self._kind != "json" and (said := _error_of(answer)) != 0:
-            raise Undelivered(f"{self.name}: {url.hostname} does not take it (errcode {said})", code="webhook-refused")
+            raise Undelivered(f"{self.name}: {host} does not take it (errcode {said})", code="webhook-refused")
+
+    def _address(self, text: str) -> tuple[str, int, str, str]:
+        """Host, port, path and query; nothing of them is said, for they hold the key."""
+        try:
+            url = urlsplit(text)
+            host, port = url.hostname, url.port or 443
+        except ValueError:
+            host, port = None, 0
+        if (
+            not host
+            or url.scheme != "https"
+            or url.username is not None
+            or not text.isascii()
+            or not text.isprintable()
+        ):
+            raise ConfigError(f"the address in {self._credentials} is not like https://host/path")
+        return host, port, url.path or "/", url.query
 
     def _post(self, host: str, port: int, target: str, body: bytes) -> tuple[int, bytes]:
         context = ssl.create_default_context(cafile=self._ca_file)
@@ -111,7 +122,7 @@ class Webhook:
         handle, most = self.reaches(person), MOST_BYTES[self._kind]
         match self._kind:
             case "wecom":
-                text = f"**{message.title}**\n{message.text}"
+                text = f"**{message.title}**\n{unmarked(message.text)}"
                 mention = f"<@{handle}>"
                 return {
                     "msgtype": "markdown",
@@ -122,7 +133,10 @@ class Webhook:
                 return {"msgtype": "text", "text": {"content": text, "mentioned_list": [handle]}}
             case "dingtalk":
                 mention = f"@{handle}"
-                text = cut("\n\n".join((f"**{message.title}**", *message.lines)), most - len(mention.encode()) - 2)
+                text = cut(
+                    "\n\n".join((f"**{message.title}**", *map(unmarked, message.lines))),
+                    most - len(mention.encode()) - 2,
+                )
                 return {
                     "msgtype": "markdown", "markdown": {"title": message.title, "text": f"{text}\n\n{mention}"},
                     "at": {"atUserIds": [handle], "isAtAll": False},
@@ -137,6 +151,15 @@ class Webhook:
                         for g in message.groups
                     ],
                 }  # fmt: skip
+
+
+_MARKS = str.maketrans({c: chr(ord(c) + 0xFEE0) for c in "[]<>*_#~|@"})
+"""Each in full width."""
+
+
+def unmarked(text: str) -> str:
+    """A text that Markdown shows as it is. The name of a recorder may come from a card: it makes no link, and calls nobody."""
+    return text.translate(_MARKS).replace("://", "：//")
 
 
 def signed(secret: str, at: datetime) -> str:

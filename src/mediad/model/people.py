@@ -117,7 +117,7 @@ def problems(person: Person, others: Iterable[Person]) -> Iterator[Problem]:
     if person.mail and not _MAIL.fullmatch(person.mail):
         yield Problem("bad-mail", f"{person.mail[:LONGEST_NUMBER]!r} is no mail address")
     for handle in (person.wecom, person.dingtalk):
-        if handle and not _HANDLE.fullmatch(handle):
+        if handle and (not _HANDLE.fullmatch(handle) or handle.lstrip("@").lower() == "all"):  # that is everybody
             yield Problem("bad-handle", f"{handle[:LONGEST_NUMBER]!r} is no account of a messenger")
     for dated in (*person.certificates, *person.device_numbers):
         if not dated.number or len(dated.number) > LONGEST_NUMBER or not dated.number.isprintable():

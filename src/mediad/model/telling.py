@@ -141,11 +141,16 @@ class Telling:
         """Limits after that are not told of yet."""
         return now + max(self.before, default=timedelta()) + _DAY + LEAD
 
-    def audience(self, topic: Topic, step: int, people: Mapping[str, Person]) -> set[str]:
-        """Who is told. If nobody is left, it is the storage administrators: nothing is told to nobody."""
+    def audience(
+        self, topic: Topic, step: int, people: Mapping[str, Person], reached: Collection[str] | None = None
+    ) -> set[str]:
+        """Who is told. If nobody is left that can be ``reached`` in any way (None: all can), it is the storage administrators:
+        nothing is told to nobody."""
         first, late = SHIPPED.get(topic.rule, (("concerned",), ()))
         who = [*self.to.get(topic.rule, first), *(self.late_to.get(topic.rule, late) if step >= 0 else ())]
         found = {p for each in who for p in _people(each, topic, people)}
+        if reached is not None:
+            found &= set(reached)
         return found or set(_with_role(Role.STORAGE_ADMINISTRATOR, people))
 
 
@@ -169,9 +174,15 @@ Told = Mapping[tuple[str, str, str], int]
 
 
 def due(
-    topics: Sequence[Topic], rules: Telling, people: Mapping[str, Person], told: Mapping[str, Told], now: datetime
+    topics: Sequence[Topic],
+    rules: Telling,
+    people: Mapping[str, Person],
+    told: Mapping[str, Told],
+    now: datetime,
+    reached: Collection[str] | None = None,
 ) -> dict[str, list[Notice]]:
-    """Person to what they are to be told now, in one way; ``told`` is what each was told in it. Nothing in a quiet time."""
+    """Person to what they are to be told now, in one way; ``told`` is what each was told in it, ``reached`` whom any way reaches.
+    Nothing in a quiet time."""
     found: dict[str, list[Notice]] = {}
     if rules.quiet.within(now):
         return found
@@ -180,7 +191,7 @@ def due(
         step = rules.step(topic, now, reach)
         if step is None:
             continue
-        for person in rules.audience(topic, step, people):
+        for person in rules.audience(topic, step, people, reached):
             before = told.get(person, {}).get(topic.key)
             if before is None or before < step:
                 found.setdefault(person, []).append(Notice(topic, step))

@@ -128,10 +128,11 @@ def letters(conn: Connection, of: Bureau, ways: Sequence[Way], now: datetime) ->
     everything = topics(conn, of, now)
     people = {p.id: p for p in bureau.people(conn)}
     failures = memory.failures(conn)
+    reached = {p.id for p in people.values() if any(way.reaches(p) for way in ways)}
     found = []
     for way in ways:
         told = known(memory.told(conn, {topic.subject for topic in everything}, way.name))
-        for person_id, notices in sorted(due(everything, of.telling, people, told, now).items()):
+        for person_id, notices in sorted(due(everything, of.telling, people, told, now, reached).items()):
             person = people[person_id]
             if not way.reaches(person):
                 continue
