@@ -21,12 +21,13 @@ class Forge:
 
     process: "subprocess.Popen[str]"
 
-    def run(self, site: Site, *arguments: str | Path, mode: str = "none", at: int = 0) -> int:
+    def run(self, site: Site, *arguments: str | Path, mode: str = "none", at: int = 0, login: str = "") -> int:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         order = {
             "mode": mode,
             "at": at,
+            "login": login,
             "out": str(site.root),
             "arguments": ["-c", str(site.config_file), *map(str, arguments)],
         }

@@ -92,8 +92,6 @@ def cases(conn: Connection, start: str, end: str) -> list[str]:
     return list(conn.execute(query).scalars())
 
 
-
-
 def unstored(conn: Connection, start: str, end: str) -> int:
     """Files that were seen on recorders, ended in that time, and are not stored yet."""
     d = b.deadline.c
