@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from mediad.catalog import limits
+from mediad.catalog.bureau import people as bureau_of
 from mediad.errors import IntegrityError, Refused
+from mediad.model.custody import Draft
 from mediad.model.deadline import SIGNATURE
+from mediad.model.people import Dated
+from mediad.model.registers import person_json
 from mediad.wiring import handover, handover_register
 from mediad.wiring.rules import rules_of, shown, work_off
 from tests.audit_support import fsck
@@ -144,6 +148,24 @@ def test_a_page_is_printed_although_the_named_receiver_is_nobody(
     acts_as(monkeypatch, "wangfang")
     with pytest.raises(Refused, match="LN9999 is nobody's number"):
         handover.sign_all(site.config, [docking])
+
+
+# --- the register ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_register_names_the_certificate_of_the_day_of_signing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    docking = dock(site, "DSJ-1")
+    (told,) = handover.sign_all(site.config, [docking])
+    signed = datetime.fromisoformat(told["confirmed_at"])
+    day = signed.astimezone(site.config.unit.zone).date()
+    with closing(site.open()) as station:
+        with station.ledger.catalog.read() as conn:
+            li = next(p for p in bureau_of(conn) if p.name == "李明")
+        renewed = replace(li, certificates=(Dated("LN0001", until=day), Dated("LN0009", start=day + timedelta(days=1))))
+        station.ledger.record([Draft("person.registered", li.id, person_json(renewed))])
+    monkeypatch.setattr("mediad.wiring.station.now", lambda: signed + timedelta(days=3))
+    (row,) = handover_register.register_of(site.config, f"{day:%Y-%m}")
+    assert row["giver"]["certificate"] == "LN0001", "as on the page"
 
 
 # --- what was docked before anybody asked for signatures -------------------------------------------------------------------

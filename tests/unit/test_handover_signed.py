@@ -431,8 +431,8 @@ def test_the_register_of_a_month_lists_what_was_handed_over(site: Site) -> None:
     assert pages_of(pdf) == 1
     assert "执法音像记录交接登记簿" in text and "共2次交接" in text and "待签1次" in text and one in text
     assert handover_register.pdf_of(site.config, month, rows) == pdf
-    assert handover_register.register_of(site.config, "1999-12") == []
-    for wrong in ("2026-13", "2026", "0000-01", "2026-11-01"):
+    assert handover_register.register_of(site.config, "2001-12") == []
+    for wrong in ("2026-13", "2026", "0000-01", "1999-12", "2026-11-01", "二〇二六-11"):
         with pytest.raises(UsageError):
             handover_register.register_of(site.config, wrong)
 

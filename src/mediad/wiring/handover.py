@@ -116,8 +116,9 @@ class Facts:
                 return found[0]
         return None
 
-    def party(self, person: Person | None) -> dict[str, Any] | None:
-        return rules_of_signing.party(person, day_of(self.now, self.config.unit.zone), self.departments)
+    def party(self, person: Person | None, at: datetime | None = None) -> dict[str, Any] | None:
+        """A person as a record names them, with the number that they bore at a moment; else the one of now."""
+        return rules_of_signing.party(person, day_of(at or self.now, self.config.unit.zone), self.departments)
 
     def record(
         self,

@@ -42,13 +42,14 @@ def _row(facts: Facts, handover: Any) -> Row:
     rulings = facts.rulings(ids)
     signed = json.loads(handover.detail) if handover.state == "signed" else {}
     giver = facts.by_id(signed.get("giver") or facts.giver(handover, parts, rulings))
+    at = datetime.fromisoformat(handover.signed_at) if signed else None  # a number that came later is not on the page
     recordings = handovers.recordings(facts.conn, limits.recordings_of_dockings(facts.conn, ids))
     return {
         "handover": handover.docking, "dockings": ids, "signature": handover.state, "version": handover.version,
         "arrived_at": parts[0].opened_at, "stored_at": handovers.stored_at(facts.conn, ids), "signed_at": handover.signed_at,
-        "giver_signed_at": signed.get("countersigned", {}).get("at"), "recorder": parts[0].label, "giver": facts.party(giver),
-        "on_behalf_of": facts.party(facts.by_id(signed.get("on_behalf_of", ""))),
-        "receiver": facts.party(facts.by_id(signed.get("receiver", ""))),
+        "giver_signed_at": signed.get("countersigned", {}).get("at"), "recorder": parts[0].label, "giver": facts.party(giver, at),
+        "on_behalf_of": facts.party(facts.by_id(signed.get("on_behalf_of", "")), at),
+        "receiver": facts.party(facts.by_id(signed.get("receiver", "")), at),
         "recordings": sum(r.kind != "data" for r in recordings), "files": sum(p.new for p in parts),
         "bytes": sum(p.bytes for p in parts), "late": sum(r["status"] == "late" for r in rulings),
     }  # fmt: skip
