@@ -231,6 +231,15 @@ def _carrier(own: Sequence[Move], position: int) -> str:
     return before.carrier if before is not None and before.state == "issued" else ""
 
 
+OF_CASES: Final = ("cases", "cases_incomplete", "archived_late")
+"""Figures that no recorder has: a case is its department's, and its handlers'."""
+
+
+def figures(sums: Sums, by: By | None) -> dict[str, Any]:
+    """The figures of a row, or (None) of the total; None for what the rows of that kind do not have."""
+    return sums.json() | (dict.fromkeys(OF_CASES) if by == "recorder" else {})
+
+
 # --- as a table ---------------------------------------------------------------------------------------------------------
 
 COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (

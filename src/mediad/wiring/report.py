@@ -118,7 +118,7 @@ def as_json(made: Made, config: Config) -> dict[str, Any]:
     return {
         "month": of.month.name, "by": of.by, "unit": config.unit.name, "station": config.station.id,
         "made_at": rfc3339(made.at, config.unit.zone),
-        "rows": [{"id": key or None, "name": name, **sums.json()} for key, name, sums in made.rows()],
+        "rows": [{"id": key or None, "name": name, **report.figures(sums, of.by)} for key, name, sums in made.rows()],
         "total": of.total.json(), "unstored": made.unstored,
         "days": [{"day": d.day.isoformat(), "on_time": d.on_time, "late": d.late, "other": d.other} for d in of.days],
     }  # fmt: skip
@@ -126,9 +126,10 @@ def as_json(made: Made, config: Config) -> dict[str, Any]:
 
 def as_csv(made: Made) -> bytes:
     """A table for a spreadsheet."""
-    listed = [*((name, sums.json()) for _, name, sums in made.rows()), (TOTAL, made.report.total.json())]
-    rows = [[name, *("" if figures[c] is None else figures[c] for c, _, _ in COLUMNS)] for name, figures in listed]
-    return csv_text([" ".join(NAMES[made.report.by]), *(f"{zh} {en}" for _, zh, en in COLUMNS)], rows)
+    by = made.report.by
+    rows = [*((name, report.figures(sums, by)) for _, name, sums in made.rows()), (TOTAL, made.report.total.json())]
+    lines = [[name, *("" if of[c] is None else of[c] for c, _, _ in COLUMNS)] for name, of in rows]
+    return csv_text([" ".join(NAMES[made.report.by]), *(f"{zh} {en}" for _, zh, en in COLUMNS)], lines)
 
 
 def as_pdf(made: Made, config: Config) -> bytes:
@@ -145,7 +146,7 @@ def form_data(made: Made, config: Config) -> dict[str, Any]:
     return {
         "unit": config.unit.name, "station": config.station.id, "month": of.month.name,
         "made": minute(made.at, zone), "by": {"zh": zh, "en": en}, "unstored": made.unstored,
-        "total": _printed(TOTAL, of.total), "rows": [_printed(name, sums) for _, name, sums in made.rows()],
+        "total": _printed(TOTAL, of.total, None), "rows": [_printed(name, sums, of.by) for _, name, sums in made.rows()],
         "days": [
             {"day": d, **{"on_time": 0, "late": 0, "other": 0}, **known.get(d, {})}
             for known in [{d.day.day: {"on_time": d.on_time, "late": d.late, "other": d.other} for d in of.days}]
@@ -155,8 +156,8 @@ def form_data(made: Made, config: Config) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _printed(name: str, sums: Sums) -> dict[str, Any]:
-    figures = sums.json()
+def _printed(name: str, sums: Sums, by: By | None) -> dict[str, Any]:
+    figures = report.figures(sums, by)
     shown = {key: "–" if value is None else f"{value:,}" for key, value in figures.items()}
     shown |= {"hours": f"{figures['hours']:,.1f}", "bytes": sizes.human(sums.bytes)}
     parts = [sums.on_time_first, sums.on_time_second, sums.late_with_reason, sums.late_without_reason, sums.untrusted,
