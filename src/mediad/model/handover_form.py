@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from mediad.model import sizes
+from mediad.model import board, sizes
 from mediad.model.instants import minute
 from mediad.model.reasons import words
 from mediad.model.words import KINDS, OUTCOMES, STATES, STATUSES
@@ -23,6 +23,7 @@ ON_THE_PAGE: Final = 6
 """So many files stand on the page itself; more have pages of their own."""
 _HOW: Final = "扫码所得摘要应与储存器中该记录文件的 SHA-256 一致 The code names the digest of that file in the vault"
 _MOST_LINES: Final = 4
+_MOST_CASES: Final = 6
 _MOST_LATE: Final = 2
 _LONGEST_PATH: Final = 400
 
@@ -31,7 +32,7 @@ FINDINGS: Final = {
     "too-many-files": "文件数超过上限，其余未采集", "interrupted": "采集中断", "device-gone": "记录仪中途拔出",
     "vault-full": "储存器已满", "stopping": "采集站停止运行",
 }  # fmt: skip
-"""Remarks of a docking's record in words; docs/errors.md has all of them."""
+"""Remarks of a docking's record in words; what it broke off for besides is said as on the screen (``board.SENTENCES``)."""
 
 
 def when(at: str | None, zone: ZoneInfo, *, seconds: bool = True) -> str | None:
@@ -57,10 +58,15 @@ def page(record: Record, zone: ZoneInfo, code: Mapping[str, Any] | None) -> dict
         "signatures": [] if _nothing(record) else _places(record, zone),
         "code": None if code is None else {
             "zh": "记录摘要", "en": "SHA-256 of the record", "rows": code["rows"], "digest": code["sha256"],
-            "lines": [code["key"], _HOW],
+            "lines": [code["key"], _HOW, *_apart(files)],
         },
         "tables": [_annex(files)] if files else [],
     }  # fmt: skip
+
+
+def _apart(files: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    if len(files) > ON_THE_PAGE:
+        yield f"附文件清单 {len(files)} 件，另页 The files are listed on pages of their own"
 
 
 def _nothing(record: Record) -> bool:
@@ -87,7 +93,7 @@ def _cell(zh: str, en: str, value: object, **more: object) -> dict[str, Any]:
 def _parties(record: Record) -> Iterable[dict[str, Any]]:
     if record["on_behalf_of"]:
         yield from _person("代交人", "Handed over by", record["giver"])
-        yield from _person("携带人（被代交）", "On behalf of", record["on_behalf_of"])
+        yield from _person("携带人", "On behalf of", record["on_behalf_of"])
     else:
         yield from _person("交出人", "Handed over by", record["giver"])
     yield from _person("接收人", "Received by", record["receiver"])
@@ -134,11 +140,11 @@ def _short(text: str, most: int = 100) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _some(lines: Sequence[str], unit: str = "次") -> list[str]:
+def _some(lines: Sequence[str], unit: str = "次", most: int = _MOST_LINES) -> list[str]:
     """The first and the last of many."""
-    if len(lines) <= _MOST_LINES:
+    if len(lines) <= most:
         return list(lines)
-    return [*lines[: _MOST_LINES - 2], f"……（共 {len(lines)} {unit}）", lines[-1]]
+    return [*lines[: most - 2], f"……（共 {len(lines)} {unit}）", lines[-1]]
 
 
 def _offset(clocks: Sequence[Mapping[str, Any]]) -> str | None:
@@ -171,9 +177,10 @@ def _contents(record: Record, zone: ZoneInfo) -> Iterable[dict[str, Any]]:
     if sums["without_length"] and lasts:
         lasts += f"（另有 {sums['without_length']} 条时长未知）"
     yield _cell("音像总时长", "Duration", lasts)
-    yield _cell("记录起止", "Span of time", _span(sums, zone))
+    none = ["—"] if _nothing(record) else None
+    yield _cell("记录起止", "Span of time", _span(sums, zone) or none)
     cases = [_short(" ".join(filter(None, (next(iter(c["numbers"]), ""), c["name"])))) for c in record["cases"]]
-    yield _cell("案件或执法活动", "Cases", _some(cases, "件") or None, wide=True)
+    yield _cell("案件或执法活动", "Cases", _some(cases, "件", _MOST_CASES) or none, wide=True)
 
 
 def _span(sums: Mapping[str, Any], zone: ZoneInfo) -> list[str] | None:
@@ -200,9 +207,10 @@ def _checks(record: Record, zone: ZoneInfo) -> Iterable[dict[str, Any]]:
     if told := "，".join(filter(None, known)):
         lines.append(f"{told}，不重复存储")
     for code in dict.fromkeys(f["code"] for f in record["findings"]):
-        lines.append(FINDINGS.get(code, code))
-    yield _cell("核验情况", "Findings", "；".join(lines) or "没有文件", wide=True)
-    yield _cell("24 小时时限", "Limit of Article 28", _limits(record["rulings"], zone) or ["—"], wide=True)
+        lines.append(FINDINGS.get(code) or board.SENTENCES.get(code, code))
+    late = any(r["status"] == "late" for r in record["rulings"])
+    yield _cell("核验情况", "Findings", "；".join(lines) or "没有文件", wide=True, alert=counts["failed"] > 0)
+    yield _cell("24 小时时限", "Limit of Article 28", _limits(record["rulings"], zone) or ["—"], wide=True, alert=late)
 
 
 def _limits(rulings: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[str]:
@@ -298,6 +306,7 @@ def register(
 ) -> dict[str, Any]:
     """What the form prints of a month."""
     right = {"序号", "记录", "文件", "大小", "逾期"}
+    calm = {"逾期": ["0"], "签收": [SIGNATURES["signed"], SIGNATURES["both"]]}
     parts = {"执法记录仪": 4, "交出人": 5, "证件编号": 4, "接收人": 3}
     year, _, number = month.partition("-")
     sums = (
@@ -312,7 +321,7 @@ def register(
             {
                 "zh": f"{year} 年 {int(number)} 月", "en": "One line for each hand-over that brought new files", "notes": [sums],
                 "columns": [
-                    {"zh": zh, "en": en, "right": zh in right, "mono": zh == "交接编号",
+                    {"zh": zh, "en": en, "right": zh in right, "mono": zh == "交接编号", "calm": calm.get(zh),
                      **({"parts": parts[zh]} if zh in parts else {})}
                     for zh, en in REGISTER
                 ],
