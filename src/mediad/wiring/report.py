@@ -98,7 +98,7 @@ def _cases(conn: Connection, config: Config, fresh: Rulings, month: Month, now: 
     whose = tags.families(conn, ids)
     activities = load_activities(config.cases.activities)
     tagged = {row.recording for row in tags.of_cases(conn, whose)}
-    rulings = limits.rulings(conn, [*ids, *tagged]) | fresh
+    rulings: Rulings = {**limits.rulings(conn, [*ids, *tagged]), **fresh}
     stored = {subject: body for (rule, subject), body in rulings.items() if rule == STORAGE}
     for case in bureau.cases(conn, ids):
         missing = casework.checked(conn, config, case, activities, stored)
