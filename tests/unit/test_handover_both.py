@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from mediad.catalog import limits
+from mediad.catalog import handovers, limits
 from mediad.catalog.bureau import people as bureau_of
 from mediad.errors import IntegrityError, Refused
 from mediad.model.custody import Draft
 from mediad.model.deadline import SIGNATURE
+from mediad.model.instants import stamp
 from mediad.model.people import Dated
 from mediad.model.registers import person_json
-from mediad.wiring import handover, handover_register
+from mediad.wiring import handover, handover_register, typed
 from mediad.wiring.rules import rules_of, shown, work_off
 from tests.audit_support import fsck
+from tests.bureau import CHINA, File, H, at, open_bureau
 from tests.handover_support import acts_as, bureau, dock, text_of
 from tests.support import Site, sha256
 from tests.unit.test_handover_signed import broken_and_continued, refused, state
@@ -166,6 +168,26 @@ def test_the_register_names_the_certificate_of_the_day_of_signing(site: Site, mo
     monkeypatch.setattr("mediad.wiring.station.now", lambda: signed + timedelta(days=3))
     (row,) = handover_register.register_of(site.config, f"{day:%Y-%m}")
     assert row["giver"]["certificate"] == "LN0001", "as on the page"
+
+
+def test_a_month_is_the_units_and_what_goes_on_in_the_next_one_is_of_the_month_in_which_it_began(
+    tmp_path: Path,
+) -> None:
+    with open_bureau(tmp_path) as made:
+        made.recorder("A")
+
+        def dock_at(when: str, **more: Any) -> str:
+            return made.dock("A", at(when), File(when, at(when) - H), **more)
+
+        october, first = dock_at("2026-10-31 23:59"), dock_at("2026-11-01 00:00")
+        broken = dock_at("2026-11-30 23:58", done="interrupted")
+        dock_at("2026-12-01 00:00", continues=broken)
+        december = dock_at("2026-12-01 00:10")
+        for month, wanted in (("2026-10", [october]), ("2026-11", [first, broken]), ("2026-12", [december])):
+            bounds = typed.month(month, CHINA)
+            with made.ledger.catalog.read() as conn:
+                found = handovers.begun(conn, stamp(bounds.start), stamp(bounds.end))
+            assert [h.docking for h in found] == wanted
 
 
 # --- what was docked before anybody asked for signatures -------------------------------------------------------------------
