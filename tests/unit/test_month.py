@@ -29,6 +29,7 @@ from mediad.model.instants import stamp
 from mediad.model.report import BYS, COLUMNS, OF_CASES, TOTAL, UNKNOWN, By
 from mediad.stages import rule
 from mediad.wiring import report as reports
+from mediad.wiring import typed
 from mediad.wiring.rules import rules_of
 from tests.support import Site, make_site
 from tests.unit.test_forms import one_line, text_of
@@ -327,7 +328,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Bureau]:
 
 def made(site: Site, by: By, month: str = "2026-11") -> reports.Made:
     with closing(site.open()) as station, station.ledger.catalog.read() as conn:
-        return reports.make(conn, site.config, reports.month_of(month, site.config), by, NOW)
+        return reports.make(conn, site.config, typed.month(month, site.config.unit.zone), by, NOW)
 
 
 @pytest.mark.parametrize("by", BYS)
