@@ -147,7 +147,7 @@ def test_several_receivers_may_be_named_and_an_archivist_by_staff_number(
 ) -> None:
     site = bureau(tmp_path / "station", receiver='receiver = ["LN0002", "007"]')
     archivist = {"number": "007", "name": "孙丽", "roles": "archivist", "login": "sunli", "position": "档案管理人员"}
-    register(site, [{("staff" if k == "number" else k): v for k, v in archivist.items()}])
+    register(site, [{("staff_number" if k == "number" else k): v for k, v in archivist.items()}])
     docking = dock(site, "DSJ-1")
     acts_as(monkeypatch, "sunli")
     (told,) = handover.sign_all(site.config, [docking])
