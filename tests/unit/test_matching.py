@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mediad.errors import Refused
 from mediad.model.cases import Case, CaseKind, Numbered
-from mediad.model.matching import Scene, match, naming
+from mediad.model.matching import Match, Matched, Scene, doubtful, match, naming
 from mediad.model.numbers import mentioned, mentions, number_key, telling
 from mediad.stages.match import Outcome
 from mediad.wiring import casework, filing, matching, registers, rules, spoken, tagging
@@ -215,6 +215,10 @@ def test_a_rival_that_comes_later_lets_a_person_decide(site: Site) -> None:
     work_off(site)
     assert tags(site) == [(taken, first, "set", 1)]
     assert sorted(row[1] for row in proposed(site)) == sorted([first, second])
+    before = site.rows("SELECT count(*) FROM custody")
+    registers.enter(site.config, "people", {"certificate": "210001", "name": "李明", "device_number": "U-1"})
+    work_off(site)
+    assert site.rows("SELECT count(*) FROM custody")[0][0] == before[0][0] + 1, "to look again finds nothing new"
     tagging.accept(site.config, [taken], case="立-2")
     assert sorted(row[1:3] for row in tags(site)) == sorted([(first, "superseded"), (second, "set")])
 
@@ -249,6 +253,9 @@ def test_a_persons_tag_and_that_of_an_archived_case_are_never_taken_back(site: S
     )
     work_off(site)
     assert {row[0]: row[2] for row in tags(site)} == {by_rule: "set", by_person: "set"}
+    case(site, "立-3", days=40, hours=None)
+    work_off(site)
+    assert proposed(site) == [], "another case of the officer says nothing of what is archived"
 
 
 # --- pure ---------------------------------------------------------------------------------------------------------------
@@ -345,3 +352,22 @@ def test_what_a_recorder_marked_decides_nothing_by_itself() -> None:
 def test_cases_that_were_merged_in_a_circle_take_nothing() -> None:
     circle = [timed("cas-a", TAKEN, merged_into="cas-b"), timed("cas-b", TAKEN, merged_into="cas-a")]
     assert match(SEEN, circle).proposed == ()
+
+
+@pytest.mark.parametrize(
+    ("scores", "ours", "asked"),
+    [
+        ({"a": 80, "b": 55}, {"a"}, False),
+        ({"a": 80, "b": 80}, {"a"}, True),
+        ({"a": 55}, {"a"}, True),
+        ({"b": 55}, {"a"}, True),
+        ({}, {"a"}, True),
+        ({"a": 100, "b": 100}, {"a", "b"}, False),
+    ],
+)
+def test_a_person_is_asked_of_what_the_rule_had_taken_for_clear_and_is_not(
+    scores: dict[str, int], ours: set[str], asked: bool
+) -> None:
+    ranked = tuple(Match(case, points, ()) for case, points in sorted(scores.items(), key=lambda s: -s[1]))
+    clear = ranked[0] if scores == {"a": 80, "b": 55} else None
+    assert doubtful(Matched(clear, ranked), ours) == asked

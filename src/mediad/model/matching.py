@@ -154,8 +154,8 @@ def _clear(ranked: Sequence[Match]) -> Match | None:
 
 
 def doubtful(matched: Matched, ours: AbstractSet[str]) -> bool:
-    """Whether a person has to decide of a recording that the rule took for one of ``ours``: another case fits about as well."""
-    if matched.clear is not None:
-        return False
+    """Whether a person has to decide of a recording that the rule took for one of ``ours``: that is not clear any more, since
+    another case fits about as well, or the case is another one."""
     best = max((m.score for m in matched.proposed if m.case in ours), default=0)
-    return any(m.case not in ours and best - m.score < LEAD for m in matched.proposed)
+    rivals = any(m.case not in ours and best - m.score < LEAD for m in matched.proposed)
+    return matched.clear is None and (best < CLEAR or rivals)

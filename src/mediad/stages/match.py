@@ -146,11 +146,14 @@ def _decide(conn: Connection, zone: ZoneInfo, wanted: Sequence[str]) -> _Decided
         ours = {merged(into, row.casefile) for row in standing}
         some = (case for case in cases.of(scene) if merged(into, case.id) not in refused)
         found = matching.match(scene, some, wholes=wholes, zone=zone)
+        if any(case in wholes and wholes[case].archived is not None for case in ours):  # that stays as it is
+            proposed[name] = found.proposed if found.clear is not None and found.clear.case not in ours else ()
+            continue
         if found.clear is not None:
             if ours != {found.clear.case}:
                 drafts.append(_tag(name, found.clear, len(rows), [row.id for row in standing]))
             continue
-        lapsed = [row for row in standing if _lapsed(scene, known.get(row.casefile), wholes, zone)]
+        lapsed = [row for row in standing if _lapsed(scene, known.get(row.casefile), zone)]
         drafts += [_lapse(row) for row in lapsed]
         ours -= {merged(into, row.casefile) for row in lapsed}
         proposed[name] = found.proposed if not ours or matching.doubtful(found, ours) else ()
@@ -169,12 +172,9 @@ def _refused(rows: Sequence[tags.Tag]) -> list[tags.Tag]:
     ]
 
 
-def _lapsed(scene: Scene, case: Case | None, wholes: Mapping[str, Case], zone: ZoneInfo) -> bool:
-    """Whether nothing speaks any more for a tag that the rule set: the case, the time or the carrier is another one since. What is
-    archived stays as it is."""
-    if case is None or wholes[case.id].archived is not None:
-        return False
-    return matching.score(scene, case, zone=zone) is None
+def _lapsed(scene: Scene, case: Case | None, zone: ZoneInfo) -> bool:
+    """Whether nothing speaks any more for a tag that the rule set: the case, the time or the carrier is another one since."""
+    return case is not None and matching.score(scene, case, zone=zone) is None
 
 
 def _lapse(row: tags.Tag) -> Draft:
