@@ -124,16 +124,22 @@ def _ruled_again(conn: Connection, at: str, *where: Any) -> None:
 
 
 def _case(conn: Connection, batch: Batch) -> None:
-    for e, d in batch:
-        row = {"id": e.subject, "form": d["form"], "kind": d["kind"], "name": d["name"], "department": d["department"],
-               "opened": d["opened"], "act_ended": d["act_ended"], "archived": d["archived"] is not None,
-               "merged_into": d["merged_into"], "detail": canonical(d)}  # fmt: skip
-        upsert(conn, b.casefile, [row])
-        conn.execute(delete(b.case_number).where(b.case_number.c.casefile == e.subject))
-        keys = {number_key(n["number"]): None for n in d["numbers"]}
-        upsert(conn, b.case_number, [{"key": key, "casefile": e.subject} for key in keys])
-        conn.execute(delete(b.case_handler).where(b.case_handler.c.casefile == e.subject))
-        upsert(conn, b.case_handler, [{"person": p, "casefile": e.subject} for p in d["handlers"]])
+    """Many at a time: an ingest waits for the import of a table."""
+    newest = {e.subject: d for e, d in batch}
+    rows = [
+        {"id": name, "form": d["form"], "kind": d["kind"], "name": d["name"], "department": d["department"],
+         "opened": d["opened"], "act_ended": d["act_ended"], "archived": d["archived"] is not None,
+         "merged_into": d["merged_into"], "detail": canonical(d)}
+        for name, d in newest.items()
+    ]  # fmt: skip
+    upsert(conn, b.casefile, rows)
+    for some in chunks(sorted(newest)):
+        for table in (b.case_number, b.case_handler):
+            conn.execute(delete(table).where(table.c.casefile.in_(some)))
+    keys = {number_key(n["number"]): name for name, d in newest.items() for n in d["numbers"]}
+    upsert(conn, b.case_number, [{"key": key, "casefile": name} for key, name in keys.items()])
+    handlers = [{"person": person, "casefile": name} for name, d in newest.items() for person in d["handlers"]]
+    upsert(conn, b.case_handler, handlers)
     becomes_due(conn, RULE, [(e.subject, e.at) for e, _ in batch])
     becomes_due(conn, MATCH, [(e.subject, e.at) for e, _ in batch])
 
