@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -503,3 +504,23 @@ def processes() -> list[str]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
     return found
+
+
+def test_the_sandbox_is_tried_as_promptly_as_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may only run when nothing else wants to would seem to be missing on a station that copies on all its processors."""
+    commands: list[list[str]] = []
+
+    def run(argv: list[str], **more: Any) -> program.Outcome:
+        commands.append(argv)
+        return program.run(argv, **more)
+
+    monkeypatch.setattr("mediad.edges.sandbox.run_program", run)
+    Sandbox(nice=19, idle=True).check()
+    assert commands
+    assert not any("--idle" in argv or "-c3" in argv or argv[argv.index("-n") + 1] != "0" for argv in commands)
+
+
+def test_a_machine_that_is_too_busy_to_answer_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mediad.edges.sandbox.CHECK_SECONDS", 0.0)
+    with pytest.raises(StorageError, match="overloaded"):
+        Sandbox().check()

@@ -38,6 +38,8 @@ MAX_ENTRIES = 10_000
 
 TMP_BYTES = 64 * 1024**2
 
+CHECK_SECONDS = 60.0
+"""So long each program may take to answer when the sandbox is tried."""
 WORKER = "MEDIAD_WORKER"
 """Names, in the environment of bubblewrap itself, the worker that a sandbox belongs to; inside there is no such variable."""
 
@@ -154,10 +156,14 @@ class Sandbox:
 
     def check(self) -> str:
         """What the sandbox is made of, after all that will be run in it has run in it once, over nothing: a fault of the
-        installation must never look like one of a file. Raises StorageError saying what is missing."""
+        installation must never look like one of a file. It does not give way as other work does: a station that copies on all
+        its processors is no faulty one. Raises StorageError saying what is missing."""
+        prompt = replace(self, nice=0, idle=False)
         runs = [(self.python(module), asked) for module, asked in _CHECKED]
         for argv, asked in [*runs, (["ffmpeg", "-version"], b""), (["ffprobe", "-version"], b"")]:
-            outcome = self.run(argv, stdin=asked, limits=Limits(cpu_seconds=30, seconds=60.0))
+            outcome = prompt.run(argv, stdin=asked, limits=Limits(cpu_seconds=30, seconds=CHECK_SECONDS))
+            if outcome.late:
+                raise _no_sandbox(f"{argv[0]} gave no answer within {CHECK_SECONDS:g} s; is the machine overloaded?")
             if outcome.code != 0:
                 raise _no_sandbox(_last_of(outcome) or f"exit status {outcome.code}")
         return str(_tool("bwrap", "bubblewrap"))
