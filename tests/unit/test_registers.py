@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import pytest
 from mediad.catalog import bureau
 from mediad.errors import MediadError, NotFound, Refused, UsageError
 from mediad.model.custody import Draft
-from mediad.wiring import acts, registers, trips
-from mediad.wiring.casework import withdraw_number
+from mediad.wiring import acts, casework, filing, registers, trips
 from mediad.wiring.handing import move
 from mediad.wiring.register import measure_clock, name_slot, register_recorder
 from tests.audit_support import found, fsck
@@ -263,13 +263,24 @@ def test_a_number_that_was_entered_by_mistake_can_be_taken_back_and_be_anothers(
     registers.enter(office.config, "cases", first)
     other = {"filing_number": "罚〔2026〕2号", "document_number": "文7", "name": "乙", "kind": "处罚"}
     assert refused(lambda: registers.enter(office.config, "cases", other)) == "two-filing-numbers"
-    assert withdraw_number(office.config, "罚[2026]1号", "文７")["said"].endswith("withdrawn")
-    assert refused(lambda: withdraw_number(office.config, "罚[2026]1号", "罚【2026】1号")) == "no-number"
+    assert casework.withdraw_number(office.config, "罚[2026]1号", "文７")["said"].endswith("withdrawn")
+    assert refused(lambda: casework.withdraw_number(office.config, "罚[2026]1号", "罚【2026】1号")) == "no-number"
     with pytest.raises(NotFound):
-        withdraw_number(office.config, "罚[2026]1号", "文7")
+        casework.withdraw_number(office.config, "罚[2026]1号", "文7")
     plan, _ = registers.enter(office.config, "cases", other)
     assert (plan.changes[0].new, plan.changes[0].entry.name) == (True, "乙")
     holds(office)
+
+
+def test_an_archived_case_is_concluded_at_no_other_time_and_keeps_its_file_number(office: Site) -> None:
+    known = {"filing_number": "罚〔2026〕1号", "name": "甲", "kind": "处罚", "handlers": "210001", "party": "某诊所"}
+    registers.enter(office.config, "cases", known)
+    then = datetime(2026, 10, 1, tzinfo=UTC)
+    casework.conclude(office.config, "罚[2026]1号", at=then, act_ended=None)
+    filing.archive(office.config, "罚[2026]1号", file_number="档-1", term="30年", place="A", receiver="档案室")
+    later = then + timedelta(days=9)
+    assert refused(lambda: casework.conclude(office.config, "罚[2026]1号", at=later, act_ended=None)) == "archived"
+    assert refused(lambda: casework.withdraw_number(office.config, "罚[2026]1号", "档－1")) == "archived"
 
 
 # --- trips --------------------------------------------------------------------------------------------------------------
@@ -339,8 +350,6 @@ def test_a_trip_that_is_changed_after_its_approval_has_to_be_approved_anew(offic
 
 
 def test_a_trip_cannot_end_before_it_begins(office: Site) -> None:
-    from datetime import UTC, datetime
-
     trip = a_trip(office)
     assert (
         refused(lambda: trips.come_back(office.config, trip, datetime(2026, 8, 1, tzinfo=UTC)))
@@ -364,8 +373,6 @@ def test_a_recorder_has_one_carrier_at_a_time(office: Site) -> None:
 
 
 def test_what_cannot_have_become_of_a_recorder_is_refused(office: Site) -> None:
-    from datetime import UTC, datetime
-
     register_recorder(office.config, "8888888", ["serial:8888888"], name="01号")
     assert refused(lambda: move(office.config, "01号", "issued")) == "nobody"
     assert refused(lambda: move(office.config, "01号", "issued", carrier="999")) == "unknown-person"
