@@ -446,6 +446,7 @@ def test_numbers_of_several_cases_on_one_line_are_no_merge() -> None:
         (b'{"name": 1}', "no list of objects"),
         (b"[" * 100_000, "is not JSON"),
         (b"[1]", "no list of objects"),
+        (b"PK\x03\x04rest", "is a workbook"),
         (b'[{"a":1,"a":2}]', "two of 'a'"),
         (b'[{"a":NaN}]', "NaN is no number"),
         ("name,x\n李明,1\n".encode() + "王芳,1\n".encode("gb18030"), "line 2 is UTF-8, and others are not"),

@@ -7,11 +7,13 @@ import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mediad.config import Inbox
 from mediad.edges.folders import FolderReady
+from mediad.errors import UsageError
 from mediad.model.settling import Signature
 from mediad.wiring.inbox import InboxPart, in_order, take_file
 from tests.audit_support import found, fsck
@@ -53,9 +55,12 @@ def test_the_good_lines_of_a_table_are_taken_once_and_the_file_stays(site: Site)
     assert found(fsck(site)) == set()
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"", b"x" * 100_000, b'"'])
-def test_what_is_no_table_is_told_once(site: Site, data: bytes) -> None:
-    name = put(site, "broken.csv", data)
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [("b.csv", b"\xff\xfe\x00"), ("b.csv", b""), ("b.csv", b"x" * 100_000), ("b.csv", b'"'), ("B.XLSX", b"PK\x03\x04")],
+)
+def test_what_is_no_table_is_told_once(site: Site, file: str, data: bytes) -> None:
+    name = put(site, file, data)
     with closing(site.open()) as station:
         assert take_file(station, inbox(site), name)
         assert not take_file(station, inbox(site), name)
@@ -83,6 +88,24 @@ def test_a_link_is_no_table_and_a_file_that_is_being_written_is_left_for_later(s
         assert not take_file(station, inbox(site), b"link.csv")
         assert not take_file(station, inbox(site), name, partial(ready.accepts, name))
     assert site.rows("SELECT count(*) FROM imported") == [(0,)]
+
+
+def test_a_table_that_may_not_be_read_is_no_table_that_was_looked_at(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, real = put(site, "cases.csv", CASES.encode()), os.open
+
+    def denied(path: Any, *more: Any) -> int:
+        if os.fsencode(path).endswith(b"cases.csv"):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *more)
+
+    with closing(site.open()) as station:
+        with monkeypatch.context() as patched:
+            patched.setattr("mediad.edges.tabular.os.open", denied)
+            with pytest.raises(UsageError, match="cannot be read"):
+                take_file(station, inbox(site), name)
+        assert take_file(station, inbox(site), name)
 
 
 def test_tables_are_taken_in_the_order_in_which_they_were_written() -> None:

@@ -17,6 +17,9 @@ LONGEST_LINE = 64 * 1024
 MOST_LINES = 200_000
 MOST_COLUMNS = 200
 
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How files of spreadsheet programs begin."""
+
 Row = tuple[int, list[str]]
 """The number of a line in its file, from 1, and its cells."""
 
@@ -67,6 +70,8 @@ def parse_table(data: bytes, name: str) -> tuple[Sequence[str], list[Row], str]:
     """The same of bytes."""
     if len(data) > MOST_BYTES:
         raise UsageError(f"{name} is larger than {MOST_BYTES // 1024**2} MiB", hint="cut it into several files")
+    if data.startswith(_WORKBOOKS):
+        raise UsageError(f"{name} is a workbook", hint="save its sheet as CSV UTF-8")
     text, encoding = _decoded(data, name)
     rows = _json(text, name) if text.lstrip()[:1] in ("[", "{") else _csv(text, name)
     listed: list[Row] = []

@@ -27,7 +27,8 @@ from mediad.wiring.threads import Watching
 
 _log = structlog.get_logger()
 
-SUFFIXES = (".csv", ".json", ".txt", ".tsv")
+SUFFIXES = (".csv", ".json", ".txt", ".tsv", ".xls", ".xlsx")
+"""What is a table by its name, or is meant as one: a workbook is refused, and told."""
 RETRY_SECONDS = 30.0
 
 
@@ -83,7 +84,10 @@ def take_file(
     file = Path(os.fsdecode(os.path.join(os.fsencode(inbox.path), path)))
     try:
         data = read_bytes(file, follow=False, accepts=accepts)
-    except UsageError as e:  # gone, no file any more, or written to
+    except UsageError as e:
+        if isinstance(e.__cause__, PermissionError):
+            raise  # somebody may mend that: it is tried again
+        # gone, no file any more, or written to
         _log.warning("table not read", inbox=inbox.name, table=printable(path), why=e.message)
         return False
     sha256 = hashlib.sha256(data).hexdigest()

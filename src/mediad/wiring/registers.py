@@ -18,7 +18,7 @@ from mediad.model.ids import named_id
 from mediad.model.imports import KINDS_OF_EVENTS, NOTES, Plan, body, plan
 from mediad.model.layout import printable
 from mediad.model.lines import Known
-from mediad.wiring.acts import Make, Performed, perform, perform_for
+from mediad.wiring.acts import Make, Performed, acting, perform, perform_for
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger
@@ -50,9 +50,9 @@ def known(
 
 
 def preview(ledger: Ledger, config: Config, what: str, path: Path) -> Plan[Any]:
-    """What a table would change."""
+    """What a table would change, if the one who asks imported it."""
     table = read_table(path)
-    return plan(what, table.header, table.rows, known(ledger, config))
+    return plan(what, table.header, table.rows, known(ledger, config, acting(ledger)))
 
 
 def take(config: Config, what: str, path: Path, *, good: bool) -> tuple[Plan[Any], Performed | None]:
