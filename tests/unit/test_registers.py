@@ -161,6 +161,26 @@ def test_an_account_of_nobody_acts_under_its_own_name_and_is_flagged(office: Sit
     assert {e["by"] for e in events(office, "person.registered")} == {""}
 
 
+def test_nobody_makes_themselves_an_approver(office: Site, as_login: As) -> None:
+    own = {"certificate": "210004", "name": "孙丽", "roles": "archivist", "login": "sunli"}
+    registers.enter(office.config, "people", own)
+    as_login("sunli")
+    more = {**own, "roles": "archivist;approver"}
+    assert refused(lambda: registers.enter(office.config, "people", more)) == "own-rights"
+    as_login("wangfang")
+    registers.enter(office.config, "people", more)
+    assert events(office, "person.registered")[-1]["roles"] == ["approver", "archivist"]
+
+
+def test_a_name_is_changed_by_an_entry_and_by_no_table(office: Site, tmp_path: Path) -> None:
+    plan, performed = registers.take(
+        office.config, "people", table(tmp_path, "certificate,name\n210001,李大明\n"), good=True
+    )
+    assert ([f.code for f in plan.findings], performed) == (["name-differs"], None)
+    registers.enter(office.config, "people", {"certificate": "210001", "name": "李大明"})
+    assert [e["name"] for e in events(office, "person.registered")][-1] == "李大明"
+
+
 def test_a_unit_may_refuse_accounts_of_nobody(tmp_path: Path, as_login: As) -> None:
     site = make_site(tmp_path / "strict", more='[acts]\nunmapped = "refuse"')
     assert refused(lambda: registers.enter(site.config, "departments", {"name": "监督一科"})) == "unmapped"
