@@ -134,8 +134,12 @@ def test_where_people_are_told_of_limits_is_read_kept_and_checked() -> None:
         assert codes(read("people", f'执法证件编号,姓名,邮箱\n210001,李明,"{mail}"\n', bureau())) == [
             (2, "bad-mail")
         ], mail
-    for handle in ("<all>", "@all", "ALL"):  # that would be everybody
-        assert codes(read("people", f"执法证件编号,姓名,钉钉\n210001,李明,{handle}\n", bureau())) == [(2, "bad-handle")]
+    for handle, code in (
+        ("<all>", "bad-handle"),
+        ("@all", "formula"),
+        ("ALL", "bad-handle"),
+    ):  # that would be everybody
+        assert codes(read("people", f"执法证件编号,姓名,钉钉\n210001,李明,{handle}\n", bureau())) == [(2, code)]
 
 
 def test_a_number_that_two_bear_at_once_is_a_finding_for_the_second() -> None:
