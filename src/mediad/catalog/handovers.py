@@ -17,6 +17,11 @@ def handover(conn: Connection, docking: str) -> Row[Any] | None:
     return conn.execute(select(b.handover).where(b.handover.c.docking == part)).first()
 
 
+def signing(handover: Row[Any]) -> dict[str, Any]:
+    """The newest signing of a hand-over as its event holds it; empty if it was never signed."""
+    return dict(json.loads(handover.detail))
+
+
 def waiting(conn: Connection, since: str, before: str) -> list[Row[Any]]:
     """Those that wait for a signature since a time, the oldest first."""
     h = b.handover.c

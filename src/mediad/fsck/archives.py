@@ -6,7 +6,7 @@ from typing import Any
 
 from mediad.catalog.audit import AuditCatalog
 from mediad.errors import MediadError
-from mediad.fsck.custody import Chain, loads
+from mediad.fsck.custody import Chain, loads_object
 from mediad.fsck.records import Report
 from mediad.fsck.vault import Look, case_of
 
@@ -35,7 +35,7 @@ def _one(catalog: AuditCatalog, vault: Look, key: str, chain: Chain, report: Rep
     except MediadError as e:
         report.add("archive-differs" if sha256 else "unreadable", case if sha256 else key, e.message)
         return
-    body = _json(data)
+    body = loads_object(data)
     if not sha256 and body.get("station", vault.station) != vault.station:
         return  # another station's
     report.count("archives")
@@ -49,14 +49,6 @@ def _one(catalog: AuditCatalog, vault: Look, key: str, chain: Chain, report: Rep
         more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         told = "; ".join(wrong[:_SHOWN])
         report.add("archive-differs", case, f"{key} and the catalogue's rows differ: {told}{more}")
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        body = loads(data)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _against_rows(catalog: AuditCatalog, case: str, body: dict[str, Any]) -> Iterator[str]:

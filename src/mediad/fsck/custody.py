@@ -32,6 +32,15 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from e
 
 
+def loads_object(data: bytes) -> dict[str, Any]:
+    """The same of a document that is an object; empty for any other, and for none."""
+    try:
+        body = loads(data)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mediad.catalog.audit import AuditCatalog
 from mediad.errors import MediadError
-from mediad.fsck.custody import Chain, check_handover_head, loads
+from mediad.fsck.custody import Chain, check_handover_head, loads, loads_object
 from mediad.fsck.records import Report
 from mediad.fsck.vault import Look, docking_of
 from mediad.model.layout import printable
@@ -84,7 +84,7 @@ class _Check:
         except MediadError as e:
             add("handover-differs" if ours else "unreadable", docking if ours else key, e.message)
             return
-        body = _json(data)
+        body = loads_object(data)
         if not ours and body.get("station", self.vault.station) != self.vault.station:
             return  # another station's
         self.report.count("handovers")
@@ -118,14 +118,6 @@ class _Check:
             more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
             told = "; ".join(wrong[:_SHOWN])
             self.report.add("handover-differs", docking, f"{key} and the catalogue's rows differ: {told}{more}")
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        body = loads(data)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _are_lines(files: Any) -> bool:

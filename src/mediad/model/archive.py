@@ -94,10 +94,10 @@ def page(manifest: Mapping[str, Any], zone: ZoneInfo, code: Mapping[str, Any]) -
         ("案件名称", "Case", case["name"], {"wide": True}), ("编号", "Numbers", numbers, {}),
         ("当事人", "Party", case["party"], {}), ("承办机构", "Department", _department(case), {}),
         ("承办人", "Handlers", [f"{h['name']} {h['certificate']}" for h in case["handlers"]], {}),
-        ("结案时间", "Concluded", _local(case["concluded"], zone), {}),
+        ("结案时间", "Concluded", minute(case["concluded"], zone), {}),
         ("音像记录", "Recordings", f"{len(manifest['recordings'])} 条，{len(lines)} 个文件", {}),
         ("大小", "Size", human(sum(line["size"] for line in lines)), {}),
-        ("纸质案卷存放", "Paper file", act["place"], {}), ("归档时间", "Archived", _local(act["at"], zone), {}),
+        ("纸质案卷存放", "Paper file", act["place"], {}), ("归档时间", "Archived", minute(act["at"], zone), {}),
     ]  # fmt: skip
     shown = [[_shown(line[name], name, zone) for name, *_ in _LIST] for line in lines]
     return {
@@ -143,11 +143,7 @@ def _department(case: Mapping[str, Any]) -> list[str]:
     return [text for text in (of["name"], of["unit"]) if text]
 
 
-def _local(at: str | None, zone: ZoneInfo) -> str:
-    return "" if at is None else minute(at, zone)
-
-
 def _shown(value: Any, name: str, zone: ZoneInfo) -> str:
     if name == "started_at":
-        return _local(value, zone)
+        return minute(value, zone)
     return _cell(value)

@@ -291,14 +291,10 @@ def register_cells(n: int, row: Mapping[str, Any], zone: ZoneInfo) -> list[str]:
     name = giver["name"] + (f"（代 {row['on_behalf_of']['name']}）" if row["on_behalf_of"] else "")
     signed = SIGNATURES["both" if row["giver_signed_at"] else row["signature"]]
     return [
-        str(n), _minute(row["arrived_at"], zone), row["recorder"], name, giver["certificate"] or giver["position"],
-        row["receiver"]["name"] if row["receiver"] else "", _minute(row["signed_at"], zone), str(row["recordings"]),
+        str(n), minute(row["arrived_at"], zone), row["recorder"], name, giver["certificate"] or giver["position"],
+        row["receiver"]["name"] if row["receiver"] else "", minute(row["signed_at"], zone), str(row["recordings"]),
         str(row["files"]), sizes.human(row["bytes"]), str(row["late"]), signed, row["handover"],
     ]  # fmt: skip
-
-
-def _minute(at: str | None, zone: ZoneInfo) -> str:
-    return "" if at is None else minute(at, zone)
 
 
 def register(

@@ -30,9 +30,9 @@ def rfc3339(at: datetime | str, zone: ZoneInfo) -> str:
     return local(at, zone).isoformat(timespec="seconds")
 
 
-def minute(at: datetime | str, zone: ZoneInfo) -> str:
-    """For people: day and minute of the zone's wall clock."""
-    return local(at, zone).strftime("%Y-%m-%d %H:%M")
+def minute(at: datetime | str | None, zone: ZoneInfo) -> str:
+    """For people: day and minute of the zone's wall clock; empty for none."""
+    return "" if at is None else local(at, zone).strftime("%Y-%m-%d %H:%M")
 
 
 def instant(text: str, zone: ZoneInfo) -> datetime | None:

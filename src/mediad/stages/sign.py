@@ -4,7 +4,6 @@ The receiver's signature makes the record. Whoever handed over may sign the same
 the record's digest, and a page that tells of both. Nothing is rewritten.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +56,7 @@ def describe(
     ids = [part.id for part in parts]
     found = limits.recordings_of_dockings(conn, ids)
     recordings = handovers.recordings(conn, found)
-    said = json.loads(handover.detail)
+    said = handovers.signing(handover)
     return {
         "format": FORMAT, "handover": handover.docking, "version": handover.version + 1 if confirmed_at else 0,
         "unit": unit, "station": station,

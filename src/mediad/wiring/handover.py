@@ -154,7 +154,7 @@ def page(config: Config, docking: str, *, fresh: bool = False) -> bytes:
         with ledger.catalog.read() as conn:
             facts = Facts(conn, config, ledger.clock())
             handover = facts.handover(docking)
-            signed = json.loads(handover.detail) if handover.state == "signed" and not fresh else None
+            signed = handovers.signing(handover) if handover.state == "signed" and not fresh else None
             record = _unsigned(facts, handover) if signed is None else {}
     finally:
         ledger.catalog.close()
@@ -178,7 +178,7 @@ def signed_record(config: Config, docking: str) -> bytes:
     ledger = open_ledger(config)
     try:
         with ledger.catalog.read() as conn:
-            detail = json.loads(Facts(conn, config, ledger.clock()).handover(docking).detail)
+            detail = handovers.signing(Facts(conn, config, ledger.clock()).handover(docking))
     finally:
         ledger.catalog.close()
     if not detail:
@@ -272,7 +272,7 @@ def sign_all(
 
 def _gave(actor: Actor, handover: Row[Any]) -> bool:
     """Whether it is signed, and its giver, who has not signed it yet, is acting."""
-    signed = json.loads(handover.detail)
+    signed = handovers.signing(handover)
     mine = actor.person is not None and handover.state == "signed" and signed["giver"] == actor.person.id
     return mine and "countersigned" not in signed
 
@@ -281,7 +281,7 @@ def _countersign(station: Station, handover: Row[Any], actor: Actor, mine: Mappi
     """Who handed over signs what the receiver has signed, as it lies in the vault."""
     if problem := no_signature(actor):
         raise _may_not(problem, handover.docking)
-    signed = json.loads(handover.detail)
+    signed = handovers.signing(handover)
     record = json.loads(_untouched(station.vault.get(signed["record"]["key"]), signed["record"]))
     return sign.countersign(
         station.vault, signed, record, mine, actor.login, now,
@@ -332,7 +332,7 @@ def _parties(
     facts: Facts, handover: Row[Any], known: str, giver: str, on_behalf_of: str
 ) -> tuple[Person, Person | None]:
     """Who hands over, and on whose behalf if it is not the carrier."""
-    signed = json.loads(handover.detail) if handover.state == "signed" else {}
+    signed = handovers.signing(handover) if handover.state == "signed" else {}
     if not giver and signed:
         gave = facts.by_id(signed["giver"])
         if gave is not None:

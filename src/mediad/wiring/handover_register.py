@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -40,7 +39,7 @@ def _row(facts: Facts, handover: Any) -> Row:
     parts = handovers.dockings(facts.conn, handover.docking)
     ids = [p.id for p in parts]
     rulings = facts.rulings(ids)
-    signed = json.loads(handover.detail) if handover.state == "signed" else {}
+    signed = handovers.signing(handover) if handover.state == "signed" else {}
     giver = facts.by_id(signed.get("giver") or facts.giver(handover, parts, rulings))
     at = datetime.fromisoformat(handover.signed_at) if signed else None  # a number that came later is not on the page
     recordings = handovers.recordings(facts.conn, limits.recordings_of_dockings(facts.conn, ids))
