@@ -555,6 +555,8 @@ def test_fsck_sees_what_becomes_of_a_manifest(concluded: tuple[Site, str], damag
     if damage == "changed":
         done = site.run("case", "inventory", "立-1")
         assert (done.returncode, "custody log" in done.stderr) == (5, True)
+        done = site.run("case", "archive", "立-1")
+        assert (done.returncode, "not the manifest" in done.stderr) == (5, True), "no supplement to what it is not"
 
 
 def test_a_manifest_that_no_event_came_to_name_is_passed_over_by_the_next(concluded: tuple[Site, str]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mediad.errors import Refused
 from mediad.model.cases import Case, CaseKind, Numbered
+from mediad.model.custody import Draft
 from mediad.model.matching import Match, Matched, Scene, doubtful, match, naming
 from mediad.model.numbers import mentioned, mentions, number_key, telling
 from mediad.stages.match import Outcome
@@ -239,6 +240,21 @@ def test_the_rule_takes_its_tag_back_when_nothing_speaks_for_it_any_more(site: S
     work_off(site)
     assert [row[1:] for row in tags(site)] == [(own, "lapsed", 1), (own, "set", 1)], "nobody said that it is not of it"
     assert site.run("fsck").returncode == 0
+
+
+def test_what_was_joined_of_two_that_the_rule_had_tagged_is_of_one_case(site: Site) -> None:
+    named, near = case(site, "大金卫罚〔2026〕12号", days=90), case(site, "立-1")
+    first, second = footage(site, "DCIM/大金卫罚〔2026〕12号"), footage(site, seed=2)
+    work_off(site)
+    assert {row[0]: row[1] for row in tags(site)} == {first: named, second: near}
+    assets = [row[0] for row in site.rows("SELECT id FROM asset ORDER BY stored_at")]
+    with closing(site.open()) as station:
+        joined = {"absorbed": [second], "assets": assets, "gaps": [], "remarks": []}
+        station.ledger.record([Draft("recording.joined", first, joined)])
+        station.parts.mirror()
+    work_off(site)
+    assert [row[:2] for row in tags(site) if row[2] == "set"] == [(first, named)]
+    assert sorted(row[2] for row in tags(site)) == ["set", "superseded", "superseded"]
 
 
 def test_a_persons_tag_and_that_of_an_archived_case_are_never_taken_back(site: Site) -> None:
