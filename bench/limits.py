@@ -80,6 +80,7 @@ def build(path: Path, recordings: int) -> None:
 
 def populate(raw: sqlite3.Connection, recordings: int) -> None:
     """The five years, into the catalogue of a station that exists and has a vault ``local``."""
+    raw.commit()  # neither can be said within a transaction
     raw.execute("PRAGMA synchronous=OFF")
     raw.execute("PRAGMA foreign_keys=OFF")
     registers(raw)
