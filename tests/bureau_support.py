@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from mediad.model.custody import Draft
-from mediad.wiring import acts, casework, explain, filing, handing, registers, rules, spoken, tagging, trips
+from mediad.wiring import acts, casework, explain, filing, handing, keys, registers, rules, spoken, tagging, trips
 from mediad.wiring.tagging import Wanted
+from tests.signing_support import Pen, approve, keyed
 from tests.support import Site
 
 PEOPLE = """certificate,name,department,roles,login,device_number
 210001,李明,监督一科,officer,liming,0123
 210002,王芳,,approver,wangfang,
+210003,周敏,,storage-administrator,zhoumin,
 """
 
 
@@ -35,6 +37,7 @@ def furnish_bureau(site: Site, folder: Path) -> None:
     trips.come_back(
         config, registers.enter(config, "trips", trip)[0].changes[0].entry.id, datetime(2026, 9, 24, tzinfo=UTC)
     )
+    _sign(site)
     handing.move(config, "R-1", "issued", carrier="210001")
     films = [row[0] for row in site.rows("SELECT id FROM recording WHERE kind <> 'data' ORDER BY id")]
     one = films[0]
@@ -52,6 +55,13 @@ def furnish_bureau(site: Site, folder: Path) -> None:
         config, "大金卫罚[2026]12号", at=datetime(2026, 10, 2, tzinfo=UTC), act_ended=datetime(2026, 10, 1, tzinfo=UTC)
     )
     filing.archive(config, "大金卫罚[2026]12号", file_number="2026-0012", term="30年", place="A-3", receiver="档案室")
+
+
+def _sign(site: Site) -> None:
+    """Two have keys, one of which is withdrawn again; a trip is approved, and what waits for an approver has its signature."""
+    keyed(site, "zhoumin", "wangfang", "liming")
+    keys.withdraw(site.config, Pen("liming").fingerprint, "丢失")
+    approve(site, site.rows("SELECT id FROM trip")[0][0], "wangfang")
 
 
 def _adopt(site: Site) -> None:

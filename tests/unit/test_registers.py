@@ -17,6 +17,7 @@ from mediad.wiring import acts, casework, filing, registers, trips
 from mediad.wiring.handing import move
 from mediad.wiring.register import measure_clock, name_slot, register_recorder
 from tests.audit_support import found, fsck
+from tests.signing_support import acting, approve, keyed, sign
 from tests.support import Site, make_site
 
 PEOPLE = """执法证件编号,姓名,部门,账号,角色
@@ -204,6 +205,14 @@ def signed_unit(tmp_path: Path, as_login: As) -> Site:
     return site
 
 
+def have_keys(site: Site, *logins: str) -> None:
+    """They have keys, entered by a registrar."""
+    registrar = {"certificate": "210008", "name": "周敏", "login": "zhoumin", "roles": "storage-administrator"}
+    with acting("root"):
+        registers.enter(site.config, "people", registrar)
+    keyed(site, "zhoumin", *logins)
+
+
 def propose(site: Site) -> str:
     def make(_ledger: Any, _actor: Any) -> list[Draft]:
         return [Draft("department.registered", "dep-x", {"name": "x", "unit": "", "active": True})]
@@ -217,24 +226,22 @@ def effect(site: Site) -> list[dict[str, Any]]:
 
 def test_an_act_that_wants_signatures_has_no_effect_before_the_last_one(tmp_path: Path, as_login: As) -> None:
     site = signed_unit(tmp_path, as_login)
+    have_keys(site, "wangfang", "zhaoq")
     as_login("liming")
     act = propose(site)
     assert effect(site) == []
-    assert refused(lambda: acts.sign(site.config, act, "approver")) == "not-yet"
-    assert refused(lambda: acts.sign(site.config, act, "reviewer")) == "own-act"
-    as_login("zhaoq")
-    acts.sign(site.config, act, "reviewer")
+    assert refused(lambda: sign(site, act, "approver", "liming")) == "not-yet"
+    assert refused(lambda: sign(site, act, "reviewer", "liming")) == "own-act"
+    sign(site, act, "reviewer", "zhaoq")
     assert effect(site) == []
-    assert refused(lambda: acts.sign(site.config, act, "approver")) == "own-act"
-    as_login("root")
-    assert refused(lambda: acts.sign(site.config, act, "approver")) == "nobody"
-    as_login("wangfang")
-    acts.sign(site.config, act, "approver")
+    assert refused(lambda: sign(site, act, "approver", "zhaoq")) == "own-act"
+    assert refused(lambda: sign(site, act, "approver", "root")) == "nobody"
+    sign(site, act, "approver", "wangfang")
     (done,) = effect(site)
     assert done["signed"] == {
         n: person(site, c) for n, c in (("handler", "210001"), ("reviewer", "210003"), ("approver", "210002"))
     }
-    assert refused(lambda: acts.sign(site.config, act, "approver")) == "refused"
+    assert refused(lambda: sign(site, act, "approver", "wangfang")) == "refused"
     holds(site)
 
 
@@ -259,7 +266,7 @@ def test_an_act_whose_subject_has_changed_meanwhile_cannot_be_signed(tmp_path: P
         station.ledger.record(
             [Draft("department.registered", "dep-x", {"name": "y", "unit": "", "active": True, "by": ""})]
         )
-    assert refused(lambda: acts.sign(site.config, act, "reviewer")) == "refused"
+    assert refused(lambda: sign(site, act, "reviewer", "zhaoq")) == "refused"
 
 
 def test_a_refused_act_never_has_effect(tmp_path: Path, as_login: As) -> None:
@@ -270,7 +277,7 @@ def test_a_refused_act_never_has_effect(tmp_path: Path, as_login: As) -> None:
     assert refused(lambda: acts.refuse(site.config, act, "no")) == "nobody"
     as_login("wangfang")
     acts.refuse(site.config, act, "理由不足")
-    assert refused(lambda: acts.sign(site.config, act, "reviewer")) == "refused"
+    assert refused(lambda: sign(site, act, "reviewer", "zhaoq")) == "refused"
     with pytest.raises(NotFound):
         acts.refuse(site.config, "act-none", "x")
 
@@ -317,8 +324,8 @@ def test_each_change_of_a_trip_is_a_version_of_it(office: Site, as_login: As) ->
     as_login("liming")
     trip = a_trip(office)
     trips.come_back(office.config, trip, None)
-    as_login("wangfang")
-    trips.approve(office.config, trip)
+    have_keys(office, "wangfang")
+    approve(office, trip, "wangfang")
     with closing(office.open()) as station, station.ledger.catalog.read() as conn:
         found = bureau.trips_by_id(conn, [trip])[trip]
         (listed,) = bureau.trip_times(
@@ -336,11 +343,9 @@ def test_each_change_of_a_trip_is_a_version_of_it(office: Site, as_login: As) ->
 def test_nobody_approves_a_trip_that_they_entered_and_root_none_at_all(office: Site, as_login: As) -> None:
     as_login("wangfang")
     trip = a_trip(office)
-    assert refused(lambda: trips.approve(office.config, trip)) == "own-act"
-    as_login("root")
-    assert refused(lambda: trips.approve(office.config, trip)) == "nobody"
-    as_login("liming")
-    assert refused(lambda: trips.approve(office.config, trip)) == "no-right"
+    assert refused(lambda: approve(office, trip, "wangfang")) == "own-act"
+    assert refused(lambda: approve(office, trip, "root")) == "nobody"
+    assert refused(lambda: approve(office, trip, "liming")) == "no-right"
 
 
 def test_nobody_approves_a_trip_that_they_had_a_part_in_whoever_changed_it_last(office: Site, as_login: As) -> None:
@@ -348,23 +353,20 @@ def test_nobody_approves_a_trip_that_they_had_a_part_in_whoever_changed_it_last(
     trip = a_trip(office)
     as_login("liming")
     trips.come_back(office.config, trip, None)
-    as_login("wangfang")
-    assert refused(lambda: trips.approve(office.config, trip)) == "own-act"
-    as_login("zhaoq")
-    trips.approve(office.config, trip)
-    as_login("liming")
-    assert refused(lambda: trips.approve(office.config, trip)) == "no-right", "although it is approved"
+    assert refused(lambda: approve(office, trip, "wangfang")) == "own-act"
+    have_keys(office, "zhaoq")
+    approve(office, trip, "zhaoq")
+    assert refused(lambda: approve(office, trip, "liming")) == "no-right", "although it is approved"
     own = {"officers": "210002", "left": "2026-09-01 08:00", "expected": "2026-09-03"}
     mine = str(registers.enter(office.config, "trips", own)[0].changes[0].entry.id)
-    as_login("wangfang")
-    assert refused(lambda: trips.approve(office.config, mine)) == "own-act", "who was on it"
+    assert refused(lambda: approve(office, mine, "wangfang")) == "own-act", "who was on it"
 
 
 def test_a_trip_that_is_changed_after_its_approval_has_to_be_approved_anew(office: Site, as_login: As) -> None:
     as_login("liming")
     trip = a_trip(office)
-    as_login("wangfang")
-    trips.approve(office.config, trip)
+    have_keys(office, "wangfang")
+    approve(office, trip, "wangfang")
     trips.make_void(office.config, trip, "取消")
     assert [e["approved_by"] != "" for e in events(office, "trip.registered")] == [False, True, False]
 
@@ -417,19 +419,18 @@ def test_what_waits_for_a_signature_is_not_told_as_done(tmp_path: Path, as_login
     register_recorder(site.config, "8888888", ["serial:8888888"], name="01号")
     said = [
         move(site.config, "01号", "issued", carrier="210001"),
-        trips.come_back(site.config, approved_trip(site, as_login), None),
+        trips.come_back(site.config, approved_trip(site), None),
     ]
     assert all(each["waits"] and each["said"].startswith("待签") for each in said), said
     assert events(site, "recorder.moved") == []
 
 
-def approved_trip(site: Site, as_login: As) -> str:
+def approved_trip(site: Site) -> str:
     """A trip of a unit where an approver has to agree to each."""
     cells = {"officers": "210001", "left": "2026-09-21 08:00", "expected": "2026-09-23 18:00"}
     plan, performed = registers.enter(site.config, "trips", cells)
-    as_login("wangfang")
-    acts.sign(site.config, performed.waits if performed else "", "approver")
-    as_login("root")
+    have_keys(site, "wangfang")
+    sign(site, performed.waits if performed else "", "approver", "wangfang")
     return plan.changes[0].entry.id
 
 
@@ -453,7 +454,7 @@ def test_two_of_a_name_are_nobodys_name(office: Site) -> None:
 
 
 def test_refusals_are_exit_code_4_and_one_sentence(office: Site) -> None:
-    done = office.run("trip", "approve", "trp-none")
+    done = office.run("trip", "approve", "trp-none", "--signature", "-", input="x")
     assert done.returncode == 3
     done = office.run("officer", "add", "--name", "别人", "--certificate", "210009", "--login", "wangfang")
     assert (done.returncode, "Traceback" in done.stderr, "王芳" in done.stderr) == (4, False, True)

@@ -50,6 +50,18 @@ def _person(conn: Connection, batch: Batch) -> None:
         _ruled_again(conn, e.at, t.recording.c.officer.in_(numbers))
 
 
+def _key(*, withdrawn: bool) -> Callable[[Connection, Batch], None]:
+    def rule(conn: Connection, batch: Batch) -> None:
+        rows = [
+            {"id": e.subject, "person": d["person"], "fingerprint": d["fingerprint"], "since": e.at, "until": d["until"],
+             "withdrawn": withdrawn, "detail": canonical(d)}
+            for e, d in batch
+        ]  # fmt: skip
+        upsert(conn, b.person_key, rows, keep=["since"])
+
+    return rule
+
+
 def _department(conn: Connection, batch: Batch) -> None:
     rows = [{"id": e.subject, "name": d["name"], "unit": d["unit"], "active": d["active"]} for e, d in batch]
     upsert(conn, b.department, rows)
@@ -375,6 +387,8 @@ def timed(conn: Connection, recordings: Mapping[str, str]) -> None:
 
 APPLY: Final[Mapping[str, Callable[[Connection, Batch], None]]] = {
     "person.registered": _person,
+    "key.registered": _key(withdrawn=False),
+    "key.withdrawn": _key(withdrawn=True),
     "department.registered": _department,
     "recorder.moved": _recorder_moved,
     "trip.registered": _trip,

@@ -40,6 +40,19 @@ person_number = Table(
     Index("person_number_person", "person"),
 )
 
+person_key = Table(
+    "person_key",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("person", String, ForeignKey("person.id"), nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("since", String, nullable=False),
+    Column("until", String),  # null: until further notice
+    Column("withdrawn", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("person_key_person", "person"),
+)
+
 department = Table(
     "department",
     metadata,
@@ -271,7 +284,7 @@ told = Table(
 )
 
 BUREAU_FACTS: Final = (
-    person, person_login, person_number, department, recorder_move, trip, trip_version, trip_of, casefile, case_number,
+    person, person_login, person_number, person_key, department, recorder_move, trip, trip_version, trip_of, casefile, case_number,
     case_handler, case_activity, case_archive, tag, said_of, deadline, explained, act, rules, imported,
     handover, handover_part, told,
 )  # fmt: skip

@@ -1,17 +1,33 @@
-"""`mediad acts`: what waits for a reviewer or an approver (审核人, 批准人)."""
+"""`mediad acts`: what waits for a reviewer or an approver (审核人, 批准人), and how they sign it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mediad.cli import common
+from mediad.errors import UsageError
+
+if TYPE_CHECKING:
+    from mediad.model.acts import Signature
+    from mediad.model.custody import Event
 
 acts_app = typer.Typer(help="Acts that wait for signatures (待签).", invoke_without_command=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 ActId = Annotated[str, typer.Argument(metavar="ACT", help="The act (act-).")]
+As = Annotated[str, typer.Option("--as", help="reviewer (审核人) or approver (批准人).")]
+SignatureFile = Annotated[
+    Path,
+    typer.Option(
+        "--signature",
+        parser=common.given_path,
+        metavar="FILE",
+        help="What ssh-keygen -Y sign made; - for standard input.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +52,8 @@ def acts(
             {
                 "id": a["id"], "at": a["at"], "what": a["what"], "subject": a["subject"], "state": a["state"],
                 "handler": names.get(a["handler"]) or a["login"], "wants": [w for w in a["wants"] if w not in a["signed"]],
-                "signed": {role: names.get(who, who) for role, who in a["signed"].items()}, "why": a.get("why", ""),
+                "signed": {role: names.get(who, who) for role, who in a["signed"].items()},
+                "keys": {role: given["fingerprint"] for role, given in a.get("signatures", {}).items()}, "why": a.get("why", ""),
             }
             for a in memory.listed(conn, waiting=not everything)
         ]  # fmt: skip
@@ -49,22 +66,44 @@ def acts(
     common.say(f"{len(rows)} 项 acts")
 
 
-@acts_app.command("review")
-def acts_review(act: ActId) -> None:
-    """Sign as the reviewer (审核人)."""
+@acts_app.command("show")
+def acts_show(act: ActId) -> None:
+    """Show all that is to be: the very bytes whose SHA-256 stands in the statement."""
+    common.print_raw(_proposed(act).detail.encode("utf-8"))
+
+
+@acts_app.command("statement")
+def acts_statement(act: ActId, as_: As) -> None:
+    """Print what a reviewer or an approver signs."""
+    from mediad.wiring.signing import statement
+
+    common.print_raw(statement(_proposed(act), _role(as_)))
+
+
+@acts_app.command("sign")
+def acts_sign(act: ActId, as_: As, signature: SignatureFile) -> None:
+    """Sign as the reviewer or the approver, under your own account and with your own key."""
     from mediad.wiring.acts import sign
 
-    done = sign(common.load_config(), act, "reviewer")
-    common.say(f"{act}: {'已生效 it has effect now' if not done.waits else '已审核 reviewed'}")
+    done = sign(common.load_config(), act, _role(as_), common.read_text(signature))
+    said = {"reviewer": "已审核 reviewed", "approver": "已批准 approved"}[as_]
+    common.say(f"{act}: {'已生效 it has effect now' if not done.waits else said}")
 
 
-@acts_app.command("approve")
-def acts_approve(act: ActId) -> None:
-    """Sign as the approver (批准人)."""
-    from mediad.wiring.acts import sign
+def _proposed(act: str) -> Event:
+    from mediad.wiring.signing import proposed
 
-    done = sign(common.load_config(), act, "approver")
-    common.say(f"{act}: {'已生效 it has effect now' if not done.waits else '已批准 approved'}")
+    with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
+        return proposed(conn, act)
+
+
+def _role(text: str) -> Signature:
+    from mediad.model.signing import ROLES
+
+    for role in ROLES:
+        if role == text:
+            return role
+    raise UsageError(f"{text} signs nothing", hint="--as reviewer, or --as approver")
 
 
 @acts_app.command("refuse")

@@ -62,6 +62,19 @@ def plain(value: object) -> str:
         return printable(text.encode("utf-8", "surrogatepass"))
 
 
+def read_text(path: Path, most: int = 65_536) -> str:
+    """A small text that a person gives; ``-`` is standard input."""
+    try:
+        if str(path) == "-":
+            return (sys.stdin.buffer.read(most) if sys.stdin else b"").decode("utf-8")
+        with open(path, "rb") as f:
+            return f.read(most).decode("utf-8")
+    except OSError as e:
+        raise UsageError(f"{plain(path)} cannot be read: {e.strerror}", hint="give it on standard input, as -") from e
+    except UnicodeDecodeError:
+        raise UsageError(f"{plain(path)} is no text", hint="give the file as it was made") from None
+
+
 def say(line: object = "") -> None:
     """One line of a result, on standard output."""
     with _output():

@@ -80,6 +80,7 @@ def main() -> None:
         handing,
         handover,
         ingest,
+        keys,
         notify,
         profile,
         recordings,
@@ -95,8 +96,8 @@ def main() -> None:
     common.use_closed_streams()
     common.use_any_locale()
     families = (
-        run, ingest, derive, show, recordings, handover, deadlines, registers, trips, casefile, cases, handing, acts, tags, notify,
-        report, slots, audit, profile, admin,
+        run, ingest, derive, show, recordings, handover, deadlines, registers, trips, casefile, cases, handing, acts, keys, tags,
+        notify, report, slots, audit, profile, admin,
     )  # fmt: skip
     for family in families:
         family.register(app)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mediad.cli import common
+from mediad.cli.acts import SignatureFile
 from mediad.cli.registers import AsJson, enter, local, moment, trip_app
 
 
@@ -60,12 +61,14 @@ def trip_void(
 
 @trip_app.command("approve")
 def trip_approve(
-    trip: Annotated[str, typer.Argument(metavar="TRIP", help="The trip (trp-).")], as_json: AsJson = False
+    trip: Annotated[str, typer.Argument(metavar="TRIP", help="The trip (trp-).")],
+    signature: SignatureFile,
+    as_json: AsJson = False,
 ) -> None:
-    """Agree to a trip that was entered late (补登): an approver's act, under an account of their own."""
+    """Agree to a trip that was entered late (补登): an approver signs what `mediad acts statement TRIP --as approver` prints."""
     from mediad.wiring.trips import approve
 
-    common.say_done(approve(common.load_config(), trip), "id", as_json)
+    common.say_done(approve(common.load_config(), trip, common.read_text(signature)), "id", as_json)
 
 
 @trip_app.command("list")

@@ -3,6 +3,7 @@ Measures."""
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from mediad.config.section import Section
 from mediad.model import secrecy
-from mediad.model.acts import ACTS, SIGNED_ALREADY, TWO_PERSON, Act, Signature
+from mediad.model.acts import ACTS, NEVER_SIGNED, TWO_PERSON, Act, Signature
 from mediad.model.calendar import Calendar
 from mediad.model.cases import ArchiveRule, CaseKind, CaseRules
 from mediad.model.deadline import StorageRule
@@ -104,8 +105,8 @@ def _wanted(wants: Mapping[str, tuple[Signature, ...]]) -> Mapping[str, tuple[Si
             raise ValueError(f"{name} is no act: {', '.join(sorted(ACTS))}")
         if len(set(signatures)) != len(signatures):
             raise ValueError(f"{name} names a signature twice")
-        if signatures and name in SIGNED_ALREADY:
-            raise ValueError(f"{name} is a signature itself, and wants none besides")
+        if signatures and name in NEVER_SIGNED:
+            raise ValueError(f"{name} wants no signature besides")
         if name in TWO_PERSON and "approver" not in signatures:
             raise ValueError(f"{name} cannot do without its approver")
     return wants
@@ -125,7 +126,7 @@ class Acts(Section):
     def act(self, name: str) -> Act:
         """An act, with the signatures that this unit wants of it."""
         shipped = ACTS[name]
-        return Act(name, shipped.roles, tuple(self.wants.get(name, shipped.wants)))
+        return replace(shipped, wants=tuple(self.wants.get(name, shipped.wants)))
 
 
 class Cases(Section):

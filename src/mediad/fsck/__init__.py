@@ -30,6 +30,8 @@ CODES: Final = {
     "chain-hash": "an event was changed after it was recorded",
     "chain-station": "an event of another station stands in the custody log",
     "chain-cut": "a hand-over record names an event that the custody log does not hold",
+    "signature-missing": "something that people approve has no signature, though keys were registered",
+    "signature-wrong": "a signature does not hold, or is not that of whom the custody log names",
     "log-unplayable": "the custody log holds an event that cannot be applied",
     "facts-differ": "a table is not what the custody log says",
     "asset-without-replica": "an asset lies in no vault",
@@ -194,6 +196,8 @@ def _chain(snap: Snapshot, report: Report, station: str) -> Chain:
     report.count("events", chain.head)
     if chain.broken is not None:
         report.findings.append(chain.broken)
+    report.findings += chain.approvals.findings
+    report.count("signatures", chain.approvals.verified)
     return chain
 
 

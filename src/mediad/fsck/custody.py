@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mediad.errors import MediadError
+from mediad.fsck.signatures import Approvals
 from mediad.model.evidence import Finding
 
 _ZERO = "0" * 64
@@ -79,6 +80,8 @@ class Chain:
     """Keys that an alarm speaks of, or an act that waits for signatures."""
     archives: dict[str, tuple[str, str, bool]] = field(default_factory=dict)
     """Key of every manifest of an archived case: its vault, its digest, and whether it counts (or was passed over)."""
+    approvals: Approvals = field(default_factory=Approvals)
+    """What was signed, and by whose keys."""
     subjects: dict[int, str] = field(default_factory=dict)
     """Subjects of the newest events, for telling who is at work."""
     _hashes: bytearray = field(default_factory=bytearray)
@@ -126,6 +129,7 @@ class Chain:
                 good, detail = False, None
             if good:
                 self._note(seq, row.kind, row.subject, detail)
+                self.approvals.note(row, detail)
             else:
                 self.break_at(
                     seq, "chain-hash", f"event {seq} ({row.kind} {row.subject}) was changed after it was recorded"

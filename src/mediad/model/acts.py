@@ -20,11 +20,13 @@ ROOT: Final = "root"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """``roles``: any of them may; ``wants``: who must sign besides, in this order."""
+    """``roles``: any of them may; ``wants``: who must sign besides, in this order; ``own``: only a person under an account of their
+    own, whatever the unit lets accounts of nobody do."""
 
     name: str
     roles: frozenset[Role]
     wants: tuple[Signature, ...] = ()
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,16 @@ class Actor:
 _ANYBODY: Final = frozenset(Role) - {Role.AUDITOR}
 _OFFICE: Final = frozenset({Role.DOCK_OPERATOR, Role.ARCHIVIST, Role.STORAGE_ADMINISTRATOR, Role.APPROVER})
 _KEEPERS: Final = frozenset({Role.ARCHIVIST})
+_REGISTRARS: Final = frozenset({Role.STORAGE_ADMINISTRATOR, Role.ARCHIVIST, Role.APPROVER})
 
 ACTS: Final[Mapping[str, Act]] = {
     act.name: act
     for act in (
-        Act("register-person", frozenset({Role.STORAGE_ADMINISTRATOR, Role.ARCHIVIST, Role.APPROVER})),
-        Act("register-department", frozenset({Role.STORAGE_ADMINISTRATOR, Role.ARCHIVIST, Role.APPROVER})),
+        Act("register-person", _REGISTRARS),
+        Act("register-department", _REGISTRARS),
+        Act("register-key", _REGISTRARS, ("approver",), own=True),
+        Act("register-first-key", _REGISTRARS, own=True),
+        Act("withdraw-key", _ANYBODY),
         Act("register-recorder", frozenset({Role.STORAGE_ADMINISTRATOR, Role.DOCK_OPERATOR})),
         Act("name-slot", frozenset({Role.STORAGE_ADMINISTRATOR, Role.DOCK_OPERATOR})),
         Act("move-recorder", _OFFICE),
@@ -69,17 +75,19 @@ ACTS: Final[Mapping[str, Act]] = {
 }
 """Every act that asks for a right, as shipped. What an act wants besides is the unit's to say."""
 
-TWO_PERSON: Final = frozenset({"backdate-trip", "disposal"})
+TWO_PERSON: Final = frozenset({"backdate-trip", "disposal", "register-key"})
 """Acts that never do without their approver, whatever the configuration says."""
 
-SIGNED_ALREADY: Final = frozenset({"sign-handover"})
-"""Acts that are two people's by themselves."""
+NEVER_SIGNED: Final = frozenset({"sign-handover", "register-first-key", "withdraw-key"})
+"""Acts that want no signature besides: two people's by themselves, or only taking a right away, which must not wait."""
 
 
 def refusal(act: Act, actor: Actor, *, unmapped: Literal["flag", "refuse"] = "flag") -> Problem | None:
     """Why somebody may not do an act; None if they may. An account that is nobody's acts under its own name, where the unit lets
     it: it had to become the service's user first."""
     person = actor.person
+    if act.own and (problem := no_signature(actor)):
+        return problem
     if person is None:
         if unmapped == "flag":
             return None

@@ -54,6 +54,13 @@ def lost(vault: str, asset: str, key: str, sha256: str, why: str) -> list[Draft]
     ]
 
 
+def keys_anew(key: str, name: str) -> Draft:
+    """No approver has a key in force any more, though there were keys: one begins anew with a key for which nobody has signed."""
+    return Draft(
+        "alarm.raised", key, {"code": "keys-anew", "detail": f"a key of {name}, for which no approver could sign"}
+    )
+
+
 def absent(found: int | None) -> str:
     """Why an original counts as lost: nothing of the vault's own is at its key, or a file of another size."""
     return "it is not there" if found is None else f"{found} bytes are there"

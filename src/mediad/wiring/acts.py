@@ -15,6 +15,7 @@ from mediad.errors import NotFound, Refused
 from mediad.model.acts import Act, Actor, Signature, refusal, refusing_refusal, signing_refusal
 from mediad.model.custody import Draft
 from mediad.wiring import typed
+from mediad.wiring.signing import approval, proposed
 from mediad.wiring.station import OPEN_SECONDS, Station, new_id
 
 if TYPE_CHECKING:
@@ -121,8 +122,9 @@ def _propose(ledger: Ledger, act: Act, actor: Actor, drafts: Sequence[Draft]) ->
     return Performed((), actor, act_id, act.wants)
 
 
-def sign(config: Config, act_id: str, as_: Signature) -> Performed:
-    """Sign an act as its reviewer or approver. With the last signature its facts are recorded."""
+def sign(config: Config, act_id: str, as_: Signature, signature: str) -> Performed:
+    """Sign an act as its reviewer or approver: ``signature`` is one of its statement (``wiring.signing``), by the signer's own key.
+    With the last signature its facts are recorded."""
 
     def work(station: Station) -> Performed:
         ledger = station.ledger
@@ -132,15 +134,17 @@ def sign(config: Config, act_id: str, as_: Signature) -> Performed:
         with ledger.catalog.read() as conn:
             handler = Actor(detail["login"], bureau.person(conn, detail["handler"]))
             moved = [s for s, seq in detail["stands"].items() if memory.newest_event(conn, s) != seq]
+            event = proposed(conn, act_id)
         if problem := signing_refusal(act, as_, signer, handler, detail["signed"]):
             raise Refused(problem.detail, code=problem.code, hint="`mediad acts` shows who has to sign")
         if moved:
             raise Refused(
                 f"{moved[0]} has changed since this was proposed", hint=f"refuse {act_id}, and propose it anew"
             )
+        given = {**detail.get("signatures", {}), as_: approval(ledger, signer, event, as_, signature)}
         signed = {**detail["signed"], as_: signer.person.id if signer.person else ""}
         last = all(wanted in signed for wanted in act.wants)
-        told = {**detail, "signed": signed, "state": "done" if last else "proposed"}
+        told = {**detail, "signed": signed, "signatures": given, "state": "done" if last else "proposed"}
         effect = [
             Draft(e["kind"], e["subject"], {**e["detail"], "signed": {"handler": detail["handler"], **signed}})
             for e in detail["effect"]

@@ -16,9 +16,10 @@ from mediad.model.lines_trips import trip_problems
 from mediad.model.problems import Problem
 from mediad.model.registers import TripEntry, trip_json
 from mediad.wiring.acts import perform
+from mediad.wiring.signing import TRIP_ACT, approval, proposed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
@@ -45,24 +46,27 @@ def make_void(config: Config, trip_id: str, reason: str) -> dict[str, Any]:
     return _change(config, "enter-trip", trip_id, change, "已作废 void")
 
 
-def approve(config: Config, trip_id: str) -> dict[str, Any]:
-    """An approver agrees to what was entered late. Raises Refused to whoever cannot sign, and to who entered it or went on it."""
+def approve(config: Config, trip_id: str, signature: str) -> dict[str, Any]:
+    """An approver agrees to what was entered late, by a signature of its statement. Raises Refused to whoever cannot sign, and to
+    who entered it or went on it."""
+    given: dict[str, Any] = {}
 
     def change(ledger: Ledger, actor: Actor, trip: TripEntry) -> TripEntry:
         with ledger.catalog.read() as conn:
-            problem = _refusal(conn, trip, actor)
+            problem, event = _refusal(conn, trip, actor), proposed(conn, trip_id)
         if problem is not None:
             raise Refused(
                 problem.detail, code=problem.code, hint="an approver (批准人) approves it under an account of their own"
             )
+        given["approval"] = approval(ledger, actor, event, "approver", signature)
         return replace(trip, approved_by=actor.person.id if actor.person else "")
 
-    return _change(config, "enter-trip", trip_id, change, "已批准 approved")
+    return _change(config, "enter-trip", trip_id, change, "已批准 approved", given)
 
 
 def _refusal(conn: Connection, trip: TripEntry, actor: Actor) -> Problem | None:
     """Why somebody may not agree to a trip: they have no right to, entered a part of it, or were on it."""
-    act = Act("backdate-trip", frozenset(), ("approver",))
+    act = Act(TRIP_ACT, frozenset(), ("approver",))
     known = {p.id: p for p in bureau.people(conn)}
     authors = [
         Actor(login, known.get(by) or bureau.person_at(conn, login)) for login, by in memory.authors(conn, trip.id)
@@ -73,8 +77,15 @@ def _refusal(conn: Connection, trip: TripEntry, actor: Actor) -> Problem | None:
 
 
 def _change(
-    config: Config, act: str, trip_id: str, change: Callable[[Ledger, Actor, TripEntry], TripEntry], said: str
+    config: Config,
+    act: str,
+    trip_id: str,
+    change: Callable[[Ledger, Actor, TripEntry], TripEntry],
+    said: str,
+    besides: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """``besides``: what the event tells of this change alone."""
+
     def make(ledger: Ledger, actor: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
             trip = bureau.trip(conn, trip_id)
@@ -83,6 +94,6 @@ def _change(
         after = change(ledger, actor, trip)
         if problem := next(iter(trip_problems(after)), None):
             raise Refused(problem.detail, code=problem.code, hint="nothing was recorded")
-        return [] if after == trip else [Draft("trip.registered", trip_id, trip_json(after))]
+        return [] if after == trip else [Draft("trip.registered", trip_id, {**trip_json(after), **(besides or {})})]
 
     return perform(config, act, make).answer(said, id=trip_id)
