@@ -9,7 +9,7 @@ here=$(dirname "$0")/..
 # program:package pairs; a package is installed only if its program is missing
 wanted="ffmpeg:ffmpeg strace:strace udisksctl:udisks2 dbus-daemon:dbus-daemon fusermount3:fuse3 mkfs.vfat:dosfstools
 mkfs.ext4:e2fsprogs losetup:mount bwrap:bubblewrap systemd-analyze:systemd exiftool:libimage-exiftool-perl heif-enc:libheif-examples
-chromium:chromium openssl:openssl pdftotext:poppler-utils zbarimg:zbar-tools"
+chromium:chromium openssl:openssl pdftotext:poppler-utils zbarimg:zbar-tools ssh-keygen:openssh-client"
 missing=
 for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 ||

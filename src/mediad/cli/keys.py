@@ -58,9 +58,8 @@ def key_list(as_json: AsJson = False) -> None:
     words = {"in-force": "有效 in force", "withdrawn": "已撤销 withdrawn", "expired": "已到期 expired"}
     for r in rows:
         vouched = r["approved_by"] or "无 nobody (首个 first)"
-        common.say(
-            f"{common.column(str(r['person']), 10)} {common.column(words[str(r['state'])], 18)} {r['fingerprint']}  登记 by {r['by']}  批准 approved by {vouched}"
-        )
+        who, state = common.column(str(r["person"]), 10), common.column(words[str(r["state"])], 18)
+        common.say(f"{who} {state} {r['fingerprint']}  登记 by {r['by']}  批准 approved by {vouched}")
     common.say(f"{len(rows)} 把公钥 keys")
 
 

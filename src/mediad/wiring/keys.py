@@ -21,9 +21,9 @@ from mediad.model.handover import person_by
 from mediad.model.instants import stamped
 from mediad.model.people import Person, Role
 from mediad.model.signing import Key, key_id, key_statement
+from mediad.wiring import typed
 from mediad.wiring.acts import Performed, perform
 from mediad.wiring.station import open_ledger
-from mediad.wiring.typed import one, text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -92,7 +92,7 @@ def add(config: Config, who: str, public: str, proof: str, *, until: datetime | 
 
 def withdraw(config: Config, which: str, why: str) -> Key:
     """A key is not to count any more: for its person, or a registrar. Nothing that was signed before changes."""
-    reason, gone = text(why, "the reason", LONGEST_REASON), list[Key]()
+    reason, gone = typed.text(why, "the reason", LONGEST_REASON), list[Key]()
 
     def make(ledger: Ledger, actor: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
@@ -121,4 +121,4 @@ def _person(conn: Connection, config: Config, who: str, now: datetime) -> Person
     people = bureau.people(conn)
     found = [p for p in people if who == p.id or who in p.logins]
     day = day_of(now, config.unit.zone)
-    return one(found or person_by(people, who, day), who, day)
+    return typed.one(found or person_by(people, who, day), who, day)
