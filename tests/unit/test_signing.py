@@ -71,11 +71,11 @@ def without(nobody_has_keys: Site, tmp_path: Path) -> Site:
     return copy_site(nobody_has_keys, tmp_path / "copy")
 
 
-def propose(site: Site, what: str = "tag") -> str:
+def propose(site: Site, what: str = "tag", login: str = "liming") -> str:
     def make(_ledger: Any, _actor: Any) -> list[Draft]:
         return [Draft("department.registered", "dep-x", {"name": "x", "unit": "", "active": True})]
 
-    with acting("liming"):
+    with acting(login):
         return acts.perform(site.config, what, make).waits
 
 
@@ -159,7 +159,8 @@ def _anybody_can_verify_it(site: Site, act: str, statement: str, folder: Path, p
 
 def test_what_is_shown_of_an_act_is_what_the_statement_vouches_for(template: Site) -> None:
     act = waiting(template)
-    shown = command(template, "wangfang", "acts", "show", act).stdout_bytes
+    shown = command(template, "wangfang", "acts", "show", act, "--raw").stdout_bytes
+    assert json.loads(shown) == json.loads(command(template, "wangfang", "acts", "show", act).stdout)
     assert f"sha256: {hashlib.sha256(shown).hexdigest()}\n".encode() in what_is_signed(template, act)
     assert b"dep-x" in shown
 
@@ -386,11 +387,31 @@ def written(site: Site, *drafts: Draft) -> None:
 
 def _approved_as_before(site: Site, act: str) -> None:
     """The events of an older program."""
+    body, effect, who = _done(site, act, {"approver": "wangfang"})
+    written(site, Draft("act.signed", act, {**body, "signed": who, "state": "done"}), *effect)
+
+
+def _done(site: Site, act: str, by: dict[str, str]) -> tuple[dict[str, Any], list[Draft], dict[str, str]]:
+    """An act as it was proposed, what it comes to, and who signed it, by their accounts."""
     body = json.loads(site.rows("SELECT detail FROM act WHERE id = ?", act)[0][0])
-    who = site.rows("SELECT person FROM person_login WHERE login = 'wangfang'")[0][0]
-    told = {**body, "signed": {"approver": who}, "state": "done"}
-    signed = {"handler": body["handler"], "approver": who}
-    effect = [Draft(e["kind"], e["subject"], {**e["detail"], "signed": signed}) for e in body["effect"]]
+    who = {role: person(site, login) for role, login in by.items()}
+    signed = {"handler": body["handler"], **who}
+    return body, [Draft(e["kind"], e["subject"], {**e["detail"], "signed": signed}) for e in body["effect"]], who
+
+
+def person(site: Site, login: str) -> str:
+    return str(site.rows("SELECT person FROM person_login WHERE login = ?", login)[0][0])
+
+
+def forge(site: Site, act: str, pens: dict[str, str], **by: str) -> None:
+    """Write into the log what the commands would have refused: each of ``by`` signs an act as it should be signed."""
+    body, effect, who = _done(site, act, by)
+    given = {}
+    for role, login in by.items():
+        pen, statement = Pen(pens.get(login, login)), what_is_signed(site, act, role)  # type: ignore[arg-type]
+        signature = verified(pen.signature(statement), statement).signature
+        given[role] = {"key": key_id(pen.fingerprint), "fingerprint": pen.fingerprint, "signature": signature}
+    told = {**body, "signed": who, "signatures": given, "state": "done"}
     written(site, Draft("act.signed", act, told), *effect)
 
 
@@ -404,6 +425,80 @@ def test_a_fact_that_claims_signatures_which_nobody_gave_is_found(site: Site) ->
     detail = {"name": "y", "unit": "", "active": True, "by": "", "signed": {"handler": "", "approver": "per-x"}}
     written(site, Draft("department.registered", "dep-y", detail))
     assert subjects(fsck(site), "signature-missing") == ["dep-y"]
+
+
+def _with_a_withdrawn_key(site: Site) -> str:
+    with acting("wangfang"):
+        keys.withdraw(site.config, WANG.fingerprint, "丢失")
+    forge(site, waiting(site), {}, approver="wangfang")
+    return "not in force"
+
+
+def _with_an_expired_key(site: Site) -> str:
+    forge(site, waiting(site), {}, approver="wangfang")
+    rewrite_chain(site, first_of(site, "key.registered"), lambda d: d.update(until="2020-01-01T00:00:00.000000Z"))
+    return "not in force"
+
+
+def _by_its_handler(site: Site) -> str:
+    forge(site, propose(site, login="wangfang"), {}, approver="wangfang")
+    return "is its handler"
+
+
+def _by_no_approver(site: Site) -> str:
+    sign(site, give_key(site, "liming", "zhoumin").waits, "approver", "wangfang")
+    forge(site, propose(site, login="zhaoq"), {}, approver="liming")
+    return "was no approver"
+
+
+def _by_one_of_two(site: Site) -> str:
+    forge(site, propose(site, "classify"), {}, reviewer="zhaoq")
+    return "without its approver"
+
+
+def _by_one_for_two(site: Site) -> str:
+    forge(site, propose(site, "classify"), {}, reviewer="zhaoq", approver="zhaoq")
+    return "signed in two roles"
+
+
+def _by_a_key_of_nobody(site: Site) -> str:
+    forge(site, waiting(site), {"wangfang": "stranger"}, approver="wangfang")
+    return "no such key"
+
+
+def _a_key_a_second_time(site: Site) -> str:
+    written(site, Draft("key.registered", key_id(WANG.fingerprint), keys_of(site, "wangfang")))
+    return "registered before"
+
+
+def _a_trip_without_a_signature(site: Site) -> str:
+    told = {"persons": [person(site, "liming")], "recorders": [], "left": "2026-09-01T00:00:00.000000Z", "returned": None,
+            "expected": "2026-09-02T00:00:00.000000Z", "reason": "", "void": False, "approved_by": ""}  # fmt: skip
+    written(
+        site, *(Draft("trip.registered", "trp-x", {**told, "approved_by": who}) for who in ("", person(site, "zhaoq")))
+    )
+    return "has given no signature"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        _with_a_withdrawn_key, _with_an_expired_key, _by_its_handler, _by_no_approver, _by_one_of_two, _by_one_for_two,
+        _by_a_key_of_nobody, _a_key_a_second_time, _a_trip_without_a_signature,
+    ],
+)  # fmt: skip
+def test_what_the_commands_refuse_the_auditor_finds(site: Site, forged: Callable[[Site], str]) -> None:
+    what = forged(site)
+    assert [f.detail for f in fsck(site, quick=True).findings if f.code.startswith("signature-") and what in f.detail]
+
+
+def keys_of(site: Site, login: str) -> dict[str, Any]:
+    query = "SELECT detail FROM person_key WHERE person = ?"
+    return dict(json.loads(site.rows(query, person(site, login))[0][0]))
+
+
+def first_of(site: Site, kind: str) -> int:
+    return int(site.rows("SELECT min(seq) FROM custody WHERE kind = ?", kind)[0][0])
 
 
 @pytest.fixture(scope="module")
@@ -476,7 +571,7 @@ def test_a_key_that_was_put_under_somebody_is_found(
 def test_a_key_that_root_writes_into_the_log_alone_is_found(site: Site) -> None:
     """With its proof in order: what is missing is the approver who could have signed for it."""
     pen = Pen("of root")
-    ((who,),) = site.rows("SELECT person FROM person_login WHERE login = 'wangfang'")
+    who = person(site, "wangfang")
     statement = keys.statement(site.config, "wangfang", pen.public)
     proof = verified(pen.signature(statement), statement).signature
     detail = {"person": who, "public": read_key(pen.public).line, "fingerprint": pen.fingerprint, "until": None,

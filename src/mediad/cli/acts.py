@@ -67,9 +67,16 @@ def acts(
 
 
 @acts_app.command("show")
-def acts_show(act: ActId) -> None:
-    """Show all that is to be: the very bytes whose SHA-256 stands in the statement."""
-    common.print_raw(_proposed(act).detail.encode("utf-8"))
+def acts_show(
+    act: ActId,
+    raw: Annotated[bool, typer.Option("--raw", help="The very bytes whose SHA-256 stands in the statement.")] = False,
+) -> None:
+    """Show all that is to be, as JSON."""
+    event = _proposed(act)
+    if raw:
+        common.print_raw(event.detail.encode("utf-8"))
+    else:
+        common.print_json(event.body())
 
 
 @acts_app.command("statement")

@@ -143,16 +143,16 @@ class Approvals:
     def _sign(self, row: Any, detail: dict[str, Any], _by_act: bool) -> None:
         act = self._proposed[row.subject]
         new = {role: who for role, who in detail["signed"].items() if role not in act.signed}
-        before, act.signed = act.signed, dict(detail["signed"])
+        act.signed = dict(detail["signed"])
         if detail["state"] == "done":
             del self._proposed[row.subject]
             signed = {"handler": act.handler, **detail["signed"]}
             self._due = [(e["kind"], e["subject"], {**e["detail"], "signed": signed}) for e in act.effect]
             if lacking := act.wants - set(signed):
                 raise _Wrong(f"it has effect without its {', '.join(sorted(lacking))}", "signature-missing")
+        if self._keys and len(set(act.signed.values())) < len(act.signed):
+            raise _Wrong("one person has signed in two roles")
         for role, who in new.items() if self._keys else ():
-            if who in before.values():
-                raise _Wrong(f"its {role} has signed before")
             self._approved(row, act, role, who, detail.get("signatures", {}).get(role))
 
     def _refuse(self, row: Any, _detail: dict[str, Any], _by_act: bool) -> None:
