@@ -442,7 +442,7 @@ def _with_an_expired_key(site: Site) -> str:
 
 def _by_its_handler(site: Site) -> str:
     forge(site, propose(site, login="wangfang"), {}, approver="wangfang")
-    return "is its handler"
+    return "has a part in it"
 
 
 def _by_no_approver(site: Site) -> str:
@@ -471,13 +471,32 @@ def _a_key_a_second_time(site: Site) -> str:
     return "registered before"
 
 
+def _trip(site: Site, **more: Any) -> Draft:
+    times = {"left": "2026-09-01T00:00:00.000000Z", "returned": None, "expected": "2026-09-02T00:00:00.000000Z"}
+    told = {"persons": [], "recorders": [], **times, "reason": "", "void": False, "approved_by": "", "by": ""}
+    return Draft("trip.registered", "trp-x", {**told, **more})
+
+
 def _a_trip_without_a_signature(site: Site) -> str:
-    told = {"persons": [person(site, "liming")], "recorders": [], "left": "2026-09-01T00:00:00.000000Z", "returned": None,
-            "expected": "2026-09-02T00:00:00.000000Z", "reason": "", "void": False, "approved_by": ""}  # fmt: skip
-    written(
-        site, *(Draft("trip.registered", "trp-x", {**told, "approved_by": who}) for who in ("", person(site, "zhaoq")))
-    )
+    written(site, _trip(site), _trip(site, approved_by=person(site, "zhaoq")))
     return "has given no signature"
+
+
+def _a_trip_by_who_went_on_it(site: Site) -> str:
+    return _approved_trip(site, {"persons": [person(site, "zhaoq")]})
+
+
+def _a_trip_by_who_entered_it_before_the_last(site: Site) -> str:
+    return _approved_trip(site, {"by": person(site, "zhaoq")}, {"reason": "x"})
+
+
+def _approved_trip(site: Site, *versions: dict[str, Any]) -> str:
+    written(site, *(_trip(site, **each) for each in versions))
+    statement = what_is_signed(site, "trp-x")
+    signature = verified(Pen("zhaoq").signature(statement), statement).signature
+    given = {"key": key_id(Pen("zhaoq").fingerprint), "signature": signature}
+    written(site, _trip(site, **versions[-1], approved_by=person(site, "zhaoq"), approval=given))
+    return "has a part in it"
 
 
 @pytest.mark.parametrize(
@@ -485,6 +504,7 @@ def _a_trip_without_a_signature(site: Site) -> str:
     [
         _with_a_withdrawn_key, _with_an_expired_key, _by_its_handler, _by_no_approver, _by_one_of_two, _by_one_for_two,
         _by_a_key_of_nobody, _a_key_a_second_time, _a_trip_without_a_signature,
+        _a_trip_by_who_went_on_it, _a_trip_by_who_entered_it_before_the_last,
     ],
 )  # fmt: skip
 def test_what_the_commands_refuse_the_auditor_finds(site: Site, forged: Callable[[Site], str]) -> None:

@@ -39,6 +39,8 @@ class _Proposed:
     event: Any
     what: str
     handler: str
+    others: frozenset[str] = frozenset()
+    """Who else has a part in it."""
     wants: frozenset[str] = frozenset()
     effect: list[Mapping[str, Any]] = field(default_factory=list)
     signed: dict[str, str] = field(default_factory=dict)
@@ -137,8 +139,9 @@ class Approvals:
     # --- acts and trips -----------------------------------------------------------------------------------------------
 
     def _propose(self, row: Any, detail: dict[str, Any], _by_act: bool) -> None:
-        wants = frozenset(detail["wants"])
-        self._proposed[row.subject] = _Proposed(row, detail["what"], detail["handler"], wants, detail["effect"])
+        self._proposed[row.subject] = _Proposed(
+            row, detail["what"], detail["handler"], wants=frozenset(detail["wants"]), effect=detail["effect"]
+        )
 
     def _sign(self, row: Any, detail: dict[str, Any], _by_act: bool) -> None:
         act = self._proposed[row.subject]
@@ -160,8 +163,12 @@ class Approvals:
 
     def _trip(self, row: Any, detail: dict[str, Any], _by_act: bool) -> None:
         before = self._proposed.get(row.subject)
-        self._proposed[row.subject] = _Proposed(row, "backdate-trip", detail.get("by", ""))
-        if self._keys and (who := detail.get("approved_by")):
+        who, author = detail.get("approved_by"), detail.get("by", "")
+        others = frozenset(detail["persons"])
+        if before is not None and not who:
+            others |= {before.handler, *before.others}  # whoever entered a part of it since it was approved last
+        self._proposed[row.subject] = _Proposed(row, "backdate-trip", "" if who else author, others)
+        if self._keys and who:
             if before is None:
                 raise _Wrong("it was approved before it was entered")
             self._approved(row, before, "approver", who, detail.get("approval"))
@@ -175,8 +182,8 @@ class Approvals:
             raise _Wrong(f"its {role} has no such key")
         if not key.in_force(datetime.fromisoformat(row.at)):
             raise _Wrong(f"the key of its {role} was not in force then")
-        if who == act.handler:
-            raise _Wrong(f"its {role} is its handler")
+        if who in (act.handler, *act.others):
+            raise _Wrong(f"its {role} has a part in it")
         if role == "approver" and who not in self._approvers:
             raise _Wrong("who approved was no approver then")
         self._verify(given["key"], given["signature"], act.statement(role))
