@@ -244,6 +244,9 @@ def test_what_is_of_no_duty_waits_for_nobody(site: Site) -> None:
     assert len(proposed(site)) == 2
     spoken.non_duty(site.config, taken, "误录")
     assert proposed(site) == []
+    case(site, "立-3")
+    work_off(site)
+    assert (proposed(site), tags(site)) == ([], []), "nor is it looked at again for a case that comes"
     with pytest.raises(Refused, match="nothing like that"):
         tagging.accept(site.config, [taken], case="立-1")
 
