@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mediad.catalog import bureau, casework, evidence
+from mediad.catalog import bureau, casework
 from mediad.config import Config
 from mediad.edges.activities import load_activities
 from mediad.edges.pump import BufferPool
@@ -25,7 +25,7 @@ from mediad.model.registers import case_json
 from mediad.stages import archive as stage
 from mediad.wiring import casework as work
 from mediad.wiring import typed
-from mediad.wiring.acts import perform
+from mediad.wiring.acts import perform_at
 from mediad.wiring.station import open_vault
 from mediad.wiring.tagging import case_of
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from mediad.catalog.ledger import Ledger
-    from mediad.edges.vault import LocalVault
+    from mediad.wiring.station import Station
 
 FILE_NUMBER = "案卷号"
 
@@ -45,9 +45,9 @@ def archive(
     is not given is as it was. Raises Refused for a case that is not concluded, and where nothing has changed."""
     told: dict[str, Any] = {}
 
-    def make(ledger: Ledger, actor: Actor) -> list[Draft]:
-        now = ledger.clock()
-        with ledger.catalog.read() as conn:
+    def make(station: Station, actor: Actor) -> list[Draft]:
+        now = station.ledger.clock()
+        with station.ledger.catalog.read() as conn:
             case = case_of(conn, number)
             taken = _taken(config, case, now, actor, file_number=file_number, term=term, place=place, receiver=receiver)
             after = _filed(conn, case, taken)
@@ -62,7 +62,7 @@ def archive(
                 config.unit.name, config.station.id, config.unit.zone, activities, people, departments, rulings, missing
             )  # fmt: skip
             gathered = stage.gather(conn, config.vault[0].name, after, taken, facts)
-        kept = stage.keep(_vault(ledger, config), gathered)
+        kept = stage.keep(station.vault, gathered)
         told.update(
             findings=missing, key=kept.detail["key"], sha256=kept.detail["sha256"], archive=kept.detail["number"]
         )
@@ -71,7 +71,7 @@ def archive(
         after = replace(after, archived=archived)
         return [kept] if after == case else [kept, Draft("case.registered", case.id, case_json(after))]
 
-    performed = perform(config, "archive-case", make)
+    performed = perform_at(config, "archive-case", make)
     return performed.answer("已归档 archived", number=number, **told)
 
 
@@ -107,16 +107,6 @@ def _filed(conn: Connection, case: Case, taken: stage.Taken) -> Case:
     after = case if known else replace(case, numbers=(*case.numbers, numbered))
     work.possible(conn, after)
     return after
-
-
-def _vault(ledger: Ledger, config: Config) -> LocalVault:
-    """The first vault, seen to be the registered one."""
-    section = config.vault[0]
-    with ledger.catalog.read() as conn:
-        markers = {row.name: row.marker for row in evidence.vaults(conn)}
-    vault = open_vault(section, config, BufferPool())
-    vault.open(markers[section.name])
-    return vault
 
 
 def manifest(ledger: Ledger, config: Config, number: str, *, supplement: int = 0) -> dict[str, Any]:
