@@ -9,6 +9,7 @@ import pytest
 from mediad.edges import typst
 from mediad.model import board
 from mediad.model import handover_form as words
+from mediad.model.handover import giver_of
 from tests.handover_support import pages_of
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -74,6 +75,31 @@ def test_remarks_are_in_words_that_the_two_who_sign_read(code: str) -> None:
 def test_where_nothing_was_brought_nothing_is_left_to_fill_in() -> None:
     assert {zh for zh, cell in cells(record(0)).items() if not cell["value"]} <= {"时钟偏差"}
     assert words.page(record(0), ZONE, None)["signatures"] == []
+
+
+def test_what_was_not_measured_is_a_line_to_fill_in_and_unknown_is_never_zero() -> None:
+    def offset(*measured: int | None) -> Any:
+        return cells(record(clock=[{"offset_ms": each, "source": ""} for each in measured]))["时钟偏差"]["value"]
+
+    assert (offset(), offset(None)) == (None, None)
+    assert offset(None, 0) == "无明显偏差（不足 1 秒）"
+    assert (offset(90_000), offset(5, -3_723_000)) == (
+        "记录仪时钟快 1 分 30 秒，已校正",
+        "记录仪时钟慢 1 小时 2 分 3 秒，已校正",
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "named", "carried", "gives"),
+    [
+        ("a", ["b"], ["c"], "a"), ("", ["b", "b"], ["c"], "b"), ("", ["", "b"], [], "b"), ("", [], ["c", ""], "c"),
+        ("", ["b", "c"], ["b"], ""), ("", [], ["b", "c"], ""), ("", [], [], ""),
+    ],
+)  # fmt: skip
+def test_who_hands_over_is_said_or_clear_and_never_one_of_several(
+    told: str, named: list[str], carried: list[str], gives: str
+) -> None:
+    assert giver_of(told, named, carried) == gives
 
 
 def test_the_places_say_who_has_signed_in_the_system_and_when() -> None:
