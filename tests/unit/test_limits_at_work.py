@@ -18,6 +18,7 @@ from mediad.cli import common, progress
 from mediad.cli import main as program
 from mediad.errors import Busy, MediadError, StorageError
 from mediad.model import deadline, reasons, words
+from mediad.model.custody import Draft
 from mediad.wiring import alarms, rules
 from mediad.wiring.check import config_problems
 from mediad.wiring.office import OfficePart, work_once
@@ -138,6 +139,21 @@ def test_rows_that_somebody_deleted_come_back_with_the_daemons_start(station: St
     OfficePart(station).turn()
     with station.ledger.catalog.read() as conn:
         assert {rule for rule, _ in limits.bodies(conn)} == {"article-28-24h", "handover-signature"}
+
+
+def test_what_cannot_be_ruled_on_holds_up_nothing_else_and_is_told(station: Station) -> None:
+    """A day that no calendar reaches, as a program of another time may have recorded it."""
+    never = "9999-12-31T15:00:00.000000Z"
+    case = {"form": "case", "kind": "penalty", "numbers": [{"type": "立案号", "number": "1"}], "name": "x", "opened": never,
+            "department": "", "handlers": [], "act_ended": never, "archived": None, "merged_into": ""}  # fmt: skip
+    station.ledger.record([Draft("case.registered", "cas-never", case)])
+    work_once(station)
+    with station.ledger.catalog.read() as conn:
+        assert {rule for rule, _ in limits.bodies(conn)} == {"article-28-24h", "handover-signature"}
+        (failing,) = due.failing(conn)
+        assert len(list(rules.shown(conn, rules.rules_of(conn, station.config), station.ledger.clock()))) == 4
+    assert (failing.subject, failing.tries, "OverflowError" in failing.why) == ("cas-never", 1, True)
+    assert work_once(station) == 0, "it is put off like any other failure"
 
 
 def test_metrics_tell_what_calls_for_a_person(station: Station) -> None:

@@ -371,12 +371,14 @@ def test_a_trip_that_is_changed_after_its_approval_has_to_be_approved_anew(offic
     assert [e["approved_by"] != "" for e in events(office, "trip.registered")] == [False, True, False]
 
 
-def test_a_trip_cannot_end_before_it_begins(office: Site) -> None:
+def test_a_trip_cannot_end_before_it_begins_nor_before_it_has_ended(office: Site) -> None:
     trip = a_trip(office)
     assert (
         refused(lambda: trips.come_back(office.config, trip, datetime(2026, 8, 1, tzinfo=UTC)))
         == "ends-before-it-begins"
     )
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert refused(lambda: trips.come_back(office.config, trip, later)) == "future"
     with pytest.raises(NotFound):
         trips.come_back(office.config, "trp-none", None)
 

@@ -1,6 +1,6 @@
 """Limits from facts to rulings, each odd case of the notes on the regulation by name: events in a real catalogue, and the stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -275,15 +275,37 @@ def test_a_recorder_that_is_not_docked_a_day_after_it_was_handed_out_is_late(bur
     assert bureau.rule_anew() == 0
 
 
-def test_a_recorder_is_back_in_time_by_docking_or_return(bureau: Any) -> None:
+def test_a_recorder_is_back_in_time_by_docking(bureau: Any) -> None:
     bureau.move("rcd-A", "issued", ENDED, bureau.li, expected=stamp(ENDED + 50 * H))
-    bureau.move("rcd-B", "issued", ENDED, bureau.wang)
-    bureau.move("rcd-B", "returned", ENDED + 5 * H)
     bureau.dock("A", ENDED + 49 * H)
-    assert (
-        bureau.status(out("rcd-A"), name="recorder-back") == bureau.status(out("rcd-B"), name="recorder-back") == "met"
-    )
-    assert bureau.ruling(out("rcd-A"), "recorder-back")["reason"] == "after-expected"
+    found = bureau.ruling(out("rcd-A"), "recorder-back")
+    assert (found["status"], found["reason"]) == ("met", "after-expected")
+
+
+def test_a_recorder_that_is_handed_in_and_not_docked_is_not_back(bureau: Any) -> None:
+    """Only a docking ends it, or a report: what was recorded is still on it."""
+    bureau.move("rcd-A", "issued", ENDED, bureau.li)
+    bureau.move("rcd-A", "returned", ENDED + 5 * H)
+    found = bureau.ruling(out("rcd-A"), "recorder-back")
+    assert (found["status"], found["remarks"]) == ("due", ["returned-not-docked"])
+    assert bureau.status(out("rcd-A"), ENDED + 25 * H, "recorder-back") == "late"
+    bureau.dock("A", ENDED + 26 * H)
+    found = bureau.ruling(out("rcd-A"), "recorder-back")
+    assert (found["status"], found["remarks"], found["met_at"]) == ("late", [], stamp(ENDED + 26 * H))
+
+
+def test_whoever_hands_a_recorder_on_undocked_does_not_end_the_limit(bureau: Any) -> None:
+    again = ENDED + 20 * H
+    bureau.move("rcd-A", "issued", ENDED, bureau.li)
+    bureau.move("rcd-A", "returned", ENDED + 5 * H)
+    bureau.move("rcd-A", "issued", again, bureau.wang)
+    assert bureau.status(out("rcd-A"), ENDED + 25 * H, "recorder-back") == "late"
+    bureau.move("rcd-A", "returned", ENDED + 26 * H)
+    bureau.move("rcd-A", "lost", ENDED + 27 * H, why="不见")
+    found = [bureau.ruling(out("rcd-A", at), "recorder-back") for at in (ENDED, again)]
+    assert [(each["reason"], each["carrier"]) for each in found] == [
+        ("recorder-lost", bureau.li), ("recorder-lost", bureau.wang),
+    ]  # fmt: skip
 
 
 def test_a_recorder_that_is_lost_or_broken_ends_its_limit_and_says_how(bureau: Any) -> None:
@@ -328,12 +350,13 @@ def test_each_hand_out_of_a_recorder_is_judged_by_itself(bureau: Any) -> None:
 
 def test_a_recorder_that_is_out_past_any_of_its_hand_outs_is_not_back_and_counts_once() -> None:
     moves = [
-        Move("rcd-A", state, ENDED + n * H, "per-li") for n, state in ((0, "returned"), (1, "issued"), (20, "issued"))
+        Move("rcd-A", state, ENDED + n * H, "per-li")
+        for n, state in ((0, "returned"), (1, "issued"), (20, "issued"), (21, "returned"))
     ]  # type: ignore[arg-type]
     month = Month.of(2026, 11, CHINA)
 
-    def ruled(move: Move, _: datetime) -> Ruling:
-        return Ruling(RECORDER, "x", "limit", move.at + 24 * H, None, "after-issue")
+    def ruled(moves: Sequence[Move], n: int, _: datetime) -> Ruling:
+        return Ruling(RECORDER, "x", "limit", moves[n].at + 24 * H, None, "after-issue")
 
     for hours, count in ((24, 0), (26, 1), (99, 1)):
         assert len(devices([moves], ruled, month, ENDED + hours * H)) == count, hours
@@ -346,7 +369,7 @@ def test_a_recorder_that_goes_out_twice_without_a_return_is_out_since_the_first_
     bureau.move("rcd-A", "issued", again, bureau.li, expected=stamp(again + 500 * H))
     assert bureau.status(out("rcd-A"), first + 25 * H, "recorder-back") == "late"
     assert bureau.status(out("rcd-A", again), first + 25 * H, "recorder-back") == "due"
-    bureau.move("rcd-A", "returned", again + 30 * H)
+    bureau.dock("A", again + 30 * H)
     assert [bureau.status(out("rcd-A", when), name="recorder-back") for when in (first, again)] == ["late", "met"]
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, exists, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
@@ -85,17 +85,13 @@ def _recorder_moved(conn: Connection, batch: Batch) -> None:
 
 
 def _hand_outs(conn: Connection, recorder: str, at: str) -> list[str]:
-    """The hand-outs of a recorder about which a move at that time says something: the newest, and those before it from which
-    nobody had brought it back."""
-    m = b.recorder_move.c
-    query = select(m.at, m.state).where(m.recorder == recorder, m.at <= at).order_by(m.at.desc(), m.seq.desc())
-    found: list[str] = []
-    for n, row in enumerate(conn.execute(query)):
-        if row.state == "issued":
-            found.append(registers.hand_out(recorder, row.at))
-        elif n:
-            break
-    return found
+    """The hand-outs of a recorder about which a move at that time says something: the newest, and those before it after which it
+    was not docked yet."""
+    m, k = b.recorder_move.c, t.docking.c
+    docked = select(func.max(k.opened_at)).where(k.recorder_id == recorder, k.opened_at <= at).scalar_subquery()
+    out = select(m.at, docked.label("docked")).where(m.recorder == recorder, m.state == "issued", m.at <= at)
+    rows = conn.execute(out.order_by(m.at.desc(), m.seq.desc())).all()
+    return [registers.hand_out(recorder, row.at) for n, row in enumerate(rows) if not n or row.at >= (row.docked or "")]
 
 
 def _trip(conn: Connection, batch: Batch) -> None:

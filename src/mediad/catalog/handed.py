@@ -1,7 +1,7 @@
 """Facts of recorders that were handed out, and of hand-overs."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -28,24 +28,28 @@ def handed_out(conn: Connection, subjects: Collection[str]) -> list[tuple[Handed
     for recorder, moves in sorted(bureau.moves(conn, {registers.handed_out(s) for s in subjects}).items()):
         # Of two at the same moment the one that was entered later stands for both.
         outs = {registers.hand_out(recorder, stamp(m.at)): n for n, m in enumerate(moves) if m.state == "issued"}
-        for name, n in outs.items():
-            if name not in subjects and recorder not in subjects:
-                continue
-            issued, after = moves[n], moves[n + 1 :]
-            trips = trips_since(conn, issued)
-            facts = HandedOut(
-                subject=name, issued=issued.at, expected=issued.expected, trips=trips,
-                proofs=Proofs(conn).of(trips, {issued.carrier}),
-                docked=first_docking(conn, recorder, issued.at), ended=_end(issued, after),
-            )  # fmt: skip
-            found.append((facts, Carrier(issued.carrier, "assigned", issued.carrier)))
+        found += [
+            (of_move(conn, moves, n), Carrier(moves[n].carrier, "assigned", moves[n].carrier))
+            for name, n in outs.items()
+            if name in subjects or recorder in subjects
+        ]
     return found
 
 
-def _end(issued: Move, after: Sequence[Move]) -> Move | None:
-    """The move that ended a hand-out. Handed out once more to the same carrier it is still out; to another one, it was back."""
-    end = next((m for m in after if m.state != "issued" or m.carrier != issued.carrier), None)
-    return replace(end, state="returned") if end is not None and end.state == "issued" else end
+def of_move(conn: Connection, moves: Sequence[Move], position: int, until: datetime | None = None) -> HandedOut:
+    """One hand-out, by the recorder's moves in their order; with ``until``, and by what was docked until then."""
+    issued, after = moves[position], moves[position + 1 :]
+    trips = trips_since(conn, issued)
+    docked = first_docking(conn, issued.recorder, issued.at)
+    proofs = Proofs(conn).of(trips, {issued.carrier})
+    if until is not None:
+        docked = docked if docked is not None and docked <= until else None
+        proofs = tuple(at for at in proofs if at <= until)
+    return HandedOut(
+        subject=registers.hand_out(issued.recorder, stamp(issued.at)), issued=issued.at, expected=issued.expected, trips=trips,
+        proofs=proofs, docked=docked, ended=next((m for m in after if m.state in ("lost", "broken")), None),
+        returned=any(m.state == "returned" for m in after),
+    )  # fmt: skip
 
 
 def trips_since(conn: Connection, issue: Move) -> tuple[Trip, ...]:

@@ -7,13 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 
 from mediad.catalog import bureau_tables as b
-from mediad.catalog import handed
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
-from mediad.catalog.recorded import Proofs
 from mediad.model.deadline import STORAGE
-from mediad.model.registers import Move
-from mediad.model.spans import HandedOut
 
 
 def recordings(conn: Connection, start: str, end: str) -> Iterator[Row[Any]]:
@@ -72,17 +68,6 @@ def recorder_keys(conn: Connection) -> dict[str, str]:
 def recorder_labels(conn: Connection) -> dict[str, str]:
     """Registered recorder to what people call it."""
     return {row.id: row.label for row in conn.execute(select(t.recorder.c.id, t.recorder.c.label))}
-
-
-def handed_out(conn: Connection, issue: Move, until: datetime) -> HandedOut:
-    """How a recorder that was handed out, and nothing since, stood at a moment: was it docked, were its carrier's trips over."""
-    trips = handed.trips_since(conn, issue)
-    docked = handed.first_docking(conn, issue.recorder, issue.at)
-    return HandedOut(
-        subject=issue.recorder, issued=issue.at, expected=issue.expected, trips=trips,
-        proofs=tuple(at for at in Proofs(conn).of(trips, {issue.carrier}) if at <= until),
-        docked=docked if docked is not None and docked <= until else None,
-    )  # fmt: skip
 
 
 def cases(conn: Connection, start: str, end: str) -> list[str]:

@@ -37,6 +37,7 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "backdated": ("外出为补登", "the trip was entered later"),
     "back-in-time": ("返回时尚在首个时限内", "they were back within the first limit"),
+    "returned-not-docked": ("已归还，未接入", "it was handed in, and not docked"),
     "calendar-unknown": ("该年节假日未登记", "the holidays of that year are not entered"),
 }
 

@@ -4,7 +4,6 @@ Each thing is counted in the month in which it belongs, by the unit's day: a rec
 when it was stored), a case by the end of the act, what became of a recorder by when it was so.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
@@ -202,21 +201,40 @@ def report(
 
 
 def devices(
-    moves: Iterable[Sequence[Move]], ruled: Callable[[Move, datetime], Ruling], month: Month, now: datetime
+    moves: Iterable[Sequence[Move]],
+    ruled: Callable[[Sequence[Move], int, datetime], Ruling],
+    month: Month,
+    now: datetime,
 ) -> list[Device]:
-    """What became of recorders in a month: lost and broken in it, and not back at its end (or now): out, and past the limit.
-    ``ruled``: what the rule of recorders says of one that was handed out, by what had happened until a moment."""
+    """What became of recorders in a month: lost and broken in it, and not back at its end (or now): handed out, not docked, and
+    past the limit. ``ruled``: what the rule of recorders says of a hand-out (a position among the moves), by what had happened
+    until a moment."""
     at = min(now, month.end)
     found = []
     for own in moves:
         for n, move in enumerate(own):
             if move.state in ("lost", "broken") and month.holds(move.at):
                 found.append(Device(move.recorder, _carrier(own, n), move.state))
-        before = reversed([m for m in own if m.at < at])
-        out = list(itertools.takewhile(lambda m: m.state == "issued", before))
-        if out and at > month.start and any(_past(ruled(move, at), at) for move in out):
-            found.append(Device(out[0].recorder, out[0].carrier, "not_back"))
+        if at > month.start and (carrier := _not_back([m for m in own if m.at < at], ruled, at)) is not None:
+            found.append(Device(own[0].recorder, carrier, "not_back"))
     return found
+
+
+def _not_back(
+    moves: Sequence[Move], ruled: Callable[[Sequence[Move], int, datetime], Ruling], at: datetime
+) -> str | None:
+    """Who had a recorder last that is past the limit of any hand-out; None if it is not. What it was docked after is done with."""
+    newest: str | None = None
+    for n in reversed(range(len(moves))):
+        if moves[n].state != "issued":
+            continue
+        newest = newest or moves[n].carrier
+        ruling = ruled(moves, n, at)
+        if _past(ruling, at):
+            return newest
+        if ruling.state not in ("waiting", "open"):
+            return None
+    return None
 
 
 def _past(ruling: Ruling, at: datetime) -> bool:

@@ -30,8 +30,8 @@ class SpanRules:
 
 @dataclass(frozen=True, slots=True)
 class HandedOut:
-    """A recorder that was handed out: when to be back as was said then; the carrier's trips and what proves their return; and what
-    came of it first: the docking, or the move by which it was returned, lost or broken."""
+    """A recorder that was handed out: when to be back as was said then; the carrier's trips and what proves their return; when it
+    was docked first; and the report that it is lost or broken. ``returned``: it was handed in since, which does not dock it."""
 
     subject: str
     issued: datetime
@@ -40,6 +40,7 @@ class HandedOut:
     proofs: tuple[datetime, ...] = ()
     docked: datetime | None = None
     ended: Move | None = None
+    returned: bool = False
 
 
 def upload(facts: Recorded, receipt: Receipt | None, rules: SpanRules) -> Ruling:
@@ -59,8 +60,9 @@ def upload(facts: Recorded, receipt: Receipt | None, rules: SpanRules) -> Ruling
 
 
 def recorder_back(facts: HandedOut, rules: SpanRules) -> Ruling:
-    """A recorder that was handed out is docked or returned: by when it was expected, else so long after it was handed out; and if
-    its carrier is away at that time, so long after the return. That it is lost or broken ends the limit, and is told."""
+    """A recorder that was handed out is docked: by when it was expected, else so long after it was handed out; and if its carrier
+    is away at that time, so long after the return. That it is lost or broken ends the limit, and is told. That it is handed in, and
+    lies somewhere with all that was recorded, ends nothing."""
     limit = rules.back
     if limit is None:
         return _none(RECORDER, facts.subject, "no-limit")
@@ -68,15 +70,13 @@ def recorder_back(facts: HandedOut, rules: SpanRules) -> Ruling:
         return _none(RECORDER, facts.subject, "before-the-rule")
     met, end = facts.docked, facts.ended
     if end is not None and (met is None or end.at < met):
-        if end.state != "returned":
-            reason = "recorder-lost" if end.state == "lost" else "recorder-broken"
-            return Ruling(
-                RECORDER, facts.subject, "not-applicable", None, None, reason, why=end.why, ended_at=facts.issued
-            )
-        met = end.at
+        reason = "recorder-lost" if end.state == "lost" else "recorder-broken"
+        return Ruling(RECORDER, facts.subject, "not-applicable", None, None, reason, why=end.why, ended_at=facts.issued)
     first = facts.expected or facts.issued + limit
     way, waiting = trips.away(first, facts.trips, facts.proofs, first, rules.backdated)
     remarks = ("trip-wants-approval",) if waiting else ()
+    if facts.returned and met is None:
+        remarks = (*remarks, "returned-not-docked")
     if way is None:
         reason = "after-expected" if facts.expected else "after-issue"
         return Ruling(RECORDER, facts.subject, "limit", first, met, reason, ended_at=facts.issued, remarks=remarks)

@@ -5,17 +5,20 @@ Subjects are recordings (rec-), files that were seen and not stored (fil-), case
 hand-outs of recorders (rcd-...@...).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from mediad.catalog import bureau, handed, limits, recorded
 from mediad.catalog.chunks import chunks
 from mediad.catalog.ledger import Ledger
+from mediad.errors import MediadError
 from mediad.model.carrier import NOBODY, Carrier
 from mediad.model.cases import CaseRules
 from mediad.model.cases import rulings as of_case
@@ -23,6 +26,8 @@ from mediad.model.custody import Draft
 from mediad.model.deadline import RECORDER, SIGNATURE, UPLOAD, Ruling, StorageRule, storage
 from mediad.model.instants import stamped
 from mediad.model.spans import SpanRules, recorder_back, signature, upload
+
+_log = structlog.get_logger()
 
 _NONE = frozenset({"no-limit", "channel-exempt", "before-the-rule", "before-signing", "nothing-to-sign"})
 """Why a limit beside those of Article 28 and of cases is none: what never had one gets no ruling for it."""
@@ -59,21 +64,44 @@ class Ruled:
         }  # fmt: skip
 
 
-def run(ledger: Ledger, rules: Rules, subjects: Sequence[str]) -> int:
-    """Rule on subjects, and record what is new of it, some at a time; returns how much was."""
+def run(ledger: Ledger, rules: Rules, subjects: Sequence[str], failed: MutableMapping[str, str] | None = None) -> int:
+    """Rule on subjects, and record what is new of it, some at a time; returns how much was. ``failed``: as ``rule_on`` has it."""
     new = 0
+    broken: dict[str, str] = {}
     for some in chunks(subjects):
         with ledger.catalog.read() as conn:
-            ruled = rule_on(conn, rules, some)
+            ruled = rule_on(conn, rules, some, broken)
         drafts = [Draft("deadline.ruled", each.ruling.subject, each.body()) for each in ruled if not each.same]
         if drafts:
             ledger.record(drafts)
         new += len(drafts)
+    for subject, why in broken.items():
+        _log.error("a limit cannot be worked out", subject=subject, why=why)
+    if failed is not None:
+        failed.update(broken)
     return new
 
 
-def rule_on(conn: Connection, rules: Rules, subjects: Iterable[str]) -> list[Ruled]:
-    """All rulings of these subjects by what is known now. Writes nothing."""
+def rule_on(
+    conn: Connection, rules: Rules, subjects: Iterable[str], failed: MutableMapping[str, str] | None = None
+) -> list[Ruled]:
+    """All rulings of these subjects by what is known now. Writes nothing. One that cannot be ruled on, since its facts are such as
+    nobody thought of, holds up nobody else: it is told in ``failed``, with the reason, and has no ruling."""
+    names = sorted(set(subjects))
+    try:
+        return _rule_on(conn, rules, names)
+    except (MediadError, SQLAlchemyError):
+        raise
+    except Exception as e:
+        if len(names) > 1:
+            halves = names[: len(names) // 2], names[len(names) // 2 :]
+            return [each for half in halves for each in rule_on(conn, rules, half, failed)]
+        if failed is not None:
+            failed[names[0]] = f"cannot be ruled on: {type(e).__name__}: {e}"
+        return []
+
+
+def _rule_on(conn: Connection, rules: Rules, subjects: Sequence[str]) -> list[Ruled]:
     kinds: dict[str, set[str]] = {"rec": set(), "cas": set(), "dck": set(), "rcd": set(), "fil": set()}
     for subject in subjects:
         if subject[:3] in kinds:

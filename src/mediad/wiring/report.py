@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mediad.catalog import bureau, limits, reporting, tags
+from mediad.catalog import bureau, handed, limits, reporting, tags
 from mediad.config import Config
 from mediad.edges.activities import load_activities
 from mediad.edges.tabular import csv_text
 from mediad.model import report, sizes
 from mediad.model.calendar import Month, day_of
-from mediad.model.deadline import ARCHIVE, STORAGE, Status
+from mediad.model.deadline import ARCHIVE, STORAGE, Ruling, Status
 from mediad.model.instants import minute, rfc3339, stamp
+from mediad.model.registers import Move
 from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Recorded, Report, Sums
 from mediad.model.spans import recorder_back
 from mediad.wiring import casework
@@ -51,10 +52,11 @@ def make(conn: Connection, config: Config, month: Month, by: By, now: datetime) 
     rules = rules_of(conn, config)
     fresh = unruled(conn, rules)
     recorded = list(_recordings(conn, rules, fresh, month, keys, labels))
-    devices = report.devices(
-        bureau.moves(conn).values(),
-        lambda issue, at: recorder_back(reporting.handed_out(conn, issue, at), rules.spans), month, now,
-    )  # fmt: skip
+
+    def out(moves: Sequence[Move], position: int, at: datetime) -> Ruling:
+        return recorder_back(handed.of_move(conn, moves, position, at), rules.spans)
+
+    devices = report.devices(bureau.moves(conn).values(), out, month, now)
     found = report.report(
         month, by, recorded, devices, _cases(conn, config, fresh, month, now),
         lambda person: people[person].department if person in people else "", now,

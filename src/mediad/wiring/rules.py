@@ -165,8 +165,9 @@ def work_off(station: Station) -> int:
             if EVERYTHING in subjects:
                 rules = _in_force(station)
                 due.everything(ledger.catalog)
-            recorded += rule.run(ledger, rules, subjects)
-            ledger.catalog.write(partial(_answered, subjects))
+            failed: dict[str, str] = {}
+            recorded += rule.run(ledger, rules, subjects, failed)
+            ledger.catalog.write(partial(_answered, seen, failed, ledger.clock()))
     return recorded
 
 
@@ -183,8 +184,11 @@ def _take(seen: Sequence[Any], now: datetime, conn: Connection) -> None:
     due.take_all(conn, seen, _OWNER, now, put_off)
 
 
-def _answered(subjects: Sequence[str], conn: Connection) -> None:
-    due.done_all(conn, due.RULE, subjects, _OWNER)
+def _answered(seen: Sequence[Any], failed: Mapping[str, str], now: datetime, conn: Connection) -> None:
+    due.done_all(conn, due.RULE, [row.subject for row in seen if row.subject not in failed], _OWNER)
+    for row in seen:
+        if row.subject in failed:
+            due.later(conn, due.RULE, row.subject, _OWNER, now + put_off(row.tries + 1), failed[row.subject])
 
 
 # --- what it comes to ---------------------------------------------------------------------------------------------------

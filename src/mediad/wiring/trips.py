@@ -30,7 +30,11 @@ def come_back(config: Config, trip_id: str, at: datetime | None) -> dict[str, An
     """They are back, at a time or now."""
 
     def change(ledger: Ledger, _: Actor, trip: TripEntry) -> TripEntry:
-        return replace(trip, returned=at or ledger.clock(), approved_by="")
+        now = ledger.clock()
+        if at is not None and at > now:
+            # A return always counts, and moves limits: one that has not been yet would put them off.
+            raise Refused("that is in the future", code="future", hint="give a time that has been")
+        return replace(trip, returned=at or now, approved_by="")
 
     return _change(config, "enter-trip", trip_id, change, "已返回 back")
 
