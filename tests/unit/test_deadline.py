@@ -222,8 +222,19 @@ def test_what_ended_before_the_rule_was_in_force_is_not_applicable() -> None:
 
 
 def test_a_receipt_of_the_enforcement_system_meets_it() -> None:
-    found = rule(part(10), receipt=Receipt("XZZF-1", at(12)))
+    found = rule(part(10, receipt=Receipt("XZZF-1", at(12))))
     assert (found.met_at, found.status(LATER), found.remarks) == (at(12), Status.MET, ("receipt",))
+
+
+def test_a_receipt_that_comes_after_it_was_stored_takes_nothing_away() -> None:
+    found = rule(part(10, 20, receipt=Receipt("XZZF-1", at(60))))
+    assert (found.met_at, found.status(LATER), found.remarks) == (at(20), Status.MET, ())
+
+
+def test_a_receipt_is_for_the_files_that_it_was_given_for() -> None:
+    received = part(10, 60, receipt=Receipt("XZZF-1", at(12)))
+    found = rule(received, part(11, 61))
+    assert (found.met_at, found.status(LATER), found.remarks) == (at(61), Status.LATE, ("receipt",))
 
 
 def test_a_limit_that_has_not_begun_is_none() -> None:
@@ -257,15 +268,16 @@ facts_of_a_recording = st.builds(
     subject=st.just("rec-a"),
     parts=st.lists(
         st.builds(
-            lambda ended, stored, earliest: part(ended, stored, earliest=at(earliest), latest=at(earliest + 30)),
-            maybe, maybe, hours,
+            lambda ended, stored, earliest, receipt: part(
+                ended, stored, earliest=at(earliest), latest=at(earliest + 30), receipt=receipt
+            ),
+            maybe, maybe, hours, st.none() | st.builds(Receipt, st.just("n"), hours.map(at)),
         ),
         min_size=1, max_size=3,
     ).map(tuple),
     channel=st.sampled_from(["body-camera", "body-camera", "manual", "cctv"]),
     trips=st.lists(trip_facts(), max_size=3).map(tuple),
     docked=st.lists(hours.map(at), max_size=3).map(tuple),
-    receipt=st.none() | st.builds(Receipt, st.just("n"), hours.map(at)),
 )  # fmt: skip
 rules = st.builds(
     StorageRule,
@@ -288,11 +300,8 @@ def oracle(facts: Recorded, rule: StorageRule, now: datetime) -> str:
     )
     if rule.since and bound < rule.since:
         return "not-applicable"
-    if facts.receipt:
-        met = facts.receipt.at
-    else:
-        stored = [p.stored_at for p in facts.parts]
-        met = None if None in stored else max(stored)
+    there = [min((at for at in (p.stored_at, p.receipt and p.receipt.at) if at), default=None) for p in facts.parts]
+    met = None if None in there else max(there)
     if None in ends:
         sure = max(p.ended_at or p.earliest for p in facts.parts)
         return "met" if met and met <= sure + 24 * H else "untrusted"

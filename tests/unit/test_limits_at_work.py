@@ -220,8 +220,14 @@ def test_a_receipt_meets_what_was_late_and_none_is_of_the_future(site: Site) -> 
             "--rule",
             "recorder-back",
         )
+    with pytest.raises(MediadError, match="older than the recording"):
+        ask(
+            site, "deadlines", "mark-met", late, "--receipt", "1", "--at", f"{local - timedelta(days=9):%Y-%m-%d %H:%M}"
+        )
     ask(site, "deadlines", "mark-met", late, "--receipt", "HZ-7", "--at", f"{local:%Y-%m-%d %H:%M}", "--json")
-    assert by_status(ask(site, "deadlines", "--json")).keys() == {"met"}
+    rows = ask(site, "deadlines", "--json")
+    assert by_status(rows).keys() == {"met"}
+    assert [r["receipts"] for r in rows if r["subject"] == late] == [["HZ-7"]]
 
 
 def test_status_lists_what_calls_for_a_person(site: Site) -> None:

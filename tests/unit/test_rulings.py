@@ -18,6 +18,7 @@ from mediad.model.report import devices
 from tests.bureau import CHINA, Bureau, File, H, at, open_bureau, rules
 
 ENDED = at("2026-11-23 10:00")  # a Monday
+M = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -238,6 +239,43 @@ def test_what_went_straight_into_the_enforcement_system_is_met_with_its_receipt(
     bureau.say("deadline.receipt", film().recording, ENDED + 91 * H, **receipt)
     found = bureau.ruling(film().recording)
     assert (found["status"], found["remarks"]) == ("met", ["receipt"])
+
+
+def test_a_receipt_and_a_reason_go_with_a_recording_that_is_joined_into_another(bureau: Any) -> None:
+    """Both stay where the recording is found by now, and the receipt is for its own files alone."""
+    one, two = film("a.mp4"), film("b.mp4", ENDED + timedelta(minutes=5))
+    bureau.dock("A", ENDED + 80 * H, one)
+    bureau.dock("A", ENDED + 90 * H, two)
+    receipt = {"rule": "article-28-24h", "receipt": "HZ-1", "at": stamp(ENDED + 2 * H)}
+    bureau.say("deadline.receipt", two.recording, ENDED + 91 * H, **receipt)
+    bureau.say("deadline.justified", two.recording, ENDED + 91 * H, rule="article-28-24h", text="突发任务")
+    bureau.say("deadline.justified", one.recording, ENDED + 92 * H, rule="article-28-24h", text="道路中断")
+    assert [bureau.status(f.recording) for f in (one, two)] == ["late", "met"]
+    joined = {"assets": [one.asset, two.asset], "absorbed": [two.recording], "gaps": [], "remarks": []}
+    bureau.say("recording.joined", one.recording, ENDED + 93 * H, **joined)
+    found = bureau.ruling(one.recording)
+    assert (found["status"], found["met_at"], found["remarks"]) == ("late", stamp(ENDED + 80 * H + M), ["receipt"])
+    with bureau.ledger.catalog.read() as conn:
+        (said,) = limits.receipts(conn, [one.recording])["article-28-24h", one.recording]
+        assert (said.receipt.number, said.assets) == ("HZ-1", {two.asset})
+        reason = limits.reasons_given(conn, [one.recording])["article-28-24h", one.recording]
+        assert reason["text"] == "突发任务；道路中断"
+        assert one.recording not in {row.subject for row in limits.pressing(conn, stamp(bureau.now), 10)}
+    # Whoever still knows it by its old name is understood.
+    bureau.say("deadline.receipt", two.recording, ENDED + 94 * H, **{**receipt, "receipt": "HZ-2"})
+    assert bureau.ruling(one.recording)["met_at"] == stamp(ENDED + 2 * H), "entered for all of it"
+
+
+def test_a_segment_that_arrives_late_reopens_what_a_receipt_had_met(bureau: Any) -> None:
+    one, two = film("a.mp4"), film("b.mp4", ENDED + timedelta(minutes=5))
+    bureau.dock("A", ENDED + 80 * H, one)
+    receipt = {"rule": "article-28-24h", "receipt": "HZ-1", "at": stamp(ENDED + 2 * H)}
+    bureau.say("deadline.receipt", one.recording, ENDED + 81 * H, **receipt)
+    assert bureau.status(one.recording) == "met"
+    bureau.dock("A", ENDED + 90 * H, two)
+    joined = {"assets": [one.asset, two.asset], "absorbed": [two.recording], "gaps": [], "remarks": []}
+    bureau.say("recording.joined", one.recording, ENDED + 91 * H, **joined)
+    assert bureau.status(one.recording) == "late"
 
 
 def test_a_vault_that_does_not_count_meets_nothing(bureau: Any) -> None:

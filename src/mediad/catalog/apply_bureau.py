@@ -268,7 +268,7 @@ def _answered(recording: Any) -> Any:
 
 def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
     """Recordings became one: tags are the one's, a word about one of them is about the one unless that has its own, limits of what
-    is gone are none."""
+    is gone are none. Each reason for being late, and each receipt, goes with what it was said of."""
     if not gone:
         return
     for chunk in chunks(gone):
@@ -279,12 +279,16 @@ def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
             if own is None or own < row.at:
                 upsert(conn, b.said_of, [{**row._mapping, "recording": survivor}])
         conn.execute(delete(b.said_of).where(s.recording.in_(chunk)))
-        for table in (b.deadline, b.explained):
-            conn.execute(delete(table).where(table.c.subject.in_(chunk)))
+        x = b.explained.c
+        conn.execute(update(b.explained).where(x.subject.in_(chunk)).values(subject=survivor))
+        conn.execute(delete(b.deadline).where(b.deadline.c.subject.in_(chunk)))
         for table in (b.proposal, b.untagged, b.mention):
             conn.execute(delete(table).where(table.c.recording.in_(chunk)))
     u = b.untagged.c
     conn.execute(delete(b.untagged).where(u.recording == survivor, _answered(u.recording)))
+    told = select(b.explained.c.rule).where(b.explained.c.subject == survivor, b.explained.c.what == "justified")
+    late = and_(b.deadline.c.subject == survivor, b.deadline.c.rule.in_(told))
+    conn.execute(update(b.deadline).where(late).values(told=True))
     becomes_due(conn, RULE, [(survivor, at)])
     becomes_due(conn, MATCH, [(survivor, at)])
 
@@ -318,17 +322,18 @@ def _ruled(conn: Connection, batch: Batch) -> None:
 
 def _explained(what: str) -> Callable[[Connection, Batch], None]:
     def rule(conn: Connection, batch: Batch) -> None:
-        rows = [
-            {"rule": d["rule"], "subject": e.subject, "what": what, "at": e.at, "detail": canonical(d)}
-            for e, d in batch
-        ]
-        upsert(conn, b.explained, rows)
-        if what == "justified":
-            for e, d in batch:
-                mine = and_(b.deadline.c.rule == d["rule"], b.deadline.c.subject == e.subject)
+        m = t.recording_asset.c
+        for e, d in batch:
+            subject = _now(conn, e.subject)
+            files = conn.execute(select(m.asset).where(m.recording == subject).order_by(m.position)).scalars()
+            row = {"rule": d["rule"], "subject": subject, "what": what, "said_of": e.subject, "at": e.at,
+                   "assets": canonical(list(files)), "detail": canonical(d)}  # fmt: skip
+            upsert(conn, b.explained, [row])
+            if what == "justified":
+                mine = and_(b.deadline.c.rule == d["rule"], b.deadline.c.subject == subject)
                 conn.execute(update(b.deadline).where(mine).values(told=True))
-        else:
-            becomes_due(conn, RULE, [(e.subject, e.at) for e, _ in batch])
+            else:
+                becomes_due(conn, RULE, [(subject, e.at)])
 
     return rule
 

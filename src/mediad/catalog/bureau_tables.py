@@ -211,7 +211,9 @@ explained = Table(
     Column("rule", String, primary_key=True),
     Column("subject", String, primary_key=True),
     Column("what", String, primary_key=True),  # justified | receipt
+    Column("said_of", String, primary_key=True),  # the subject; or a recording that was joined to it since
     Column("at", String, nullable=False),
+    Column("assets", Text, nullable=False),  # canonical JSON: the files that the recording had when it was said
     Column("detail", Text, nullable=False),
 )
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from mediad.catalog.chunks import chunks
 from mediad.model import carrier as carriers
 from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
-from mediad.model.deadline import STORAGE
+from mediad.model.deadline import STORAGE, Receipt
 from mediad.model.people import Person
 
 
@@ -83,21 +84,48 @@ def said(conn: Connection, recordings: Sequence[str], what: str) -> dict[str, di
     }
 
 
-def explained(conn: Connection, subjects: Sequence[str], rule: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """(Subject, justified or receipt) to what was said."""
+def reasons_given(
+    conn: Connection, subjects: Sequence[str] | None = None, rule: str | None = None
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """(Rule, subject) to the reason in writing for its being late; of all of them, or some. What was said of several recordings
+    that are one now is told together, with the newest's author."""
     e = b.explained.c
-    return {
-        (row.subject, row.what): json.loads(row.detail)
-        for chunk in chunks(subjects)
-        for row in conn.execute(select(e.subject, e.what, e.detail).where(e.rule == rule, e.subject.in_(chunk)))
-    }
+    query = select(e.rule, e.subject, e.detail).where(e.what == "justified").order_by(e.at, e.said_of)
+    query = query if rule is None else query.where(e.rule == rule)
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for chunk in [None] if subjects is None else chunks(subjects):
+        for row in conn.execute(query if chunk is None else query.where(e.subject.in_(chunk))):
+            said, before = json.loads(row.detail), found.get((row.rule, row.subject))
+            if before is not None and said["text"] not in before["text"]:
+                said["text"] = f"{before['text']}；{said['text']}"
+            found[row.rule, row.subject] = said
+    return found
 
 
-def reasons_given(conn: Connection) -> dict[tuple[str, str], str]:
-    """(Rule, subject) to the reason in writing for its being late."""
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A receipt, and the files that it is for: those which the recording had when it was entered. What came later has none."""
+
+    receipt: Receipt
+    assets: frozenset[str]
+
+
+def receipts(conn: Connection, recordings: Sequence[str] | None = None) -> dict[tuple[str, str], list[Received]]:
+    """(Rule, recording) to its receipts, the earliest first; of all recordings, or some."""
     e = b.explained.c
-    query = select(e.rule, e.subject, e.detail).where(e.what == "justified")
-    return {(row.rule, row.subject): json.loads(row.detail)["text"] for row in conn.execute(query)}
+    query = select(e.rule, e.subject, e.assets, e.detail).where(e.what == "receipt").order_by(e.at, e.said_of)
+    found: dict[tuple[str, str], list[Received]] = {}
+    for chunk in [None] if recordings is None else chunks(recordings):
+        for row in conn.execute(query if chunk is None else query.where(e.subject.in_(chunk))):
+            said = json.loads(row.detail)
+            receipt = Receipt(said["receipt"], datetime.fromisoformat(said["at"]))
+            found.setdefault((row.rule, row.subject), []).append(Received(receipt, frozenset(json.loads(row.assets))))
+    return found
+
+
+def receipt_of(asset: str, received: Iterable[Received]) -> Receipt | None:
+    """The earliest receipt for a file."""
+    return min((r.receipt for r in received if asset in r.assets), key=lambda r: (r.at, r.number), default=None)
 
 
 def first_docking(conn: Connection, column: str, name: str, after: str, until: str) -> str | None:

@@ -37,7 +37,7 @@ def of_recordings(conn: Connection, recordings: Sequence[str], zone: ZoneInfo) -
     names = sorted(parts)
     told = limits.said(conn, names, "carried")
     dated = limits.said(conn, names, "dated")
-    receipts = {rule: limits.explained(conn, names, rule) for rule in (STORAGE, UPLOAD)}
+    receipts = limits.receipts(conn, names)
     ends = {name: _end(parts[name], dated.get(name)) for name in names}
     outs = bureau.Outs(conn)
     people = bureau.people(conn)
@@ -50,11 +50,12 @@ def of_recordings(conn: Connection, recordings: Sequence[str], zone: ZoneInfo) -
         first = parts[name][0]
         trips = away.trips(name)
         facts = Recorded(
-            subject=name, parts=_parts(parts[name], dated.get(name), outs),
+            subject=name, parts=_parts(parts[name], dated.get(name), outs, receipts.get((STORAGE, name), ())),
             channel=first.channel, trips=trips, docked=away.dockings(first.source, first.recorder_id, own[name], trips),
-            receipt=_receipt(receipts[STORAGE].get((name, "receipt"))), legacy=first.channel == "legacy",
+            legacy=first.channel == "legacy",
         )  # fmt: skip
-        found.append(Known(facts, own[name], _receipt(receipts[UPLOAD].get((name, "receipt")))))
+        uploaded = _uploaded([row.asset for row in parts[name]], receipts.get((UPLOAD, name), ()))
+        found.append(Known(facts, own[name], uploaded))
     return found
 
 
@@ -108,8 +109,11 @@ def _end(rows: Sequence[Any], dated: Mapping[str, Any] | None) -> datetime:
     return datetime.fromisoformat(dated["ended_at"] if dated else max(r.ended_at or r.captured_at for r in rows))
 
 
-def _receipt(said: Mapping[str, Any] | None) -> Receipt | None:
-    return Receipt(said["receipt"], datetime.fromisoformat(said["at"])) if said else None
+def _uploaded(assets: Sequence[str], received: Sequence[limits.Received]) -> Receipt | None:
+    """The receipt with which the last file was there; None while one has none."""
+    each = [limits.receipt_of(asset, received) for asset in assets]
+    there = [receipt for receipt in each if receipt is not None]
+    return max(there, key=lambda receipt: receipt.at) if there and len(there) == len(each) else None
 
 
 def _whose(recorder: str | None, own: Carrier) -> frozenset[str]:
@@ -117,25 +121,28 @@ def _whose(recorder: str | None, own: Carrier) -> frozenset[str]:
     return frozenset(who for who in (own.person, own.assigned, recorder) if who)
 
 
-def _parts(rows: Sequence[Any], dated: Mapping[str, Any] | None, outs: bureau.Outs) -> tuple[Part, ...]:
+def _parts(
+    rows: Sequence[Any], dated: Mapping[str, Any] | None, outs: bureau.Outs, received: Sequence[limits.Received]
+) -> tuple[Part, ...]:
     """Each file with its end. Where a person said when it was, that is the end of all of them."""
     found = []
     for row in rows:
         stored = datetime.fromisoformat(row.stored_at) if row.dedicated else None
+        receipt = limits.receipt_of(row.asset, received)
         if dated:
-            found.append(Part(datetime.fromisoformat(dated["ended_at"]), stored))
+            found.append(Part(datetime.fromisoformat(dated["ended_at"]), stored, receipt=receipt))
             continue
         confidence = row.confidence or row.captured_confidence
         if confidence != "untrusted":
             ended = datetime.fromisoformat(row.ended_at or row.captured_at)
-            found.append(Part(ended, stored, estimated=confidence == "estimated"))
+            found.append(Part(ended, stored, estimated=confidence == "estimated", receipt=receipt))
             continue
         docked = datetime.fromisoformat(row.opened_at)
         time = json.loads(row.detail)["time"] if row.detail else {}
         bounds = [datetime.fromisoformat(time["earliest"])] if time.get("earliest") else []
         out = carriers.assigned(outs.at(row.recorder_id, docked), docked)
         bounds += [out.at] if out is not None else []
-        found.append(Part(None, stored, earliest=max(bounds, default=None), latest=docked))
+        found.append(Part(None, stored, earliest=max(bounds, default=None), latest=docked, receipt=receipt))
     return tuple(found)
 
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, select
 
+from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
 
@@ -24,6 +26,17 @@ def recording_of(conn: Connection, name: str) -> str | None:
         return recordings_of(conn, [name]).get(name)
     found = resolve(conn, name)
     return found if conn.execute(select(t.recording.c.id).where(t.recording.c.id == found)).first() else None
+
+
+def began(conn: Connection, recording: str) -> datetime | None:
+    """When a recording began, as a person said, else by its files; None where no time can be true."""
+    s, r = b.said_of.c, t.recording.c
+    said = conn.execute(select(s.detail).where(s.recording == recording, s.what == "dated")).scalar()
+    if said is not None:
+        body = json.loads(said)
+        return datetime.fromisoformat(body.get("started_at") or body["ended_at"])
+    row = conn.execute(select(r.started_at, r.confidence).where(r.id == recording)).first()
+    return None if row is None or row.confidence == "untrusted" else datetime.fromisoformat(row.started_at)
 
 
 def recordings_of(conn: Connection, assets: Iterable[str]) -> dict[str, str]:

@@ -54,23 +54,34 @@ class StorageRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """That it went straight into the enforcement information system: the number given there, and when."""
+
+    number: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One file of a recording. ``ended_at`` is None where no time can be true; then it ended between ``earliest`` and ``latest``.
-    ``stored_at``: when as many verified replicas as are wanted lay in dedicated storage for the first time; None if never yet."""
+    ``stored_at``: when as many verified replicas as are wanted lay in dedicated storage for the first time; None if never yet.
+    ``receipt``: that of the enforcement information system, if there is one for this file."""
 
     ended_at: datetime | None
     stored_at: datetime | None
     estimated: bool = False
     earliest: datetime | None = None
     latest: datetime | None = None
+    receipt: Receipt | None = None
 
+    @property
+    def received(self) -> bool:
+        """Whether it is the receipt that meets the limit: it was there before it was here."""
+        return self.receipt is not None and (self.stored_at is None or self.receipt.at < self.stored_at)
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """That it went straight into the enforcement information system: the number given there, and when."""
-
-    number: str
-    at: datetime
+    @property
+    def met_at(self) -> datetime | None:
+        return self.receipt.at if self.receipt is not None and self.received else self.stored_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,6 @@ class Recorded:
     channel: str = "body-camera"
     trips: tuple[Trip, ...] = ()
     docked: tuple[datetime, ...] = ()
-    receipt: Receipt | None = None
     legacy: bool = False
 
 
@@ -139,8 +149,8 @@ def storage(facts: Recorded, rule: StorageRule) -> Ruling:
     remarks = ("end-estimated",) if any(p.estimated for p in facts.parts) else ()
     if reason := _exempt(facts, rule, ended):
         return Ruling(STORAGE, facts.subject, "not-applicable", None, None, reason, ended_at=ended)
-    met = facts.receipt.at if facts.receipt else _all_stored(facts.parts)
-    if facts.receipt:
+    met = _all_met(facts.parts)
+    if any(p.received for p in facts.parts):
         remarks = (*remarks, "receipt")
     if ended is None:
         return _bounded(facts, rule, met, remarks)
@@ -190,10 +200,10 @@ def _exempt(facts: Recorded, rule: StorageRule, ended: datetime | None) -> str:
     return ""
 
 
-def _all_stored(parts: Sequence[Part]) -> datetime | None:
+def _all_met(parts: Sequence[Part]) -> datetime | None:
     """When the last file was there; None while one is missing."""
-    stored = [p.stored_at for p in parts if p.stored_at is not None]
-    return max(stored) if stored and len(stored) == len(parts) else None
+    met = [p.met_at for p in parts if p.met_at is not None]
+    return max(met) if met and len(met) == len(parts) else None
 
 
 def _bounded(facts: Recorded, rule: StorageRule, met: datetime | None, remarks: tuple[str, ...]) -> Ruling:

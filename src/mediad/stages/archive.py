@@ -176,7 +176,7 @@ def _recordings(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]
     names = sorted(rows)
     takes, files = casework.takes(conn, names), casework.originals(conn, names)
     carried, classified = limits.said(conn, names, "carried"), limits.said(conn, names, "classified")
-    reasons = limits.explained(conn, names, STORAGE)
+    reasons = limits.reasons_given(conn, names, STORAGE)
     dated = limits.said(conn, names, "dated")
     times = {name: _times(takes[name], dated.get(name)) for name in names}
     activities = {a.key: a.name for a in told.activities}
@@ -189,7 +189,7 @@ def _recordings(conn: Connection, case: Case, told: Told) -> list[dict[str, Any]
             "recorder": take.label, "carrier": _person(told, ruled.get("carrier", ""), at), "officer": take.officer,
             "co_officers": [_person(told, p, at) for p in carried.get(name, {}).get("co_officers", ())],
             "classification": classified.get(name), "deadline": {k: ruled.get(k) for k in ("state", "due_at", "met_at", "reason")},
-            "justification": reasons.get((name, "justified"), {}).get("text"),
+            "justification": reasons.get((STORAGE, name), {}).get("text"),
             "tags": [_tag(row, activities) for row in rows[name]],
             "assets": [{**file, "path": printable(file["path"])} for file in files.get(name, ())],
         })  # fmt: skip

@@ -88,12 +88,12 @@ def missing(
     took = casework.happened(conn, whose).get(case.id, ())
     found = duty.check(case, activities, took, shown, [part.kind for part in parts])
     names = sorted({tag.recording for tag in shown})
-    reasons = limits.explained(conn, names, STORAGE)
+    reasons = limits.reasons_given(conn, names, STORAGE)
     for name in names:
         state = rulings.get(name, {}).get("state")
         if state == "untrusted":
             found.append(Missing("time-unknown", "", f"{name}: nobody has said when it was recorded (Article 28)"))
-        elif state == "late" and (name, "justified") not in reasons:
+        elif state == "late" and (STORAGE, name) not in reasons:
             found.append(Missing("late-unexplained", "", f"{name}: it was stored late, without a reason in writing"))
     found += [
         Missing("original-lost", "", f"{name}: no vault holds all of it any more")

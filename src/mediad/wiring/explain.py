@@ -53,8 +53,15 @@ def mark_met(config: Config, subject: str, receipt: str, at: datetime, rule: str
             raise Refused("a receipt is not of the future", hint="give the time at which it was received")
         with ledger.catalog.read() as conn:
             name = recordings.recording_of(conn, subject)
+            began = None if name is None else recordings.began(conn, name)
         if name is None:
             raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
+        if began is not None and at < began:
+            raise Refused(
+                f"the receipt is older than the recording, which began at {began.isoformat()}",
+                code="ends-before-it-begins",
+                hint="`mediad recordings set-time` says when a recording was, if its recorder's clock was wrong",
+            )
         detail = {"rule": rule, "receipt": number, "at": stamp(at)}
         return [Draft("deadline.receipt", name, detail)]
 

@@ -85,12 +85,12 @@ class Facts:
         ruled = [
             r for r in rule.rule_on(self.conn, rules_of(self.conn, self.config), dockings) if r.ruling.rule == STORAGE
         ]
-        said = limits.explained(self.conn, [r.ruling.subject for r in ruled], STORAGE)
+        said = limits.reasons_given(self.conn, [r.ruling.subject for r in ruled], STORAGE)
         return [
             {
                 "subject": r.ruling.subject, "status": status(body, self.now).value, "due_at": body["due_at"],
                 "met_at": body["met_at"], "limb": body["limb"], "reason": body["reason"], "remarks": body["remarks"],
-                "carrier": r.carrier.person, "justified": said.get((r.ruling.subject, "justified"), {}).get("text", ""),
+                "carrier": r.carrier.person, "justified": said.get((STORAGE, r.ruling.subject), {}).get("text", ""),
             }
             for r in ruled
             for body in (r.body(),)

@@ -239,13 +239,15 @@ def status(body: Body, now: datetime) -> Status:
 def shown(conn: Connection, rules: Rules, now: datetime) -> Iterable[dict[str, Any]]:
     """As `mediad deadlines --json` prints them: in the order of rule, limit and subject."""
     people = {p.id: p.name for p in bureau.people(conn)}
-    told = limits.reasons_given(conn)
+    told, received = limits.reasons_given(conn), limits.receipts(conn)
     listed = sorted(standing(conn, rules).items(), key=lambda item: (item[0][0], item[1]["due_at"] or "", item[0][1]))
     for (name, subject), body in listed:
         yield {
             **brief(name, body, rules, now, subject=subject), "code": body["reason"], "remarks": body["remarks"],
             "limb": body["limb"] or None, "trip": body["trip"] or None, "ended_at": local(body["ended_at"], rules),
-            "carrier": people.get(body["carrier"]), "justification": told.get((name, subject)),
+            "carrier": people.get(body["carrier"]), "justification": told.get((name, subject), {}).get("text"),
+            "justified_by": people.get(told.get((name, subject), {}).get("by", "")),
+            "receipts": [r.receipt.number for r in received.get((name, subject), ())],
             **{k: body[k] for k in ("path", "docking", "recording") if k in body},
         }  # fmt: skip
 

@@ -198,9 +198,11 @@ def upgrade() -> None:
         sa.Column("rule", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
         sa.Column("what", sa.String(), nullable=False),
+        sa.Column("said_of", sa.String(), nullable=False),
         sa.Column("at", sa.String(), nullable=False),
+        sa.Column("assets", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("rule", "subject", "what"),
+        sa.PrimaryKeyConstraint("rule", "subject", "what", "said_of"),
     )
     op.create_table(
         "act",
