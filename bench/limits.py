@@ -73,6 +73,7 @@ def build(path: Path, recordings: int) -> None:
         raw.execute("PRAGMA journal_mode=MEMORY")
         raw.execute("INSERT INTO station VALUES ('hq-01', 'bench', ?)", (stamp(NOW - SPAN),))
         raw.execute("INSERT INTO vault VALUES ('local', 'm', 'local', 1, ?)", (stamp(NOW - SPAN),))
+        raw.execute("INSERT INTO counted VALUES ('local', '', NULL)")
         populate(raw, recordings)
         raw.execute("PRAGMA journal_mode=WAL")
     done.touch()
@@ -85,13 +86,14 @@ def populate(raw: sqlite3.Connection, recordings: int) -> None:
     raw.execute("PRAGMA foreign_keys=OFF")
     registers(raw)
     dockings = recordings // OF_DOCKING
-    for table, rows in (("docking", docking_rows(dockings)), ("recorder_move", move_rows(dockings))):
-        fill(raw, table, rows)
+    for table, rows_of in (("docking", docking_rows), ("recorder_move", move_rows), ("brought", brought_rows)):
+        fill(raw, table, rows_of(dockings))
     for table, make in RECORDING_TABLES.items():
         fill(raw, table, (make(n, dockings) for n in range(recordings)))
     fill(raw, "untagged", ((rec(n), stamp(ended(n // OF_DOCKING, dockings))) for n in range(0, recordings, 100)))
     raw.execute(
-        "INSERT INTO explained SELECT rule, subject, 'justified', due_at, '{\"text\":\"x\"}' FROM deadline WHERE told"
+        "INSERT INTO explained SELECT rule, subject, 'justified', subject, due_at, '[]', '{\"text\":\"x\"}'"
+        " FROM deadline WHERE told"
     )
     raw.commit()
 
@@ -167,6 +169,12 @@ def move_rows(dockings: int) -> Iterator[tuple[Any, ...]]:
             who = f"per-{n % OFFICERS}" if state == "issued" else ""
             detail = {"state": state, "at": at, "carrier": who, "expected": None, "why": "", "presumed": ""}
             yield 2 * n + step, f"rcd-{n % RECORDERS}", state, at, who, canonical(detail)
+
+
+def brought_rows(dockings: int) -> Iterator[tuple[Any, ...]]:
+    for n in range(dockings):
+        at = stamp(docked(n, dockings))
+        yield f"dck-{n:026}", f"per-{n % OFFICERS}", at, at
 
 
 def _asset(n: int, dockings: int) -> tuple[Any, ...]:

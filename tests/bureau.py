@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mediad.catalog import db, due, evidence, limits
+from mediad.catalog.apply_bureau import EVERYTHING
 from mediad.catalog.db import Catalog
 from mediad.catalog.ledger import Ledger
 from mediad.config.rules import Deadlines
@@ -198,6 +199,14 @@ class Bureau:
         """The same of everything there is."""
         due.everything(self.ledger.catalog)
         return self.rule(by)
+
+    def rule_everything_due(self, by: Rules | None = None) -> bool:
+        """If everything is due because of what rulings depend on: rule on it, and say so."""
+        with self.ledger.catalog.read() as conn:
+            due_now = EVERYTHING in due.subjects(conn, due.RULE)
+        if due_now:
+            self.rule_anew(by)
+        return due_now
 
     def ruling(self, subject: str, name: str = "article-28-24h", by: Rules | None = None) -> Mapping[str, Any] | None:
         """What stands, once all that is due is ruled on; with its status now."""

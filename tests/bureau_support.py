@@ -38,7 +38,7 @@ def furnish_bureau(site: Site, folder: Path) -> None:
         config, registers.enter(config, "trips", trip)[0].changes[0].entry.id, datetime(2026, 9, 24, tzinfo=UTC)
     )
     _sign(site)
-    handing.move(config, "R-1", "issued", carrier="210001")
+    handing.move(config, "R-1", "issued", carrier="210001", at=datetime(2026, 9, 20, tzinfo=UTC))
     films = [row[0] for row in site.rows("SELECT id FROM recording WHERE kind <> 'data' ORDER BY id")]
     one = films[0]
     tagging.tag(config, [one], Wanted("大金卫罚[2026]12号", "on-site-inspection"))

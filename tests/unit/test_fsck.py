@@ -584,7 +584,7 @@ def test_a_change_behind_the_log_is_seen_in_every_table(busy_site: Site, table: 
         "trip": "expected", "trip_version": "at", "trip_of": "who", "casefile": "name", "case_number": "key",
         "case_handler": "person", "case_activity": "detail", "case_archive": "sha256", "tag": "activity", "said_of": "at",
         "deadline": "met_at", "explained": "detail", "act": "state", "rules": "detail", "imported": "bad",
-        "handover": "since", "handover_part": "handover", "told": "at",
+        "handover": "since", "handover_part": "handover", "told": "at", "brought": "person", "counted": "since",
     }  # fmt: skip
     sql(busy_site, f'UPDATE "{table}" SET "{columns[table]}" = 77 WHERE rowid = (SELECT min(rowid) FROM "{table}")')
     report = fsck(busy_site)

@@ -331,7 +331,7 @@ def test_each_change_of_a_trip_is_a_version_of_it(office: Site, as_login: As) ->
         (listed,) = bureau.trip_times(
             conn, [person(office, "210001")], found.versions[0].left, found.versions[0].left
         ).values()
-        assert [row.trip for row in listed] == [trip]
+        assert [found_trip for found_trip, _, _ in listed] == [trip]
     assert [(v.returned is not None, v.approved) for v in found.versions] == [
         (False, False),
         (True, False),

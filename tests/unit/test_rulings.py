@@ -1,7 +1,7 @@
 """Limits from facts to rulings, each odd case of the notes on the regulation by name: events in a real catalogue, and the stage."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,29 @@ def test_a_clock_at_the_year_2000_is_met_if_even_the_earliest_possible_end_is_in
     assert (found["status"], found["reason"], found["due_at"]) == ("met", "bounded", None)
 
 
+def test_what_was_handed_in_before_it_was_docked_is_bounded_and_its_carriers_all_the_same(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED, bureau.li)
+    bureau.move("rcd-A", "returned", ENDED + 9 * H)
+    docking = bureau.dock(
+        "A", ENDED + 9 * H + M, film(ended=at("2000-01-01 00:10"), confidence="untrusted", officer="")
+    )
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["reason"], found["carrier"]) == ("met", "bounded", bureau.li)
+    assert bureau.ruling(docking, "handover-signature")["carrier"] == bureau.li
+
+
+def test_what_was_handed_on_undocked_may_be_as_old_as_the_first_hand_out(bureau: Any) -> None:
+    bureau.move("rcd-A", "issued", ENDED - 30 * H, bureau.li)
+    bureau.move("rcd-A", "returned", ENDED - 20 * H)
+    bureau.move("rcd-A", "issued", ENDED, bureau.wang)
+    reset = {"ended": at("2000-01-01 00:10"), "confidence": "untrusted", "officer": ""}
+    bureau.dock("A", ENDED + 9 * H, film(**reset))
+    assert bureau.status(film().recording) == "untrusted"
+    bureau.move("rcd-A", "issued", ENDED + 10 * H, bureau.wang)
+    bureau.dock("A", ENDED + 12 * H, film("b.mp4", **reset))
+    assert bureau.status(film("b.mp4").recording) == "met", "all of it was taken in between"
+
+
 def test_a_clock_at_the_year_2000_that_nothing_bounds_waits_for_a_person(bureau: Any) -> None:
     bureau.move("rcd-A", "issued", ENDED, bureau.li)
     bureau.dock("A", ENDED + 40 * H, film(ended=at("2000-01-01 00:10"), confidence="untrusted"))
@@ -181,6 +204,38 @@ def test_a_docking_at_night_proves_the_return_before_the_one_that_was_entered(bu
     found = bureau.ruling(film().recording)
     assert bureau.due(film().recording) == night + 24 * H
     assert (found["status"], "return-after-docking" in found["remarks"]) == ("late", True)
+
+
+def test_whoever_handed_another_recorder_in_just_before_it_was_docked_was_back(bureau: Any) -> None:
+    for label in "AB":
+        bureau.move(f"rcd-{label}", "issued", ENDED - 3 * H, bureau.li)
+    bureau.trip([bureau.li], ENDED - 2 * H)
+    night = ENDED + 41 * H
+    bureau.move("rcd-B", "returned", night - M)
+    bureau.dock("B", night)
+    bureau.trip([bureau.li], ENDED - 2 * H, returned=ENDED + 70 * H, entered=ENDED + 71 * H)
+    bureau.dock("A", ENDED + 72 * H, film())
+    assert bureau.due(film().recording) == night + 24 * H
+
+
+def test_what_was_handed_in_before_they_left_proves_no_return_whenever_it_is_docked(bureau: Any) -> None:
+    for label in "AB":
+        bureau.move(f"rcd-{label}", "issued", ENDED - 30 * H, bureau.li)
+    bureau.move("rcd-B", "returned", ENDED - 3 * H)
+    bureau.trip([bureau.li], ENDED - 2 * H)
+    bureau.dock("B", ENDED + 5 * H)
+    bureau.trip([bureau.li], ENDED - 2 * H, returned=ENDED + 60 * H, entered=ENDED + 60 * H)
+    bureau.dock("A", ENDED + 70 * H, film())
+    assert bureau.due(film().recording) == ENDED + 84 * H
+
+
+def test_a_hand_out_that_is_entered_after_the_docking_says_who_brought_it(bureau: Any) -> None:
+    bureau.dock("A", ENDED + 9 * H, film(ended=at("2000-01-01 00:10"), confidence="untrusted", officer=""))
+    assert bureau.ruling(film().recording)["carrier"] == ""
+    moved = {"state": "issued", "at": stamp(ENDED), "carrier": bureau.li, "expected": None, "why": "", "presumed": ""}
+    bureau.say("recorder.moved", "rcd-A", ENDED + 10 * H, **moved)
+    found = bureau.ruling(film().recording)
+    assert (found["carrier"], found["status"]) == (bureau.li, "met")
 
 
 def test_a_docking_of_a_recorder_that_somebody_else_has_by_now_proves_nothing(bureau: Any) -> None:
@@ -284,6 +339,31 @@ def test_a_vault_that_does_not_count_meets_nothing(bureau: Any) -> None:
     assert bureau.status(film().recording, ENDED + 2 * H) == "due"
 
 
+def test_whether_a_vault_counts_is_said_from_then_on_and_takes_nothing_away(bureau: Any) -> None:
+    def counts(when: Any, dedicated: bool) -> None:
+        bureau.record(
+            when, Draft("vault.registered", "local", {"marker": "m", "kind": "local", "dedicated": dedicated})
+        )
+        assert bureau.rule_everything_due(), "all of it is ruled on anew"
+
+    bureau.dock("A", ENDED + H, film())
+    assert bureau.status(film().recording) == "met"
+    counts(ENDED + 2 * H, False)
+    assert bureau.status(film().recording) == "met", "it was in its place when that counted"
+    later = film("b.mp4")
+    seen = film("c.mp4", stored=False)
+    bureau.dock("A", ENDED + 3 * H, later, seen)
+    bureau.dock("A", ENDED + 4 * H, film("c.mp4"))
+    assert bureau.status(later.recording) == "due"
+    bureau.rule()
+    with bureau.ledger.catalog.read() as conn:
+        assert [body["state"] for (_, name), body in limits.bodies(conn).items() if name[:4] == "fil-"] == ["waiting"]
+    counts(ENDED + 30 * H, True)
+    found = bureau.ruling(later.recording)
+    assert (found["status"], found["met_at"]) == ("late", stamp(ENDED + 30 * H))
+    assert bureau.status(film().recording) == "met"
+
+
 def test_data_has_no_limit(bureau: Any) -> None:
     bureau.dock("A", ENDED + H, film(kind="data"))
     assert bureau.ruling(film().recording) is None
@@ -294,6 +374,47 @@ def test_a_number_that_is_registered_later_names_the_carrier_then(bureau: Any) -
     assert bureau.ruling(film().recording)["carrier_by"] == "nobody"
     zhao = bureau.officer("赵强", "辽A009", "000999")
     assert bureau.ruling(film().recording)["carrier"] == zhao
+
+
+def test_a_giver_that_is_registered_later_names_the_carrier_and_who_hands_over(bureau: Any) -> None:
+    """A number that was told at the docking, and stands in no name."""
+    docking = bureau.dock("A", ENDED + H, film(officer=""), film("seen.mp4", stored=False), officer="辽A009")
+    assert bureau.ruling(film().recording)["carrier_by"] == "nobody"
+    zhao = bureau.officer("赵强", "辽A009")
+    assert bureau.ruling(film().recording)["carrier"] == zhao
+    assert bureau.ruling(docking, "handover-signature")["carrier"] == zhao
+    with bureau.ledger.catalog.read() as conn:
+        assert {body["carrier"] for (_, name), body in limits.bodies(conn).items() if name[:4] == "fil-"} == {zhao}
+        assert not due.subjects(conn, due.RULE)
+    bureau.officer("赵小强", "辽A009")  # another name, and the same numbers
+    with bureau.ledger.catalog.read() as conn:
+        assert not due.subjects(conn, due.RULE), "what changes no number changes no limit"
+
+
+def test_a_trip_of_a_recorder_reaches_a_file_that_was_only_seen_on_it(bureau: Any) -> None:
+    bureau.dock("A", ENDED + H, film(stored=False, officer=""), done="interrupted")
+    bureau.rule()
+    with bureau.ledger.catalog.read() as conn:
+        (name,) = [name for _, name in limits.bodies(conn) if name.startswith("fil-")]
+    assert bureau.status(name) == "due"
+    bureau.trip([], ENDED - H, recorders=["rcd-A"], entered=ENDED + 2 * H)
+    found = bureau.ruling(name)
+    assert (found["limb"], bureau.due(name)) == (1, ENDED + 24 * H), "it was docked since they left"
+    assert found["remarks"] == ["end-estimated", "back-in-time"]
+
+
+def test_a_file_without_a_time_is_untrusted_and_a_folder_that_could_not_be_read_is_no_file(bureau: Any) -> None:
+    nothing = datetime(1970, 1, 1, tzinfo=UTC)
+    docking = bureau.dock("A", ENDED, film("x.mp4", nothing, stored=False), done="interrupted")
+    bureau.rule()
+    with bureau.ledger.catalog.read() as conn:
+        (body,) = [body for (_, name), body in limits.bodies(conn).items() if name.startswith("fil-")]
+        assert body["state"] == "untrusted"
+    claim = {"volume": "", "path_b64": "YnJva2Vu", "size": 0, "mtime_ns": 0, "outcome": "failed", "why": "unreadable"}
+    bureau.say("docking.listed", docking, ENDED + H, files=[claim], known=[])
+    bureau.rule_anew()
+    with bureau.ledger.catalog.read() as conn:
+        assert len([name for _, name in limits.bodies(conn) if name.startswith("fil-")]) == 1
 
 
 # --- recorders, hand-overs, the platform --------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ nobody has to look for it.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
+from mediad.catalog import apply_brought
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
 from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, upsert
@@ -38,7 +39,10 @@ def _person(conn: Connection, batch: Batch) -> None:
         upsert(conn, b.person, [row])
         conn.execute(delete(b.person_login).where(b.person_login.c.person == e.subject))
         upsert(conn, b.person_login, [{"login": login, "person": e.subject} for login in d["logins"]])
-        conn.execute(delete(b.person_number).where(b.person_number.c.person == e.subject))
+        n = b.person_number.c
+        held = conn.execute(select(n.number, n.start, n.until).where(n.person == e.subject))
+        before = {(number, start, until) for number, start, until in held}
+        conn.execute(delete(b.person_number).where(n.person == e.subject))
         rows: list[Row] = [
             {"number": n["number"], "kind": kind, "person": e.subject, "position": at, "start": n["from"] or "",
              "until": n["until"] or ""}
@@ -46,8 +50,10 @@ def _person(conn: Connection, batch: Batch) -> None:
             for at, n in enumerate(d[field])
         ]  # fmt: skip
         upsert(conn, b.person_number, rows)
-        numbers = sorted({row["number"] for row in rows})
-        _ruled_again(conn, e.at, t.recording.c.officer.in_(numbers))
+        after = {(row["number"], row["start"], row["until"]) for row in rows}
+        for some in chunks(sorted({number for number, _, _ in before ^ after})):
+            _ruled_again(conn, e.at, t.recording.c.officer.in_(some))
+            _docked_again(conn, e.at, t.docking.c.officer.in_(some))
 
 
 def _key(*, withdrawn: bool) -> Callable[[Connection, Batch], None]:
@@ -78,9 +84,10 @@ def _recorder_moved(conn: Connection, batch: Batch) -> None:
             "detail": canonical(d),
         }
         upsert(conn, b.recorder_move, [row])
-        keys = list(conn.execute(select(t.recorder_key.c.key).where(t.recorder_key.c.recorder == e.subject)).scalars())
-        # What was recorded since then may have another carrier now.
-        _ruled_again(conn, e.at, t.recording.c.source.in_([e.subject, *keys]), t.recording.c.ended_at >= d["at"])
+        apply_brought.moved(conn, e.subject, d["at"])
+        # What came with a docking since then may have another carrier now; and somebody may have been back by that.
+        _docked_again(conn, e.at, t.docking.c.recorder_id == e.subject, t.docking.c.opened_at >= d["at"])
+        _carried_since(conn, e.at, [d["carrier"]] if d["carrier"] else [], d["at"])
         becomes_due(conn, RULE, [(each, e.at) for each in _hand_outs(conn, e.subject, d["at"])])
 
 
@@ -118,10 +125,24 @@ def _ruled_since(conn: Connection, at: str, who: Iterable[str], since: str) -> N
         # Whoever went away with a recorder was handed it before.
         out = and_(c.rule == RECORDER, c.state.in_(("waiting", "open", "late")), c.carrier.in_(chunk))
         becomes_due(conn, RULE, [(each, at) for each in conn.execute(select(c.subject).where(out)).scalars()])
-        carried = select(c.subject).where(c.carrier.in_(chunk), c.ended_at >= since)
-        becomes_due(conn, RULE, [(each, at) for each in conn.execute(carried).scalars()])
+        _carried_since(conn, at, chunk, since)
         keys = list(conn.execute(select(t.recorder_key.c.key).where(t.recorder_key.c.recorder.in_(chunk))).scalars())
         _ruled_again(conn, at, t.recording.c.source.in_([*chunk, *keys]), t.recording.c.ended_at >= since)
+
+    # Of a file that was only seen it may not be known yet who carried it.
+    seen = and_(c.state.in_(("waiting", "open")), c.rule == STORAGE, c.subject.startswith("fil-"))
+    becomes_due(conn, RULE, [(each, at) for each in conn.execute(select(c.subject).where(seen)).scalars()])
+
+
+def _carried_since(conn: Connection, at: str, who: Sequence[str], since: str) -> None:
+    c = b.deadline.c
+    carried = select(c.subject).where(c.carrier.in_(who), c.ended_at >= since)
+    becomes_due(conn, RULE, [(each, at) for each in conn.execute(carried).scalars()])
+
+
+def _docked_again(conn: Connection, at: str, *where: Any) -> None:
+    """What came with some dockings, or was only seen, and who hands it over."""
+    becomes_due(conn, RULE, [(each, at) for each in conn.execute(select(t.docking.c.id).where(*where)).scalars()])
 
 
 def _ruled_again(conn: Connection, at: str, *where: Any) -> None:
@@ -291,6 +312,24 @@ def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
     conn.execute(update(b.deadline).where(late).values(told=True))
     becomes_due(conn, RULE, [(survivor, at)])
     becomes_due(conn, MATCH, [(survivor, at)])
+
+
+def counted(conn: Connection, batch: Batch) -> None:
+    """A vault is the unit's dedicated storage from now on, or is so no longer: what was in it until then had its place. What waits
+    may be met by that, and what is late is so no more."""
+    c = b.counted.c
+    for e, d in batch:
+        open_now = conn.execute(select(c.since).where(c.vault == e.subject, c.until.is_(None))).first() is not None
+        if d["dedicated"] == open_now:
+            continue
+        known = conn.execute(select(t.vault.c.name).where(t.vault.c.name == e.subject)).first() is not None
+        if d["dedicated"]:
+            # Nothing was in it before it was known.
+            upsert(conn, b.counted, [{"vault": e.subject, "since": e.at if known else "", "until": None}])
+        else:
+            conn.execute(update(b.counted).where(c.vault == e.subject, c.until.is_(None)).values(until=e.at))
+        if known:
+            becomes_due(conn, RULE, [(EVERYTHING, e.at)])
 
 
 def _ruled(conn: Connection, batch: Batch) -> None:

@@ -71,43 +71,39 @@ def moves(conn: Connection, recorders: Collection[str] | None = None) -> dict[st
 
 
 class Outs:
-    """How it stood with recorders at a moment. Each stretch between two moves is asked for once."""
+    """Who had a recorder at a moment. Each stretch between two moves is asked for once."""
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
-        self._known: dict[str, list[tuple[str, str, list[Move]]]] = {}
+        self._known: dict[str, list[tuple[str, str, str]]] = {}
 
-    def at(self, recorder: str | None, at: datetime) -> list[Move]:
-        """The move that stood then, as a list; empty if there was none yet."""
+    def had(self, recorder: str | None, at: datetime) -> str:
+        """Who had it then; empty if it was at the unit, lost or broken, or nobody said."""
         if recorder is None:
-            return []
+            return ""
         when, stretches = stamp(at), self._known.setdefault(recorder, [])
-        for first, end, move in stretches:
+        for first, end, had in stretches:
             if first <= when and (not end or when < end):
-                return move
+                return had
         m = b.recorder_move.c
-        query = select(m.at, m.detail).where(m.recorder == recorder, m.at <= when)
+        query = select(m.at, m.state, m.carrier).where(m.recorder == recorder, m.at <= when)
         last = self._conn.execute(query.order_by(m.at.desc(), m.seq.desc()).limit(1)).first()
         following = select(func.min(m.at)).where(m.recorder == recorder, m.at > when)
         end = self._conn.execute(following).scalar() or ""
-        found = [registers.move_of(recorder, json.loads(last.detail))] if last else []
-        stretches.append((last.at if last else "", end, found))
-        return found
+        had = last.carrier if last is not None and last.state == "issued" else ""
+        stretches.append((last.at if last else "", end, had))
+        return had
 
 
-def stretches(conn: Connection, person: str, first: str, last: str) -> list[Any]:
-    """When somebody had recorders, as far as that meets a time: recorder, ``at`` and ``end`` (null: until now), the earliest
-    first."""
-    m, other = b.recorder_move.c, b.recorder_move.alias().c
-    end = select(func.min(other.at)).where(other.recorder == m.recorder, other.at > m.at).scalar_subquery()
-    query = select(m.recorder, m.at, end.label("end")).where(m.carrier == person)
-    # Of each recorder the move that stood at the beginning; it would take long to look through all that somebody ever had.
-    newest = select(other.seq).where(other.recorder == t.recorder.c.id, other.at <= first)
-    stood = select(newest.order_by(other.at.desc(), other.seq.desc()).limit(1).scalar_subquery()).select_from(
-        t.recorder
-    )
-    rows = [*conn.execute(query.where(m.seq.in_(stood))), *conn.execute(query.where(m.at > first, m.at <= last))]
-    return sorted(rows, key=lambda row: row.at)
+def brought(conn: Connection, dockings: Collection[str]) -> dict[str, str]:
+    """Docking to who had had the recorder that was docked."""
+    n = b.brought.c
+    query = select(n.docking, n.person)
+    return {
+        row.docking: row.person
+        for chunk in chunks(sorted(dockings))
+        for row in conn.execute(query.where(n.docking.in_(chunk)))
+    }
 
 
 def trips(conn: Connection) -> list[TripEntry]:
@@ -121,16 +117,18 @@ def trip(conn: Connection, trip_id: str) -> TripEntry | None:
     return None if detail is None else registers.trip_of(trip_id, json.loads(detail))
 
 
-def trip_times(conn: Connection, who: Iterable[str], first: datetime, last: datetime) -> dict[str, list[Any]]:
-    """Person or recorder to their trips of a time (both ends included): each with the time (``since``, ``until``; null: it may
+def trip_times(
+    conn: Connection, who: Iterable[str], first: datetime, last: datetime
+) -> dict[str, list[tuple[str, str, str | None]]]:
+    """Person or recorder to their trips of a time (both ends included): each with its id and the time (since, until; None: it may
     not have ended) in which it lies, whichever of its versions counts."""
     o, k = b.trip_of.c, b.trip.c
     query = select(o.who, o.trip, k.since, k.until).join(b.trip, k.id == o.trip)
     query = query.where(k.since <= stamp(last), or_(k.until.is_(None), k.until >= stamp(first)))
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[tuple[str, str, str | None]]] = {}
     for chunk in chunks(sorted(set(who))):
-        for row in conn.execute(query.where(o.who.in_(chunk)).order_by(k.since, o.trip)):
-            found.setdefault(row.who, []).append(row)
+        for person, trip, since, until in conn.execute(query.where(o.who.in_(chunk)).order_by(k.since, o.trip)):
+            found.setdefault(person, []).append((trip, since, until))
     return found
 
 

@@ -71,8 +71,18 @@ recorder_move = Table(
     Column("at", String, nullable=False),
     Column("carrier", String, nullable=False),
     Column("detail", Text, nullable=False),
-    Index("recorder_move_recorder", "recorder", "at"),
+    Index("recorder_move_recorder", "recorder", "at", "seq"),
     Index("recorder_move_carrier", "carrier", "at"),
+)
+
+brought = Table(
+    "brought",
+    metadata,
+    Column("docking", String, primary_key=True),
+    Column("person", String, nullable=False),  # who had had the recorder
+    Column("handed_in", String, nullable=False),  # when it was docked, or handed in before
+    Column("at", String, nullable=False),  # when it was docked
+    Index("brought_person", "person", "at"),
 )
 
 trip = Table(
@@ -187,6 +197,15 @@ said_of = Table(
     Index("said_of_what", "what"),
 )
 
+counted = Table(
+    "counted",
+    metadata,
+    Column("vault", String, primary_key=True),
+    Column("since", String, primary_key=True),  # empty: since it was registered
+    Column("until", String),
+)
+"""From when until when a vault was the unit's dedicated storage (Article 28)."""
+
 deadline = Table(
     "deadline",
     metadata,
@@ -286,8 +305,8 @@ told = Table(
 )
 
 BUREAU_FACTS: Final = (
-    person, person_login, person_number, person_key, department, recorder_move, trip, trip_version, trip_of, casefile, case_number,
-    case_handler, case_activity, case_archive, tag, said_of, deadline, explained, act, rules, imported,
+    person, person_login, person_number, person_key, department, recorder_move, brought, trip, trip_version, trip_of, casefile,
+    case_number, case_handler, case_activity, case_archive, tag, said_of, counted, deadline, explained, act, rules, imported,
     handover, handover_part, told,
 )  # fmt: skip
 """Parents first."""

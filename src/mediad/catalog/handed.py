@@ -17,6 +17,7 @@ from mediad.model import registers
 from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
 from mediad.model.instants import stamp
+from mediad.model.people import Numbers
 from mediad.model.registers import Move
 from mediad.model.spans import HandedOut
 from mediad.model.trips import Trip
@@ -55,7 +56,7 @@ def of_move(conn: Connection, moves: Sequence[Move], position: int, until: datet
 def trips_since(conn: Connection, issue: Move) -> tuple[Trip, ...]:
     """The trips of a carrier, and of the recorder, that had not ended when it was handed out."""
     times = bureau.trip_times(conn, {issue.carrier, issue.recorder}, issue.at, datetime.max.replace(tzinfo=UTC))
-    return tuple(bureau.trips_by_id(conn, {row.trip for rows in times.values() for row in rows}).values())
+    return tuple(bureau.trips_by_id(conn, {trip for rows in times.values() for trip, _, _ in rows}).values())
 
 
 def first_docking(conn: Connection, recorder: str, since: datetime) -> datetime | None:
@@ -84,8 +85,8 @@ def handovers(conn: Connection, dockings: Sequence[str], zone: ZoneInfo) -> list
     query = select(h.docking, h.state, h.since, h.signed_at, h.giver, k.officer, k.recorder_id, k.opened_at)
     query = query.distinct().join(b.handover_part, part.handover == h.docking).join(t.docking, k.id == h.docking)
     rows = {r.docking: r for chunk in chunks(dockings) for r in conn.execute(query.where(part.docking.in_(chunk)))}
-    people = bureau.people(conn) if rows else []
-    outs = bureau.Outs(conn)
+    numbers = Numbers(bureau.people(conn) if rows else ())
+    had = bureau.brought(conn, rows)
     found = []
     for row in rows.values():
         at = datetime.fromisoformat(row.opened_at)
@@ -94,7 +95,7 @@ def handovers(conn: Connection, dockings: Sequence[str], zone: ZoneInfo) -> list
                 row.docking,
                 None if row.state == "nothing" else datetime.fromisoformat(row.since),
                 datetime.fromisoformat(row.signed_at) if row.signed_at else None,
-                carriers.carrier(row.officer, day_of(at, zone), at, people, outs.at(row.recorder_id, at), row.giver),
+                carriers.carrier(row.officer, day_of(at, zone), numbers, had.get(row.docking, ""), row.giver),
             )
         )
     return found

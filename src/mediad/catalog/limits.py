@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, and_, exists, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
@@ -16,40 +17,83 @@ from mediad.catalog.chunks import chunks
 from mediad.model import carrier as carriers
 from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
-from mediad.model.deadline import STORAGE, Receipt
-from mediad.model.people import Person
+from mediad.model.deadline import STORAGE, UPLOAD, Receipt
+from mediad.model.people import Numbers
 
 
-def parts_of(conn: Connection, recordings: Sequence[str]) -> dict[str, list[Any]]:
-    """Recording to its files: how they are timed, when they were stored, by which docking they came, and what the recording itself
-    says. Data is no recording that a limit is about."""
-    r, m, a, s, k, v = t.recording.c, t.recording_asset.c, t.asset.c, t.timing.c, t.docking.c, t.replica.c
-    counting = list(conn.execute(select(t.vault.c.name).where(t.vault.c.dedicated.is_(True))).scalars())
-    dedicated = exists().where(v.vault.in_(counting), v.asset == a.id)
-    query = (
+class Counted:
+    """From when until when vaults counted as the unit's dedicated storage: a handful of rows."""
+
+    def __init__(self, conn: Connection) -> None:
+        n = b.counted.c
+        self._times = [tuple(row) for row in conn.execute(select(n.vault, n.since, n.until).order_by(n.since, n.vault))]
+        self.vaults = tuple(dict.fromkeys(vault for vault, _, _ in self._times))
+
+    def since(self, row: Any) -> str | None:
+        """When an asset lay for the first time where it counts: since it was stored, or since its vault counts. ``row`` has what
+        ``_where_it_lies`` asks for."""
+        if row.stored_at is None:
+            return None
+        there = {vault for n, vault in enumerate(self.vaults) if getattr(row, f"in_{n}")}
+        times = (
+            max(since, row.stored_at)
+            for vault, since, until in self._times
+            if vault in there and (until is None or until > row.stored_at)
+        )
+        return min(times, default=None)
+
+
+def parts_of(conn: Connection, recordings: Sequence[str], counted: Counted | None = None) -> dict[str, list[Any]]:
+    """Recording to its files: how they are timed, when they were stored where it counts, by which docking they came, what the
+    recording itself says, and who had the recorder: when the file ended (``had``), and when it was docked (``brought``). Data is no
+    recording that a limit is about."""
+    found: dict[str, list[Any]] = {}
+    query = _parts(counted.vaults if counted else ())
+    for chunk in chunks(recordings):
+        for row in conn.execute(query, {"recordings": chunk}):
+            found.setdefault(row.recording, []).append(row)
+    return found
+
+
+def _where_it_lies(vaults: Sequence[str]) -> list[Any]:
+    """When an asset was stored, and whether it lay in each of these vaults ever: one look by key for each."""
+    a, v = t.asset.c, t.replica.c
+    there = (exists().where(v.vault == vault, v.asset == a.id).label(f"in_{n}") for n, vault in enumerate(vaults))
+    return [a.stored_at, *there]
+
+
+@lru_cache(maxsize=8)
+def _parts(vaults: tuple[str, ...]) -> Any:
+    r, m, a, s, k = t.recording.c, t.recording_asset.c, t.asset.c, t.timing.c, t.docking.c
+    was, moves = b.recorder_move.alias("was"), b.recorder_move.c
+    stood = select(moves.seq).where(
+        moves.recorder == k.recorder_id, moves.at <= func.coalesce(s.ended_at, a.captured_at)
+    )
+    newest = stood.order_by(moves.at.desc(), moves.seq.desc()).limit(1).scalar_subquery()
+    return (
         select(
-            m.recording, a.id.label("asset"), a.captured_at, a.captured_confidence, a.stored_at, s.ended_at,
-            s.confidence, s.detail, r.source, r.officer, r.channel, k.recorder_id, k.officer.label("giver"),
-            k.opened_at, dedicated.label("dedicated"),
+            m.recording, a.id.label("asset"), a.captured_at, a.captured_confidence, *_where_it_lies(vaults),
+            s.ended_at, s.confidence, s.detail, r.source, r.officer, r.channel, k.recorder_id, k.officer.label("giver"),
+            k.opened_at, b.brought.c.person.label("brought"), was.c.state.label("had_state"), was.c.carrier.label("had"),
         )
         .join(t.recording, r.id == m.recording)
         .join(t.asset, a.id == m.asset)
         .join(t.docking, k.id == a.docking)
         .join(t.timing, s.asset == a.id, isouter=True)
-        .where(r.kind != "data")
+        .join(b.brought, b.brought.c.docking == k.id, isouter=True)
+        .join(was, was.c.seq == newest, isouter=True)
+        .where(r.kind != "data", m.recording.in_(bindparam("recordings", expanding=True)))
         .order_by(m.recording, m.position)
     )  # fmt: skip
-    found: dict[str, list[Any]] = {}
-    for chunk in chunks(recordings):
-        for row in conn.execute(query.where(m.recording.in_(chunk))):
-            found.setdefault(row.recording, []).append(row)
-    return found
 
 
 def _end(row: Any) -> str:
     """When a file ended; where that cannot be true, when it was docked: who had the recorder then had recorded it."""
-    untrusted = (row.confidence or row.captured_confidence) == "untrusted"
-    return str(row.opened_at if untrusted else row.ended_at or row.captured_at)
+    return str(row.opened_at if _untrusted(row) else row.ended_at or row.captured_at)
+
+
+def _untrusted(row: Any) -> bool:
+    return (row.confidence or row.captured_confidence) == "untrusted"
 
 
 def ended(rows: Sequence[Any], dated: Mapping[str, Any] | None) -> datetime:
@@ -60,7 +104,7 @@ def ended(rows: Sequence[Any], dated: Mapping[str, Any] | None) -> datetime:
 
 def carrier_of(
     rows: Sequence[Any],
-    people: Iterable[Person],
+    numbers: Numbers,
     outs: Outs,
     told: Mapping[str, Any],
     dated: Mapping[str, Any] | None,
@@ -68,10 +112,16 @@ def carrier_of(
 ) -> Carrier:
     """Who carried the recorder of a recording, given as ``parts_of`` does: by what a person ``told``, or its number, or who had
     it when the recording ended (``dated``: as a person said)."""
+    last = max(rows, key=_end)
     at = ended(rows, dated)
+    if dated:
+        had = outs.had(rows[0].recorder_id, at)
+    elif _untrusted(last):
+        had = last.brought or ""
+    else:
+        had = last.had if last.had_state == "issued" else ""
     number = rows[0].officer or rows[0].giver
-    had = outs.at(rows[0].recorder_id, at)
-    return carriers.carrier(number, day_of(at, zone), at, people, had, told.get("carrier", ""))
+    return carriers.carrier(number, day_of(at, zone), numbers, had, told.get("carrier", ""))
 
 
 def said(conn: Connection, recordings: Sequence[str], what: str) -> dict[str, dict[str, Any]]:
@@ -113,7 +163,8 @@ class Received:
 def receipts(conn: Connection, recordings: Sequence[str] | None = None) -> dict[tuple[str, str], list[Received]]:
     """(Rule, recording) to its receipts, the earliest first; of all recordings, or some."""
     e = b.explained.c
-    query = select(e.rule, e.subject, e.assets, e.detail).where(e.what == "receipt").order_by(e.at, e.said_of)
+    query = select(e.rule, e.subject, e.assets, e.detail).where(e.rule.in_((STORAGE, UPLOAD)), e.what == "receipt")
+    query = query.order_by(e.at, e.said_of)
     found: dict[tuple[str, str], list[Received]] = {}
     for chunk in [None] if recordings is None else chunks(recordings):
         for row in conn.execute(query if chunk is None else query.where(e.subject.in_(chunk))):
@@ -128,31 +179,63 @@ def receipt_of(asset: str, received: Iterable[Received]) -> Receipt | None:
     return min((r.receipt for r in received if asset in r.assets), key=lambda r: (r.at, r.number), default=None)
 
 
-def first_docking(conn: Connection, column: str, name: str, after: str, until: str) -> str | None:
-    """When a recorder was docked first after a time and until another: by key (column ``recorder``) or id (``recorder_id``).
-    Folders are none."""
-    k = t.docking.c
-    query = select(k.opened_at).where(k[column] == name, k.opened_at > after, k.opened_at <= until)
-    return conn.execute(query.where(~k.recorder.startswith("folder:")).order_by(k.opened_at).limit(1)).scalar()
+def _proof() -> Any:
+    """The dockings of a recorder, by key and by id, and of whatever recorder either of two persons brought, that were the first
+    after somebody left and until another time. Folders prove nothing, and neither does what was handed in before they left."""
+    k, n = t.docking.c, b.brought.c
+    left, back = bindparam("left"), bindparam("back")
+
+    def own(column: Any, name: str) -> Any:
+        mine = select(k.opened_at).where(column == bindparam(name), k.opened_at > left, k.opened_at <= back)
+        return mine.where(~k.recorder.startswith("folder:")).order_by(k.opened_at).limit(1).scalar_subquery()
+
+    def theirs(name: str) -> Any:
+        brought = select(n.at).where(n.person == bindparam(name), n.at > left, n.at <= back, n.handed_in > left)
+        return brought.order_by(n.at).limit(1).scalar_subquery()
+
+    return select(own(k.recorder, "source"), own(k.recorder_id, "recorder"), theirs("one"), theirs("other"))
 
 
-def seen_only(conn: Connection, docking: str) -> list[Row[Any]]:
+_PROOF = _proof()
+
+
+def proofs(
+    conn: Connection, left: str, back: str, persons: Sequence[str], source: str = "", recorder: str = ""
+) -> list[str]:
+    """When a recorder, or one that any of these persons (two at most) had, was docked first after a time and until another."""
+    one, other = (*persons, "", "")[:2]
+    asked = {"left": left, "back": back, "source": source, "recorder": recorder, "one": one, "other": other}
+    return [at for at in conn.execute(_PROOF, asked).one() if at is not None]
+
+
+def out_since(conn: Connection, recorder: str, docked: str) -> str | None:
+    """When a recorder was handed out first since the last time that all of it was taken, before a docking: what is found on it
+    cannot be older. None if nobody said so."""
+    k, m = t.docking.c, b.recorder_move.c
+    last = select(func.max(k.opened_at)).where(k.recorder_id == recorder, k.opened_at < docked, k.state == "complete")
+    taken = conn.execute(last).scalar() or ""
+    issued = select(func.min(m.at)).where(m.recorder == recorder, m.state == "issued", m.at >= taken, m.at <= docked)
+    return conn.execute(issued).scalar()
+
+
+def seen_only(conn: Connection, docking: str, counted: Counted) -> list[Row[Any]]:
     """Files that a docking saw, wanted and did not get: failed, or not reached. What was stored under the same name, size and time
-    since then is no longer one of them."""
+    since then is no longer one of them. What failed and has no time is a folder that could not be read."""
     f, k, c = t.source_file.c, t.docking.c, t.claim.c
     query = (
         select(
             f.volume, f.path, f.size, f.mtime_ns, f.outcome, k.recorder, k.recorder_id, k.officer, k.channel, k.opened_at,
-            k.profile, k.zones, t.asset.c.stored_at, c.asset,
+            k.profile, k.zones, b.brought.c.person.label("brought"), *_where_it_lies(counted.vaults), c.asset,
         )
         .join(t.docking, k.id == f.docking)
+        .join(b.brought, b.brought.c.docking == k.id, isouter=True)
         .join(
             t.claim,
             and_(c.source == k.recorder, c.volume == f.volume, c.path == f.path, c.size == f.size, c.mtime_ns == f.mtime_ns),
             isouter=True,
         )
         .join(t.asset, t.asset.c.id == c.asset, isouter=True)
-        .where(f.docking == docking, or_(f.outcome.is_(None), f.outcome == "failed"), f.mtime_ns > 0)
+        .where(f.docking == docking, or_(f.outcome.is_(None), and_(f.outcome == "failed", f.mtime_ns != 0)))
         .order_by(f.volume, f.path)
     )  # fmt: skip
     return list(conn.execute(query))

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from mediad.catalog import apply_bureau, apply_handover
+from mediad.catalog import apply_brought, apply_bureau, apply_handover
 from mediad.catalog import tables as t
 from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, no_longer_due, raw_bytes, upsert
 from mediad.catalog.chunks import chunks
@@ -69,6 +69,7 @@ def _station_founded(conn: Connection, batch: Batch) -> None:
 
 
 def _vault_registered(conn: Connection, batch: Batch) -> None:
+    apply_bureau.counted(conn, batch)
     rows = [
         {
             "name": e.subject,
@@ -105,6 +106,8 @@ def _docking_opened(conn: Connection, batch: Batch) -> None:
         for e, d in batch
     ]  # fmt: skip
     conn.execute(insert(t.docking), rows)
+    for row in rows:
+        apply_brought.opened(conn, row["id"], row["recorder_id"], row["recorder"], row["opened_at"])
 
 
 def _docking_listed(conn: Connection, batch: Batch) -> None:

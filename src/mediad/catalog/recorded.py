@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -18,7 +18,11 @@ from mediad.model.evidence import from_ns, recognisable_time
 from mediad.model.ids import born_as, named_id
 from mediad.model.instants import stamp
 from mediad.model.layout import printable
+from mediad.model.people import Numbers
 from mediad.model.trips import Trip, may_cover
+
+LEGACY: Final = "legacy"
+"""The channel of what was taken over from an older system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +37,27 @@ class Known:
 
 def of_recordings(conn: Connection, recordings: Sequence[str], zone: ZoneInfo) -> list[Known]:
     """What is known of some recordings now. Data is left out."""
-    parts = limits.parts_of(conn, recordings)
+    counted = limits.Counted(conn)
+    parts = limits.parts_of(conn, recordings, counted)
     names = sorted(parts)
     told = limits.said(conn, names, "carried")
     dated = limits.said(conn, names, "dated")
     receipts = limits.receipts(conn, names)
     ends = {name: _end(parts[name], dated.get(name)) for name in names}
-    outs = bureau.Outs(conn)
-    people = bureau.people(conn)
-    own: dict[str, Carrier] = {}
-    for name in names:
-        own[name] = limits.carrier_of(parts[name], people, outs, told.get(name, {}), dated.get(name), zone)
+    outs, numbers = bureau.Outs(conn), Numbers(bureau.people(conn))
+    own = {
+        name: limits.carrier_of(parts[name], numbers, outs, told.get(name, {}), dated.get(name), zone) for name in names
+    }
     away = _Away(conn, {name: _whose(parts[name][0].recorder_id, own[name]) for name in names}, ends)
+    bounds = _Bounds(conn, counted)
     found = []
     for name in names:
         first = parts[name][0]
         trips = away.trips(name)
         facts = Recorded(
-            subject=name, parts=_parts(parts[name], dated.get(name), outs, receipts.get((STORAGE, name), ())),
+            subject=name, parts=_parts(parts[name], dated.get(name), bounds, receipts.get((STORAGE, name), ())),
             channel=first.channel, trips=trips, docked=away.dockings(first.source, first.recorder_id, own[name], trips),
-            legacy=first.channel == "legacy",
+            legacy=first.channel == LEGACY,
         )  # fmt: skip
         uploaded = _uploaded([row.asset for row in parts[name]], receipts.get((UPLOAD, name), ()))
         found.append(Known(facts, own[name], uploaded))
@@ -63,30 +68,33 @@ def of_files(conn: Connection, dockings: Iterable[str], zone: ZoneInfo) -> list[
     """Files that these dockings saw and did not get: each is due by the time of its last write. What came later under the same name
     is met by that. A file that several dockings saw is told of the first one."""
     rows: dict[str, tuple[str, Any]] = {}
+    counted = limits.Counted(conn)
     for docking in dockings:
-        for row in limits.seen_only(conn, docking):
+        for row in limits.seen_only(conn, docking, counted):
             name = file_id(row.recorder, row.volume, row.path, row.size, row.mtime_ns)
             if name not in rows or row.opened_at < rows[name][1].opened_at:
                 rows[name] = docking, row
     if not rows:
         return []
-    ends = {name: _written(row) for name, (_, row) in rows.items()}
-    people = bureau.people(conn)
-    outs = bureau.Outs(conn)
+    written = {name: _written(row) for name, (_, row) in rows.items()}
+    docked = {name: datetime.fromisoformat(row.opened_at) for name, (_, row) in rows.items()}
+    sure = {name: recognisable_time(written[name], docked[name], docked[name]) for name in rows}
+    ends = {name: written[name] if sure[name] else docked[name] for name in rows}
+    outs, numbers = bureau.Outs(conn), Numbers(bureau.people(conn))
     own: dict[str, Carrier] = {}
     for name, (_, row) in rows.items():
-        had = outs.at(row.recorder_id, ends[name])
-        own[name] = carriers.carrier(row.officer, day_of(ends[name], zone), ends[name], people, had)
+        had = outs.had(row.recorder_id, ends[name]) if sure[name] else row.brought or ""
+        own[name] = carriers.carrier(row.officer, day_of(ends[name], zone), numbers, had)
     away = _Away(conn, {name: _whose(row.recorder_id, own[name]) for name, (_, row) in rows.items()}, ends)
     found = []
     for name, (docking, row) in rows.items():
         trips = away.trips(name)
-        stored = datetime.fromisoformat(row.stored_at) if row.stored_at else None
-        docked = datetime.fromisoformat(row.opened_at)
-        sure = recognisable_time(ends[name], docked, docked)
+        since = counted.since(row)
+        stored = datetime.fromisoformat(since) if since else None
+        latest = None if sure[name] else docked[name]
         facts = Recorded(
-            subject=name, channel=row.channel, trips=trips,
-            parts=(Part(ends[name] if sure else None, stored, estimated=True, latest=None if sure else docked),),
+            subject=name, channel=row.channel, trips=trips, legacy=row.channel == LEGACY,
+            parts=(Part(ends[name] if sure[name] else None, stored, estimated=True, latest=latest),),
             docked=away.dockings(row.recorder, row.recorder_id, own[name], trips),
         )  # fmt: skip
         recording = born_as(row.asset) if row.asset else ""
@@ -122,12 +130,13 @@ def _whose(recorder: str | None, own: Carrier) -> frozenset[str]:
 
 
 def _parts(
-    rows: Sequence[Any], dated: Mapping[str, Any] | None, outs: bureau.Outs, received: Sequence[limits.Received]
+    rows: Sequence[Any], dated: Mapping[str, Any] | None, bounds: "_Bounds", received: Sequence[limits.Received]
 ) -> tuple[Part, ...]:
     """Each file with its end. Where a person said when it was, that is the end of all of them."""
     found = []
     for row in rows:
-        stored = datetime.fromisoformat(row.stored_at) if row.dedicated else None
+        since = bounds.counted.since(row)
+        stored = datetime.fromisoformat(since) if since else None
         receipt = limits.receipt_of(row.asset, received)
         if dated:
             found.append(Part(datetime.fromisoformat(dated["ended_at"]), stored, receipt=receipt))
@@ -138,12 +147,29 @@ def _parts(
             found.append(Part(ended, stored, estimated=confidence == "estimated", receipt=receipt))
             continue
         docked = datetime.fromisoformat(row.opened_at)
-        time = json.loads(row.detail)["time"] if row.detail else {}
-        bounds = [datetime.fromisoformat(time["earliest"])] if time.get("earliest") else []
-        out = carriers.assigned(outs.at(row.recorder_id, docked), docked)
-        bounds += [out.at] if out is not None else []
-        found.append(Part(None, stored, earliest=max(bounds, default=None), latest=docked, receipt=receipt))
+        found.append(Part(None, stored, earliest=bounds.earliest(row), latest=docked, receipt=receipt))
     return tuple(found)
+
+
+class _Bounds:
+    """Since when files count as stored, and before when a recording without a true time cannot have been made; each docking's
+    hand-out is asked for once."""
+
+    def __init__(self, conn: Connection, counted: limits.Counted) -> None:
+        self._conn, self.counted = conn, counted
+        self._out: dict[tuple[str, str], str | None] = {}
+
+    def earliest(self, row: Any) -> datetime | None:
+        time = json.loads(row.detail)["time"] if row.detail else {}
+        known = [time.get("earliest"), self._handed_out(row.recorder_id, row.opened_at)]
+        return max((datetime.fromisoformat(at) for at in known if at), default=None)
+
+    def _handed_out(self, recorder: str | None, docked: str) -> str | None:
+        if recorder is None:
+            return None
+        if (recorder, docked) not in self._out:
+            self._out[recorder, docked] = limits.out_since(self._conn, recorder, docked)
+        return self._out[recorder, docked]
 
 
 class _Away:
@@ -156,8 +182,8 @@ class _Away:
         self._mine: dict[str, list[str]] = {}
         for name, some in whose.items():
             end = stamp(ends[name])
-            theirs = (row for who in sorted(some) for row in times.get(who, ()))
-            there = (row.trip for row in theirs if row.since <= end and (row.until is None or row.until >= end))
+            theirs = (time for who in sorted(some) for time in times.get(who, ()))
+            there = (trip for trip, since, until in theirs if since <= end and (until is None or until >= end))
             self._mine[name] = list(dict.fromkeys(there))
         self._trips = bureau.trips_by_id(conn, {trip for some in self._mine.values() for trip in some})
         self._proofs = Proofs(conn)
@@ -175,34 +201,22 @@ class Proofs:
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
-        self._known: dict[tuple[object, ...], str | None] = {}
+        self._known: dict[tuple[object, ...], list[datetime]] = {}
 
     def of(
         self, trips: Sequence[Trip], persons: Collection[str], source: str = "", recorder: str | None = None
     ) -> tuple[datetime, ...]:
-        """Of a recorder, or of another one that these persons had when it was docked."""
+        """Of a recorder, or of another one that any of these persons had when it was docked, or handed in."""
+        if not trips:
+            return ()
         # What was docked after a return that was entered says nothing more.
         times = {(stamp(v.left), stamp(v.returned) if v.returned else "9999") for trip in trips for v in trip.versions}
-        found: set[str | None] = set()
+        who = sorted(persons)
+        found: set[datetime] = set()
         for left, back in times:
-            found |= {self._own(name, left, back) for name in (source, recorder or "") if name}
-            found |= {self._theirs(person, left, back) for person in persons}
-        return tuple(sorted(datetime.fromisoformat(at) for at in found if at is not None))
-
-    def _own(self, name: str, left: str, back: str) -> str | None:
-        column = "recorder_id" if name.startswith("rcd-") else "recorder"
-        if (name, left, back) not in self._known:
-            self._known[name, left, back] = limits.first_docking(self._conn, column, name, left, back)
-        return self._known[name, left, back]
-
-    def _theirs(self, person: str, left: str, back: str) -> str | None:
-        if (person, left, back) not in self._known:
-            first: str | None = None
-            for had in bureau.stretches(self._conn, person, left, back):
-                if first is not None and first <= had.at:
-                    break  # whatever comes now is later
-                begun, end = max(had.at, left), min(had.end or back, back)
-                at = limits.first_docking(self._conn, "recorder_id", had.recorder, begun, end)
-                first = min((each for each in (first, at) if each is not None), default=None)
-            self._known[person, left, back] = first
-        return self._known[person, left, back]
+            asked = (left, back, *who, source, recorder)
+            if asked not in self._known:
+                proofs = limits.proofs(self._conn, left, back, who, source, recorder or "")
+                self._known[asked] = [datetime.fromisoformat(at) for at in proofs]
+            found.update(self._known[asked])
+        return tuple(sorted(found))

@@ -114,6 +114,7 @@ docking = Table(
     Index("docking_seq", "seq"),
     Index("docking_key_opened", "recorder", "opened_at"),
     Index("docking_id_opened", "recorder_id", "opened_at"),
+    Index("docking_officer", "officer"),
 )
 
 source_file = Table(
@@ -181,6 +182,7 @@ recording = Table(
     Column("joined", Text),  # canonical JSON of recording.joined: gaps and remarks; null for a recording of one
     Index("recording_started", "started_at"),
     Index("recording_source", "source", "started_at"),
+    Index("recording_officer", "officer"),
 )
 
 recording_alias = Table(

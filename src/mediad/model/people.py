@@ -110,6 +110,20 @@ def only(found: Sequence[Person], number: str, day: date) -> Person | Problem:
     return Problem("unknown-person", f"{number[:LONGEST_NUMBER]!r} is nobody's number on {day}")
 
 
+class Numbers:
+    """Who bears which number, for whoever asks often."""
+
+    def __init__(self, people: Iterable[Person]) -> None:
+        self._by: dict[str, list[Person]] = {}
+        for person in people:
+            for number in dict.fromkeys(d.number for d in (*person.certificates, *person.device_numbers)):
+                self._by.setdefault(number, []).append(person)
+
+    def of(self, number: str, day: date) -> list[Person]:
+        """As ``bearers`` has it."""
+        return bearers(self._by.get(number, ()), number, day)
+
+
 def problems(person: Person, others: Iterable[Person]) -> Iterator[Problem]:
     """What keeps a person from being registered beside the others."""
     if not person.name.strip() or len(person.name) > LONGEST_NAME or not person.name.isprintable():

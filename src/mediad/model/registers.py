@@ -133,6 +133,11 @@ def move_of(recorder: str, body: Mapping[str, Any]) -> Move:
     )  # fmt: skip
 
 
+def move_from(recorder: str, state: RecorderState, at: str, carrier: str) -> Move:
+    """The same, as far as the columns of the table say it."""
+    return Move(recorder, state, datetime.fromisoformat(at), carrier)
+
+
 def trip_json(trip: TripEntry) -> dict[str, Any]:
     return {
         "persons": sorted(trip.persons), "recorders": sorted(trip.recorders), "left": stamp(trip.left),

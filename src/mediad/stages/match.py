@@ -25,6 +25,7 @@ from mediad.model.instants import stamp
 from mediad.model.layout import printable
 from mediad.model.matching import SLACK, Match, Scene
 from mediad.model.numbers import number_key, telling
+from mediad.model.people import Numbers
 from mediad.model.when import when
 
 AT_A_TIME = 200
@@ -200,8 +201,7 @@ def scenes_of(conn: Connection, zone: ZoneInfo, wanted: Collection[str]) -> dict
     names = sorted(heads)
     parts = limits.parts_of(conn, names)
     told, dated = limits.said(conn, names, "carried"), limits.said(conn, names, "dated")
-    people = bureau.people(conn)
-    outs = bureau.Outs(conn)
+    outs, people = bureau.Outs(conn), Numbers(bureau.people(conn))
     sidecars = {name: _sidecars(rows) for name, rows in parts.items()}
     claims = recordings.probes_of(conn, sorted({each for some in sidecars.values() for each in some}))
     places = tags.places(conn, names)

@@ -23,7 +23,7 @@ from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
 from mediad.model.deadline import STORAGE
 from mediad.model.instants import stamp
-from mediad.model.people import Person
+from mediad.model.people import Numbers, Person
 from mediad.model.problems import Problem
 from mediad.stages import rule, sign
 from mediad.stages.sign import Parties
@@ -62,8 +62,8 @@ class Facts:
         return {d.id: d.name for d in bureau.departments(self.conn)}
 
     @cached_property
-    def outs(self) -> bureau.Outs:
-        return bureau.Outs(self.conn)
+    def numbers(self) -> Numbers:
+        return Numbers(self.people)
 
     def handover(self, docking: str) -> Row[Any]:
         found = handovers.handover(self.conn, docking)
@@ -98,11 +98,12 @@ class Facts:
 
     def giver(self, handover: Row[Any], parts: Sequence[Row[Any]], rulings: Sequence[Mapping[str, Any]]) -> str:
         """Who hands over, as an id; empty where only a person can say."""
+        had = bureau.brought(self.conn, [p.id for p in parts])
         named = []
         for p in parts:
             at = datetime.fromisoformat(p.opened_at)
             day = day_of(at, self.config.unit.zone)
-            named.append(carriers.carrier(p.officer, day, at, self.people, self.outs.at(p.recorder_id, at)).person)
+            named.append(carriers.carrier(p.officer, day, self.numbers, had.get(p.id, "")).person)
         return rules_of_signing.giver_of(handover.giver, named, (r["carrier"] for r in rulings))
 
     def receivers(self) -> list[Person]:

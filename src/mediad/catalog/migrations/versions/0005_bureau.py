@@ -1,5 +1,7 @@
 """The bureau: people, recorders handed out, trips, cases, tags, limits, acts, hand-overs."""
 
+import json
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -69,7 +71,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
     )
     op.create_index("recorder_move_carrier", "recorder_move", ["carrier", "at"], unique=False)
-    op.create_index("recorder_move_recorder", "recorder_move", ["recorder", "at"], unique=False)
+    op.create_index("recorder_move_recorder", "recorder_move", ["recorder", "at", "seq"], unique=False)
     op.create_table(
         "trip",
         sa.Column("id", sa.String(), nullable=False),
@@ -290,6 +292,24 @@ def upgrade() -> None:
     op.create_index("untagged_since", "untagged", ["since"], unique=False)
     op.create_index("docking_key_opened", "docking", ["recorder", "opened_at"], unique=False)
     op.create_index("docking_id_opened", "docking", ["recorder_id", "opened_at"], unique=False)
+    op.create_table(
+        "brought",
+        sa.Column("docking", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("handed_in", sa.String(), nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("docking"),
+    )
+    op.create_index("brought_person", "brought", ["person", "at"], unique=False)
+    op.create_table(
+        "counted",
+        sa.Column("vault", sa.String(), nullable=False),
+        sa.Column("since", sa.String(), nullable=False),
+        sa.Column("until", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("vault", "since"),
+    )
+    op.create_index("docking_officer", "docking", ["officer"], unique=False)
+    op.create_index("recording_officer", "recording", ["officer"], unique=False)
     # What is stored already wants its rulings and its case.
     op.execute(
         "INSERT INTO due (stage, subject, since, tries, not_before, owner, why)"
@@ -303,6 +323,7 @@ def upgrade() -> None:
         "INSERT INTO untagged (recording, since) SELECT id, ended_at FROM recording WHERE kind <> 'data' AND NOT provisional"
     )
     _hand_overs()
+    _counted()
 
 
 def _hand_overs() -> None:
@@ -323,6 +344,26 @@ def _hand_overs() -> None:
         conn.execute(sa.insert(handover).values(**dict(zip(_HANDOVER, values, strict=True))))
     for each, first in root.items():
         conn.execute(sa.insert(part).values(docking=each, handover=first))
+
+
+def _counted() -> None:
+    """Since when, and until when, vaults were the unit's dedicated storage: by the log."""
+    conn = op.get_bind()
+    log = sa.table("custody", *(sa.column(c) for c in ("seq", "at", "kind", "subject", "detail")))
+    counted = sa.table("counted", *(sa.column(c) for c in ("vault", "since", "until")))
+    since: dict[str, str] = {}
+    rows: list[dict[str, str | None]] = []
+    told = sa.select(log).where(log.c.kind == "vault.registered").order_by(log.c.seq)
+    known: set[str] = set()
+    for row in conn.execute(told).all():
+        if json.loads(row.detail)["dedicated"]:
+            since.setdefault(row.subject, row.at if row.subject in known else "")
+        elif row.subject in since:
+            rows.append({"vault": row.subject, "since": since.pop(row.subject), "until": row.at})
+        known.add(row.subject)
+    rows += [{"vault": vault, "since": at, "until": None} for vault, at in since.items()]
+    if rows:
+        conn.execute(sa.insert(counted), rows)
 
 
 _HANDOVER = ("docking", "state", "since", "signed_at", "version", "giver", "detail")
