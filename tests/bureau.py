@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mediad.catalog import db, due, evidence, limits
-from mediad.catalog.apply_bureau import EVERYTHING
+from mediad.catalog.apply_limits import EVERYTHING
 from mediad.catalog.db import Catalog
 from mediad.catalog.ledger import Ledger
 from mediad.config.rules import Deadlines

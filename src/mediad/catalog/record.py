@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from mediad.catalog import apply_brought, apply_bureau, apply_handover
+from mediad.catalog import apply_brought, apply_bureau, apply_handover, apply_limits
 from mediad.catalog import tables as t
 from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, no_longer_due, raw_bytes, upsert
 from mediad.catalog.chunks import chunks
@@ -69,7 +69,7 @@ def _station_founded(conn: Connection, batch: Batch) -> None:
 
 
 def _vault_registered(conn: Connection, batch: Batch) -> None:
-    apply_bureau.counted(conn, batch)
+    apply_limits.counted(conn, batch)
     rows = [
         {
             "name": e.subject,
@@ -127,7 +127,7 @@ def _docking_closed(conn: Connection, batch: Batch) -> None:
         conn.execute(update(t.docking).where(t.docking.c.id == e.subject).values(**values))
     becomes_due(conn, "assemble", [(e.subject, e.at) for e, _ in batch])
     for e, d in batch:
-        apply_bureau.docked(conn, e.subject, e.at)
+        apply_limits.docked(conn, e.subject, e.at)
         apply_handover.closed(conn, e.subject, e.at, d)
 
 
@@ -341,6 +341,7 @@ _APPLY: Mapping[str, Callable[[Connection, Batch], None]] = {
     "clock.withdrawn": _clock_withdrawn,
     "alarm.raised": _alarm_raised,
     **apply_bureau.APPLY,
+    **apply_limits.APPLY,
     **apply_handover.APPLY,
     "catalogue.rebuilt": lambda _conn, _batch: None,  # a fact about the catalogue, in none of its tables
 }

@@ -44,7 +44,7 @@ def pressing(conn: Connection, rules: Rules, now: datetime) -> Pressing:
     soon = stamp(now + AHEAD)
     standing = {(row.rule, row.subject): limits.body_of(row) for row in limits.pressing(conn, soon, MOST + len(stood))}
     bodies: dict[tuple[str, str], Body] = {key: body for key, body in standing.items() if key not in known}
-    told = limits.reasons_given(conn) if known else {}
+    told = limits.reasons_given(conn, sorted({subject for _, subject in known}))
     bodies |= {key: body for key, body in known.items() if _presses(body, soon) and key not in told}
     counts = Counter(limits.statuses(conn, stamp(now)))
     counts.subtract(status(body, now).value for key, body in stood.items() if key in known)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from mediad.catalog import bureau, due, limits
-from mediad.catalog.apply_bureau import EVERYTHING
+from mediad.catalog.apply_limits import EVERYTHING
 from mediad.config import Config
 from mediad.config.rules import Deadlines
 from mediad.edges import files
