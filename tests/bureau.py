@@ -177,6 +177,16 @@ class Bureau:
         }  # fmt: skip
         return Draft("asset.timed", f.asset, detail)
 
+    def case(self, case: str, **times: Any) -> None:
+        """A case as it is known now; recorded when the last of its times was."""
+        at_all = [moment for moment in times.values() if isinstance(moment, datetime)]
+        detail = {
+            "form": "case", "kind": "penalty", "numbers": [{"type": "立案号", "number": case}], "name": case, "department": "",
+            "handlers": [], "archived": None, "merged_into": "", "opened": None, "act_ended": None,
+            **{name: stamp(value) if isinstance(value, datetime) else value for name, value in times.items()},
+        }  # fmt: skip
+        self.record(max(at_all), Draft("case.registered", case, detail))
+
     def say(self, kind: str, subject: str, when: datetime, **detail: Any) -> None:
         self.record(when, Draft(kind, subject, detail))
 

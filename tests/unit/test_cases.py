@@ -75,7 +75,7 @@ def test_another_law_may_say_otherwise_for_a_kind() -> None:
     kinds = {CaseKind.PENALTY: ArchiveRule(60, "concluded", "《某法》第X条")}
     case = replace(CASE, act_ended=local(2026, 3, 5), concluded=local(2026, 4, 1))
     (ruling,) = rulings(case, CaseRules(kinds=kinds), ZONE)
-    assert ruling.due_at == local(2026, 6, 1)
+    assert (ruling.due_at, ruling.why) == (local(2026, 6, 1), "《某法》第X条")
 
 
 def test_it_is_met_by_the_archivists_act() -> None:
@@ -94,7 +94,12 @@ def test_an_urgent_case_is_reported_within_24_hours_of_its_start() -> None:
 
 def test_what_began_before_the_rule_was_in_force_is_not_applicable() -> None:
     (ruling,) = rulings(replace(CASE, act_ended=local(2026, 3, 5)), CaseRules(since=local(2026, 3, 6)), ZONE)
-    assert ruling.status(local(2027, 1, 1)) is Status.NOT_APPLICABLE
+    assert (ruling.status(local(2027, 1, 1)), ruling.reason) == (Status.NOT_APPLICABLE, "before-the-rule")
+    urgent = replace(CASE, urgent=True)
+    (ruling,) = rulings(urgent, CaseRules(since=OPENED + H), ZONE)
+    assert (ruling.rule, ruling.reason) == (URGENT, "before-the-rule")
+    (ruling,) = rulings(urgent, CaseRules(since=OPENED), ZONE)
+    assert ruling.reason == "after-start", "what began in the moment it was put in force is subject to it"
 
 
 def test_a_case_without_an_end_and_one_that_was_merged_have_no_limit() -> None:

@@ -1,6 +1,6 @@
 """Limits from facts to rulings, each odd case of the notes on the regulation by name: events in a real catalogue, and the stage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mediad.model.deadline import RECORDER, Ruling
 from mediad.model.instants import stamp
 from mediad.model.registers import Move, hand_out
 from mediad.model.report import devices
+from mediad.stages import rule
 from tests.bureau import CHINA, Bureau, File, H, at, open_bureau, rules
 
 ENDED = at("2026-11-23 10:00")  # a Monday
@@ -272,6 +273,22 @@ def test_a_trip_that_is_entered_later_counts_when_it_is_approved(bureau: Any) ->
     found = bureau.ruling(film().recording)
     assert (found["status"], found["limb"], found["remarks"]) == ("met", 2, ["backdated"])
     assert bureau.events(film().recording).count("deadline.ruled") == 3, "each new status is a custody event"
+
+
+def test_a_recorder_that_is_said_later_to_have_been_on_a_trip_was_entered_later(bureau: Any) -> None:
+    """The trip of others, entered in time: what is added to it after the limit wants an approver like any other entry."""
+    left, back = ENDED - H, ENDED + 50 * H
+    bureau.dock("A", ENDED + 60 * H, film())
+    trip = bureau.trip([bureau.wang], left, returned=back, entered=left)
+    assert bureau.status(film().recording) == "late"
+    detail = {"persons": [bureau.wang], "left": stamp(left), "expected": stamp(back), "returned": stamp(back), "reason": "异地检查",
+              "void": False, "recorders": ["rcd-A"]}  # fmt: skip
+    bureau.say("trip.registered", trip, ENDED + 61 * H, **detail, approved_by="")
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["remarks"]) == ("late", ["trip-wants-approval"])
+    bureau.say("trip.registered", trip, ENDED + 62 * H, **detail, approved_by=bureau.wang)
+    found = bureau.ruling(film().recording)
+    assert (found["status"], found["remarks"]) == ("met", ["backdated"])
 
 
 @pytest.mark.parametrize(("channel", "reason"), [("cctv", "channel-exempt"), ("legacy", "legacy")])
@@ -564,14 +581,111 @@ def test_data_of_a_terminal_is_uploaded_where_the_unit_says_so(bureau: Any) -> N
 # --- what is due, and what calls for a person ---------------------------------------------------------------------------
 
 
+def lost(bureau: Any, *stages: str, to_sign: bool = True) -> None:
+    """Whatever was due is gone, and a start looks for it."""
+    bureau.ledger.catalog.write(lambda conn: conn.execute(t.due.delete()))
+    due.refill(bureau.ledger.catalog, stages or due.BUREAU, to_sign=to_sign)
+
+
 def test_rows_that_somebody_deleted_come_back_from_the_facts(bureau: Any) -> None:
     bureau.dock("A", ENDED + H, film(), film("seen.mp4", stored=False), done="interrupted")
     bureau.move("rcd-B", "issued", ENDED, bureau.li)
-    bureau.ledger.catalog.write(lambda conn: conn.execute(t.due.delete()))
-    due.refill(bureau.ledger.catalog, due.BUREAU)
+    lost(bureau)
     assert bureau.rule() == 4  # the recording, the file, the recorder, the signature
-    due.refill(bureau.ledger.catalog, due.BUREAU)
+    lost(bureau)
     assert bureau.rule() == 0, "what waits is looked at again, and nothing is new of it"
+
+
+STORY: dict[str, Callable[[Any], object]] = {
+    "a docking": lambda b: b.dock("A", ENDED + 60 * H, film(), officer="辽A001"),
+    "a trip that was approved": lambda b: [
+        b.dock("A", ENDED + 60 * H, film()),
+        b.rule(),
+        b.trip([b.li], ENDED - H, returned=ENDED + 50 * H, entered=ENDED + 61 * H, approved_by=b.wang),
+    ],
+    "a return": lambda b: [
+        b.trip([b.li], ENDED - H),
+        b.dock("field", ENDED + H, film(stored=False), officer="辽A001", folder=True, done="incomplete"),
+        b.rule(),
+        b.trip([b.li], ENDED - H, returned=ENDED + 41 * H, entered=ENDED + 41 * H),
+    ],
+    "a time that a person set": lambda b: [
+        b.dock("A", ENDED + 40 * H, film(ended=at("2000-01-01 00:10"), confidence="untrusted")),
+        b.rule(),
+        b.say("recording.dated", film().recording, ENDED + 41 * H, ended_at=stamp(ENDED), started_at=None, source="", why=""),
+    ],
+    "a receipt": lambda b: [
+        b.dock("A", ENDED + 90 * H, film()),
+        b.rule(),
+        b.say("deadline.receipt", film().recording, ENDED + 91 * H, rule="article-28-24h", receipt="1", at=stamp(ENDED + 2 * H)),
+    ],
+    "what came of a file that was seen": lambda b: [
+        b.dock("A", ENDED + H, film(stored=False), done="interrupted"),
+        b.rule(),
+        b.dock("A", ENDED + 3 * H, film()),
+    ],
+    "a recorder that is lost": lambda b: [
+        b.move("rcd-B", "issued", ENDED, b.li),
+        b.rule(),
+        b.move("rcd-B", "lost", ENDED + 30 * H, why="落水"),
+    ],
+    "a signature": lambda b: [
+        docking := b.dock("A", ENDED + H, film()),
+        b.rule(),
+        b.say("handover.signed", docking, ENDED + 80 * H, confirmed_at=stamp(ENDED + 80 * H), version=1),
+    ],
+    "a case": lambda b: b.case("cas-1", opened=ENDED, act_ended=ENDED + 9 * H, urgent=True),
+    "the report of an urgent case": lambda b: [
+        b.case("cas-1", opened=ENDED, urgent=True),
+        b.rule(),
+        b.case("cas-1", opened=ENDED, urgent=True, reported=ENDED + 3 * H),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STORY)
+def test_what_a_fact_made_due_is_found_again_whoever_lost_the_row(bureau: Any, what: str) -> None:
+    STORY[what](bureau)
+    lost(bureau, due.RULE)
+    assert bureau.rule() > 0
+    assert bureau.rule_anew() == 0, "nothing that changed was left out"
+
+
+def test_what_wants_a_case_is_found_again_whoever_lost_the_row(bureau: Any) -> None:
+    bureau.dock("A", ENDED + H, film())
+    with bureau.ledger.catalog.read() as conn:
+        before = set(due.subjects(conn, due.MATCH))
+    lost(bureau)
+    with bureau.ledger.catalog.read() as conn:
+        assert set(due.subjects(conn, due.MATCH)) == {film().recording} <= before
+
+
+def test_where_hand_overs_have_no_limit_a_start_asks_for_no_signature(bureau: Any) -> None:
+    docking = bureau.dock("A", ENDED + H, film())
+    bureau.rule(rules(sign_days=0))
+    for to_sign, missing in ((False, []), (True, [f"sig-{docking}"])):
+        lost(bureau, to_sign=to_sign)
+        with bureau.ledger.catalog.read() as conn:
+            assert due.subjects(conn, due.RULE) == missing
+
+
+def test_all_that_is_ruled_on_anew_is_so_once(bureau: Any) -> None:
+    """A hand-over is about its signature then: what the docking brought is there by itself."""
+    docking = bureau.dock("A", ENDED + H, film())
+    bureau.rule()
+    due.everything(bureau.ledger.catalog)
+    with bureau.ledger.catalog.read() as conn:
+        assert due.subjects(conn, due.RULE) == [film().recording, f"sig-{docking}"]
+        found = rule.rule_on(conn, rules(), [f"sig-{docking}"])
+    assert [(each.ruling.subject, each.same) for each in found] == [(docking, True)]
+
+
+def test_the_rest_of_a_docking_that_broke_off_changes_nothing_about_the_signature_of_the_whole(bureau: Any) -> None:
+    first = bureau.dock("A", ENDED + H, film(), film("b.mp4", stored=False), done="interrupted")
+    rest = bureau.dock("A", ENDED + 2 * H, film("b.mp4"), continues=first)
+    bureau.rule()
+    with bureau.ledger.catalog.read() as conn:
+        assert all(each.same for each in rule.rule_on(conn, rules(), [rest]))
 
 
 def test_counts_and_the_board_of_what_presses(bureau: Any) -> None:

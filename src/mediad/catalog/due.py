@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, literal, or_, select, update
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
@@ -18,6 +18,7 @@ from mediad.catalog.chunks import chunks
 from mediad.catalog.db import Catalog
 from mediad.model import registers
 from mediad.model.backoff import MOST
+from mediad.model.deadline import SIGNATURE
 from mediad.model.instants import stamp
 
 PROBE, ASSEMBLE, PHOTO, PREVIEW = STAGES = ("probe", "assemble", "photo", "preview")
@@ -25,6 +26,9 @@ PROBE, ASSEMBLE, PHOTO, PREVIEW = STAGES = ("probe", "assemble", "photo", "previ
 
 RULE, MATCH = BUREAU = ("rule", "match")
 """What the first daemon does beside its dockings: limits, and cases of recordings."""
+
+TO_SIGN = "sig-"
+"""Before the id of a docking: whether its hand-over is signed, and nothing else of it."""
 
 NOTIFY = "notify"
 """What could not be told, by way, or by person and way: when it is tried again, and why."""
@@ -251,9 +255,13 @@ def every_preview(catalog: Catalog, at: datetime) -> None:
             catalog.write(lambda conn, s=stage, ids=[row.id for row in rows]: again(conn, s, ids, at))  # type: ignore[misc]
 
 
-def refill(catalog: Catalog, stages: Iterable[str] = STAGES) -> None:
+def refill(catalog: Catalog, stages: Iterable[str] = STAGES, *, to_sign: bool = False) -> None:
     """Put back what the facts say is due and is not among the rows: nothing, unless somebody deleted rows, or ``drop`` did. The
-    walk over all tables is done without the lock for which an ingest waits."""
+    walk over all tables is done without the lock for which an ingest waits. ``to_sign``: hand-overs have a limit, so each has a
+    ruling."""
+    if to_sign:
+        for query, subject in _MISSING[TO_SIGN]:
+            _put_back_all(catalog, RULE, query, subject)
     for stage in stages:
         for query, subject in _MISSING[stage]:
             _put_back_all(catalog, stage, query, subject)
@@ -266,8 +274,8 @@ def everything(catalog: Catalog) -> None:
 
 
 def of_rules(catalog: Catalog) -> Iterator[list[str]]:
-    """Whatever rules are about, some at a time."""
-    for query, subject in (*_RULED, _FILES, _SIGNED, _BROKEN_OFF):
+    """Whatever was ruled about, and each of it once, some at a time."""
+    for query, subject in (*_RULED, _FILES, _SIGNED):
         for rows in _pages(catalog, query, subject):
             yield [row[0] for row in rows]
 
@@ -315,7 +323,8 @@ _RULED = (
 """What limits are about, with since when, and the column of its subject."""
 
 _LIMIT = (b.deadline.c.subject, func.coalesce(b.deadline.c.due_at, b.deadline.c.ended_at, ""))
-_SIGNED = (select(b.handover.c.docking, b.handover.c.since), b.handover.c.docking)
+_OF_DOCKING = literal(TO_SIGN) + b.handover.c.docking
+_SIGNED = (select(_OF_DOCKING, b.handover.c.since), _OF_DOCKING)
 _FILES = (select(*_LIMIT).where(b.deadline.c.subject.between("fil-", "fil.")), b.deadline.c.subject)
 _BROKEN_OFF = (
     select(t.docking.c.id, t.docking.c.closed_at).where(t.docking.c.state.in_(("incomplete", "interrupted"))),
@@ -334,11 +343,16 @@ def _missing() -> dict[str, tuple[tuple[Any, Any], ...]]:
     unseen = select(r.id, r.started_at).where(r.provisional.is_(False), ~exists().where(t.preview.c.recording == r.id))
     shown = {stage: ((unseen.where(r.kind.in_(kinds)), r.id),) for stage, kinds in _SHOWN.items()}
     unruled = tuple((query.where(~exists().where(b.deadline.c.subject == key)), key) for query, key in _RULED)
-    waits = select(*_LIMIT).where(b.deadline.c.state.in_(("waiting", "open")))
+    # What is met, and what is late with a reason, stands; the rest is little, and each of it may have changed.
+    d, h = b.deadline.c, b.handover.c
+    unsettled = or_(d.state.in_(("waiting", "open", "untrusted")), and_(d.state == "late", d.told.is_(False)))
+    waits = select(*_LIMIT).where(unsettled).distinct()
+    ruled = exists().where(d.rule == SIGNATURE, d.subject == h.docking)
+    unsigned = _SIGNED[0].where(h.state == "waiting", ~ruled)
     unmatched = select(u.recording, u.since).where(~exists().where(b.proposal.c.recording == u.recording))
     return {
         PROBE: ((unprobed, a.id),), ASSEMBLE: ((untimed, k.id),), **shown,
-        RULE: (*unruled, (waits, b.deadline.c.subject), _BROKEN_OFF), MATCH: ((unmatched, u.recording),),
+        RULE: (*unruled, (waits, d.subject), _BROKEN_OFF), TO_SIGN: ((unsigned, _OF_DOCKING),), MATCH: ((unmatched, u.recording),),
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from mediad.catalog import tables as t
 from mediad.catalog.chunks import chunks
 from mediad.catalog.recorded import Proofs
 from mediad.model import carrier as carriers
-from mediad.model import registers
+from mediad.model import registers, trips
 from mediad.model.calendar import day_of
 from mediad.model.carrier import Carrier
 from mediad.model.instants import stamp
@@ -40,14 +40,14 @@ def handed_out(conn: Connection, subjects: Collection[str]) -> list[tuple[Handed
 def of_move(conn: Connection, moves: Sequence[Move], position: int, until: datetime | None = None) -> HandedOut:
     """One hand-out, by the recorder's moves in their order; with ``until``, and by what was docked until then."""
     issued, after = moves[position], moves[position + 1 :]
-    trips = trips_since(conn, issued)
+    away = trips_since(conn, issued)
     docked = first_docking(conn, issued.recorder, issued.at)
-    proofs = Proofs(conn).of(trips, {issued.carrier})
+    proofs = Proofs(conn).of(away, {issued.carrier})
     if until is not None:
         docked = docked if docked is not None and docked <= until else None
         proofs = tuple(at for at in proofs if at <= until)
     return HandedOut(
-        subject=registers.hand_out(issued.recorder, stamp(issued.at)), issued=issued.at, expected=issued.expected, trips=trips,
+        subject=registers.hand_out(issued.recorder, stamp(issued.at)), issued=issued.at, expected=issued.expected, trips=away,
         proofs=proofs, docked=docked, ended=next((m for m in after if m.state in ("lost", "broken")), None),
         returned=any(m.state == "returned" for m in after),
     )  # fmt: skip
@@ -55,8 +55,10 @@ def of_move(conn: Connection, moves: Sequence[Move], position: int, until: datet
 
 def trips_since(conn: Connection, issue: Move) -> tuple[Trip, ...]:
     """The trips of a carrier, and of the recorder, that had not ended when it was handed out."""
-    times = bureau.trip_times(conn, {issue.carrier, issue.recorder}, issue.at, datetime.max.replace(tzinfo=UTC))
-    return tuple(bureau.trips_by_id(conn, {trip for rows in times.values() for trip, _, _ in rows}).values())
+    who = {issue.carrier, issue.recorder}
+    times = bureau.trip_times(conn, who, issue.at, datetime.max.replace(tzinfo=UTC))
+    found = bureau.trips_by_id(conn, {trip for rows in times.values() for trip, _, _ in rows})
+    return tuple(trips.of(trip, who) for trip in found.values())
 
 
 def first_docking(conn: Connection, recorder: str, since: datetime) -> datetime | None:

@@ -19,7 +19,7 @@ from mediad.model.ids import born_as, named_id
 from mediad.model.instants import stamp
 from mediad.model.layout import printable
 from mediad.model.people import Numbers
-from mediad.model.trips import Trip, may_cover
+from mediad.model.trips import Trip, may_cover, of
 
 LEGACY: Final = "legacy"
 """The channel of what was taken over from an older system."""
@@ -178,7 +178,7 @@ class _Away:
     def __init__(self, conn: Connection, whose: Mapping[str, frozenset[str]], ends: Mapping[str, datetime]) -> None:
         everybody = frozenset(who for some in whose.values() for who in some)
         times = bureau.trip_times(conn, everybody, min(ends.values()), max(ends.values())) if ends else {}
-        self._ends = ends
+        self._ends, self._whose = ends, whose
         self._mine: dict[str, list[str]] = {}
         for name, some in whose.items():
             end = stamp(ends[name])
@@ -190,7 +190,8 @@ class _Away:
 
     def trips(self, name: str) -> tuple[Trip, ...]:
         """Those that may cover its end, by anything that was ever entered of them: no others count for it."""
-        return tuple(self._trips[trip] for trip in self._mine[name] if may_cover(self._trips[trip], self._ends[name]))
+        mine = (of(self._trips[trip], self._whose[name]) for trip in self._mine[name])
+        return tuple(trip for trip in mine if may_cover(trip, self._ends[name]))
 
     def dockings(self, source: str, recorder: str | None, own: Carrier, trips: Sequence[Trip]) -> tuple[datetime, ...]:
         return self._proofs.of(trips, {own.person, own.assigned} - {""}, source, recorder)

@@ -144,13 +144,12 @@ def closed(before: Case | None, after: Case) -> Iterator[Problem]:
 
 
 def rulings(case: Case, rules: CaseRules, zone: ZoneInfo) -> list[Ruling]:
-    """Its limits: the urgent report (Article 8) and the case file (Article 27). What was merged into another one has no file of its
-    own; what was begun in an emergency is reported all the same. An activity without a case file has nothing to archive unless
-    somebody concludes it."""
+    """Its limits: the urgent report (Article 8) and the case file (Article 27), also of an activity. What was merged into another
+    one has no file of its own; what was begun in an emergency is reported all the same."""
     found = []
     if case.urgent:
         due = case.opened + rules.urgent if case.opened else None
-        found.append(span(_since(Span(URGENT, case.id, case.opened, due, case.reported, "after-start"), rules)))
+        found.append(_ruling(Span(URGENT, case.id, case.opened, due, case.reported, "after-start"), rules))
     rule = rules.kinds.get(case.kind, rules.archive)
     begun = case.act_ended if rule.start == "act-ended" else case.concluded
     if begun is not None and not case.merged_into:
@@ -158,15 +157,15 @@ def rulings(case: Case, rules: CaseRules, zone: ZoneInfo) -> list[Ruling]:
         unknown = rule.calendar is not None and not rule.calendar.known(day_of(due - timedelta(seconds=1), zone))
         met = case.archived.at if case.archived else None
         remarks = ("calendar-unknown",) if unknown else ()
-        found.append(span(_since(Span(ARCHIVE, case.id, begun, due, met, "after-act", remarks), rules)))
+        found.append(_ruling(Span(ARCHIVE, case.id, begun, due, met, "after-act", remarks, rule.basis), rules))
     return found
 
 
-def _since(facts: Span, rules: CaseRules) -> Span:
+def _ruling(facts: Span, rules: CaseRules) -> Ruling:
     """What began before the rule was in force is not subject to it."""
     if rules.since is not None and facts.begun is not None and facts.begun < rules.since:
-        return Span(facts.rule, facts.subject, None, None, None, facts.reason)
-    return facts
+        return Ruling(facts.rule, facts.subject, "not-applicable", None, None, "before-the-rule", ended_at=facts.begun)
+    return span(facts)
 
 
 def merged(into: Mapping[str, str], case_id: str) -> str:

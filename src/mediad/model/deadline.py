@@ -232,6 +232,7 @@ class Span:
     met_at: datetime | None
     reason: str
     remarks: tuple[str, ...] = field(default=())
+    why: str = ""
 
 
 def span(facts: Span) -> Ruling:
@@ -240,5 +241,5 @@ def span(facts: Span) -> Ruling:
         return Ruling(facts.rule, facts.subject, "not-applicable", None, None, "not-begun")
     return Ruling(
         facts.rule, facts.subject, "limit", facts.due_at, facts.met_at, facts.reason, ended_at=facts.begun,
-        remarks=facts.remarks,
+        remarks=facts.remarks, why=facts.why,
     )  # fmt: skip

@@ -169,6 +169,7 @@ def versions(trip_id: str, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> 
                 entry.returned,
                 bool(entry.approved_by),
                 entry.void,
+                entry.persons | entry.recorders,
             )
         )
     return Trip(trip_id, reason, tuple(found))

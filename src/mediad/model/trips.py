@@ -5,8 +5,8 @@ later so that it helps (补登) counts only as the unit's rule says; that somebo
 counts.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -25,6 +25,8 @@ class Version:
     approved: bool = False
     void: bool = False
     """It was entered by mistake, and never was."""
+    whose: frozenset[str] = frozenset()
+    """The persons and recorders that were away by this version; empty: all that are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,13 @@ class Away:
     expected: datetime
     docked_first: bool = False
     late: bool = False
+
+
+def of(trip: Trip, who: Collection[str]) -> Trip:
+    """A trip as it is some people's or recorders': a version by which none of them was away is none of theirs. So whoever is added
+    to it later was entered later."""
+    versions = (v if not v.whose or not v.whose.isdisjoint(who) else replace(v, void=True) for v in trip.versions)
+    return replace(trip, versions=tuple(versions))
 
 
 def bounds(trip: Trip) -> tuple[datetime, datetime | None]:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mediad.catalog import bureau, handed, limits, recorded
 from mediad.catalog.chunks import chunks
+from mediad.catalog.due import TO_SIGN
 from mediad.catalog.ledger import Ledger
 from mediad.errors import MediadError
 from mediad.model.carrier import NOBODY, Carrier
@@ -103,23 +104,26 @@ def rule_on(
 
 def _rule_on(conn: Connection, rules: Rules, subjects: Sequence[str]) -> list[Ruled]:
     kinds: dict[str, set[str]] = {"rec": set(), "cas": set(), "dck": set(), "rcd": set(), "fil": set()}
+    to_sign: set[str] = set()
     for subject in subjects:
-        if subject[:3] in kinds:
+        if subject.startswith(TO_SIGN):
+            to_sign.add(subject.removeprefix(TO_SIGN))
+        elif subject[:3] in kinds:
             kinds[subject[:3]].add(subject)
+    to_sign |= kinds["dck"]
     kinds["rec"] |= set(limits.recordings_of_dockings(conn, sorted(kinds["dck"])))
-    stands = limits.rulings(conn, {name for some in kinds.values() for name in some})
+    stands = limits.rulings(conn, to_sign.union(*kinds.values()))
     seen_by = {body["docking"] for (_, subject), body in stands.items() if subject.startswith("fil-")}
     files = recorded.of_files(conn, sorted(kinds["dck"] | seen_by), rules.zone)
     outs = handed.handed_out(conn, kinds["rcd"])
-    stands |= limits.rulings(conn, [*(known.facts.subject for known in files), *(facts.subject for facts, _ in outs)])
+    signed = handed.handovers(conn, sorted(to_sign), rules.zone)
+    named = (*(k.facts.subject for k in files), *(facts.subject for facts, _ in outs), *(h.docking for h in signed))
+    stands |= limits.rulings(conn, named)
     found = [
         *_recordings(conn, rules, sorted(kinds["rec"])),
         *(Ruled(storage(k.facts, rules.storage), k.carrier, _seen_first(k, stands)) for k in files),
         *(Ruled(each) for case in bureau.cases(conn, kinds["cas"]) for each in of_case(case, rules.cases, rules.zone)),
-        *(
-            Ruled(signature(h.docking, h.since, h.signed_at, rules.spans), h.giver)
-            for h in handed.handovers(conn, sorted(kinds["dck"]), rules.zone)
-        ),
+        *(Ruled(signature(h.docking, h.since, h.signed_at, rules.spans), h.giver) for h in signed),
         *(Ruled(recorder_back(facts, rules.spans), own) for facts, own in outs),
     ]
     found = [each for each in found if not _was_never_one(each.ruling, stands)]

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mediad.catalog import bureau, due, limits
 from mediad.catalog.apply_limits import EVERYTHING
+from mediad.catalog.chunks import chunks
 from mediad.config import Config
 from mediad.config.rules import Deadlines
 from mediad.edges import files
@@ -128,7 +129,7 @@ def changes(ledger: Ledger, config: Config, looked: Callable[[int], None] = lamb
                 {(each.ruling.rule, each.ruling.subject): each.body() for each in rule.rule_on(conn, rules, some)}
                 for rules in (force, file)
             )
-        kinds = {subject[:3] for subject in some}  # what comes with a docking is there by itself
+        kinds = {"dck" if subject.startswith(due.TO_SIGN) else subject[:3] for subject in some}
         for key in sorted(key for key in old.keys() | new.keys() if key[1][:3] in kinds):
             was, will = (_state(bodies.get(key), at) for bodies in (old, new))
             dates = [bodies.get(key, {}).get("due_at") for bodies in (old, new)]
@@ -171,6 +172,12 @@ def work_off(station: Station) -> int:
     return recorded
 
 
+def are_signed(station: Station) -> bool:
+    """Whether hand-overs have a limit."""
+    with station.ledger.catalog.read() as conn:
+        return rules_of(conn, station.config).spans.sign is not None
+
+
 def _in_force(station: Station) -> Rules:
     with station.ledger.catalog.read() as conn:
         force = limits.rules_in_force(conn)
@@ -209,7 +216,11 @@ def storage_standing(conn: Connection, rules: Rules) -> dict[str, Body]:
 
 def fresh(conn: Connection, rules: Rules, subjects: Collection[str]) -> dict[tuple[str, str], Body]:
     """Rulings of some subjects as they are now."""
-    return {(each.ruling.rule, each.ruling.subject): each.body() for each in rule.rule_on(conn, rules, subjects)}
+    return {
+        (each.ruling.rule, each.ruling.subject): each.body()
+        for some in chunks(sorted(set(subjects)))
+        for each in rule.rule_on(conn, rules, some)
+    }
 
 
 def unruled(conn: Connection, rules: Rules) -> dict[tuple[str, str], Body]:
