@@ -71,6 +71,13 @@ def test_a_year_whose_holidays_nobody_entered_is_a_remark() -> None:
     assert ruling.remarks == ("calendar-unknown",)
 
 
+def test_leap_days_count_and_years_end_in_between() -> None:
+    assert due(local(2028, 1, 31, 12)) == local(2028, 3, 2), "the 30th day is the first of March"
+    assert due(local(2028, 1, 30, 12)) == local(2028, 3, 1), "the 29th of February"
+    assert due(local(2026, 12, 15, 12)) == local(2027, 1, 15)
+    assert due(local(2026, 12, 31, 23)) == due(local(2026, 12, 31, 0)) == local(2027, 1, 31)
+
+
 def test_another_law_may_say_otherwise_for_a_kind() -> None:
     kinds = {CaseKind.PENALTY: ArchiveRule(60, "concluded", "《某法》第X条")}
     case = replace(CASE, act_ended=local(2026, 3, 5), concluded=local(2026, 4, 1))
