@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 
 from mediad.catalog import due, evidence, limits
 from mediad.catalog import tables as t
+from mediad.catalog.apply import becomes_due
 from mediad.cli import common, progress
 from mediad.cli import main as program
 from mediad.errors import Busy, MediadError, StorageError
 from mediad.model import deadline, reasons, words
 from mediad.model.custody import Draft
+from mediad.model.instants import stamp
 from mediad.wiring import alarms, rules
 from mediad.wiring.check import config_problems
 from mediad.wiring.office import OfficePart, work_once
@@ -154,6 +156,21 @@ def test_what_cannot_be_ruled_on_holds_up_nothing_else_and_is_told(station: Stat
         assert len(list(rules.shown(conn, rules.rules_of(conn, station.config), station.ledger.clock()))) == 4
     assert (failing.subject, failing.tries, "OverflowError" in failing.why) == ("cas-never", 1, True)
     assert work_once(station) == 0, "it is put off like any other failure"
+
+
+def test_what_is_docked_waits_for_nothing_that_other_rules_made_due(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_once(station)
+    due.everything(station.ledger.catalog)
+    becomes_due_now = stamp(station.ledger.clock())
+    station.ledger.catalog.write(lambda conn: becomes_due(conn, due.RULE, [("dck-new", becomes_due_now)]))
+    order: list[str] = []
+    monkeypatch.setattr(rules, "_SOME", 1)
+    monkeypatch.setattr(rules.rule, "run", lambda _ledger, _rules, subjects, _failed: order.extend(subjects) or 0)
+    rules.work_off(station)
+    assert order[0] == "dck-new"
+    assert len(order) == 5
 
 
 def test_metrics_tell_what_calls_for_a_person(station: Station) -> None:

@@ -157,8 +157,9 @@ def work_off(station: Station) -> int:
         rules = _in_force(station)
         while not station.stop.is_set():
             with ledger.catalog.read() as conn:
-                # Whoever took some before is gone: only one at a time holds the lock.
-                seen = due.waiting(conn, due.RULE, ledger.clock(), live=(), limit=_SOME)
+                # Whoever took some before is gone: only one at a time holds the lock. After other rules were put in force there may
+                # be a million: what is docked meanwhile waits for none of them.
+                seen = due.waiting(conn, due.RULE, ledger.clock(), live=(), limit=_SOME, newest=True)
             if not seen:
                 break
             ledger.catalog.write(partial(_take, seen, ledger.clock()))
