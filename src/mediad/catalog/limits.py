@@ -93,7 +93,7 @@ def _end(row: Any) -> str:
 
 
 def _untrusted(row: Any) -> bool:
-    return (row.confidence or row.captured_confidence) == "untrusted"
+    return bool((row.confidence or row.captured_confidence) == "untrusted")
 
 
 def ended(rows: Sequence[Any], dated: Mapping[str, Any] | None) -> datetime:
@@ -183,7 +183,8 @@ def _proof() -> Any:
     """The dockings of a recorder, by key and by id, and of whatever recorder either of two persons brought, that were the first
     after somebody left and until another time. Folders prove nothing, and neither does what was handed in before they left."""
     k, n = t.docking.c, b.brought.c
-    left, back = bindparam("left"), bindparam("back")
+    left: Any = bindparam("left")
+    back: Any = bindparam("back")
 
     def own(column: Any, name: str) -> Any:
         mine = select(k.opened_at).where(column == bindparam(name), k.opened_at > left, k.opened_at <= back)
