@@ -1,7 +1,6 @@
 """What the month's figures are summed of."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select
