@@ -555,6 +555,8 @@ def test_a_hand_over_that_nobody_signs_in_three_days_is_late_and_counts_for_noth
     assert bureau.due(docking, "handover-signature") == closed + 72 * H
     assert bureau.ruling(docking, "handover-signature")["carrier"] == bureau.li
     assert bureau.status(docking, closed + 73 * H, "handover-signature") == "late"
+    bureau.say("handover.giver", docking, closed + 73 * H, giver=bureau.wang)
+    assert bureau.ruling(docking, "handover-signature")["carrier"] == bureau.wang, "whom a person named is asked for it"
     signed = {"confirmed_at": stamp(closed + 74 * H), "version": 1, "giver": bureau.li, "on_behalf_of": ""}
     bureau.say("handover.signed", docking, closed + 74 * H, **signed)
     assert bureau.ruling(docking, "handover-signature")["met_at"] == stamp(closed + 74 * H)
@@ -581,10 +583,10 @@ def test_data_of_a_terminal_is_uploaded_where_the_unit_says_so(bureau: Any) -> N
 # --- what is due, and what calls for a person ---------------------------------------------------------------------------
 
 
-def lost(bureau: Any, *stages: str, to_sign: bool = True) -> None:
+def lost(bureau: Any, *stages: str, since: str | None = "") -> None:
     """Whatever was due is gone, and a start looks for it."""
     bureau.ledger.catalog.write(lambda conn: conn.execute(t.due.delete()))
-    due.refill(bureau.ledger.catalog, stages or due.BUREAU, to_sign=to_sign)
+    due.refill(bureau.ledger.catalog, stages or due.BUREAU, to_sign_since=since)
 
 
 def test_rows_that_somebody_deleted_come_back_from_the_facts(bureau: Any) -> None:
@@ -632,7 +634,9 @@ STORY: dict[str, Callable[[Any], object]] = {
     "a signature": lambda b: [
         docking := b.dock("A", ENDED + H, film()),
         b.rule(),
-        b.say("handover.signed", docking, ENDED + 80 * H, confirmed_at=stamp(ENDED + 80 * H), version=1),
+        b.say(
+            "handover.signed", docking, ENDED + 80 * H, confirmed_at=stamp(ENDED + 80 * H), version=1, giver=b.li, on_behalf_of="",
+        ),
     ],
     "a case": lambda b: b.case("cas-1", opened=ENDED, act_ended=ENDED + 9 * H, urgent=True),
     "the report of an urgent case": lambda b: [
@@ -663,8 +667,8 @@ def test_what_wants_a_case_is_found_again_whoever_lost_the_row(bureau: Any) -> N
 def test_where_hand_overs_have_no_limit_a_start_asks_for_no_signature(bureau: Any) -> None:
     docking = bureau.dock("A", ENDED + H, film())
     bureau.rule(rules(sign_days=0))
-    for to_sign, missing in ((False, []), (True, [f"sig-{docking}"])):
-        lost(bureau, to_sign=to_sign)
+    for since, missing in ((None, []), (stamp(ENDED + 2 * H), []), ("", [f"sig-{docking}"])):
+        lost(bureau, since=since)
         with bureau.ledger.catalog.read() as conn:
             assert due.subjects(conn, due.RULE) == missing
 

@@ -35,6 +35,7 @@ def closed(conn: Connection, docking: str, at: str, body: Mapping[str, Any]) -> 
 def _giver(conn: Connection, batch: Batch) -> None:
     for e, d in batch:
         conn.execute(update(b.handover).where(b.handover.c.docking == e.subject).values(giver=d["giver"]))
+    becomes_due(conn, "rule", [(e.subject, e.at) for e, _ in batch])
 
 
 def _signed(conn: Connection, batch: Batch) -> None:

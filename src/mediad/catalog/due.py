@@ -255,13 +255,13 @@ def every_preview(catalog: Catalog, at: datetime) -> None:
             catalog.write(lambda conn, s=stage, ids=[row.id for row in rows]: again(conn, s, ids, at))  # type: ignore[misc]
 
 
-def refill(catalog: Catalog, stages: Iterable[str] = STAGES, *, to_sign: bool = False) -> None:
+def refill(catalog: Catalog, stages: Iterable[str] = STAGES, *, to_sign_since: str | None = None) -> None:
     """Put back what the facts say is due and is not among the rows: nothing, unless somebody deleted rows, or ``drop`` did. The
-    walk over all tables is done without the lock for which an ingest waits. ``to_sign``: hand-overs have a limit, so each has a
-    ruling."""
-    if to_sign:
+    walk over all tables is done without the lock for which an ingest waits. ``to_sign_since``: from
+    when on hand-overs have a limit, so that each has a ruling; None: they have none."""
+    if to_sign_since is not None:
         for query, subject in _MISSING[TO_SIGN]:
-            _put_back_all(catalog, RULE, query, subject)
+            _put_back_all(catalog, RULE, query.where(b.handover.c.since >= to_sign_since), subject)
     for stage in stages:
         for query, subject in _MISSING[stage]:
             _put_back_all(catalog, stage, query, subject)

@@ -64,7 +64,7 @@ class OfficePart(Threaded):
     def turn(self) -> int:
         """Everything that is due now, once; what was recorded is in the vault's log at the end."""
         if not self._refilled:
-            due.refill(self._station.ledger.catalog, due.BUREAU, to_sign=rules.are_signed(self._station))
+            due.refill(self._station.ledger.catalog, due.BUREAU, to_sign_since=rules.signed_since(self._station))
             self._refilled = True
         recorded = work_once(self._station, self._work)
         if recorded:

@@ -173,10 +173,12 @@ def work_off(station: Station) -> int:
     return recorded
 
 
-def are_signed(station: Station) -> bool:
-    """Whether hand-overs have a limit."""
+def signed_since(station: Station) -> str | None:
+    """From when on hand-overs have a limit, as a stamp; None if they have none."""
     with station.ledger.catalog.read() as conn:
-        return rules_of(conn, station.config).spans.sign is not None
+        spans = rules_of(conn, station.config).spans
+    first = max((at for at in (spans.since, spans.signed_from) if at is not None), default=None)
+    return None if spans.sign is None else stamp(first) if first is not None else ""
 
 
 def _in_force(station: Station) -> Rules:
