@@ -161,8 +161,9 @@ def test_a_recording_of_which_a_person_says_when_it_was_finds_its_case(site: Sit
 
 
 def test_who_carried_what_has_no_true_time_is_asked_of_the_day_that_a_person_said(site: Site) -> None:
-    """The number is borne since long after what the recorder's clock tells."""
-    registers.enter(site.config, "people", {"certificate": "310001", "name": "赵强", "from": "2026-09-01"})
+    """The number was borne then, and not on the day of the docking."""
+    borne = {"from": "2026-09-01", "until": "2026-10-15"}
+    registers.enter(site.config, "people", {"certificate": "310001", "name": "赵强", **borne})
     card = make_card(site.root / "card", {"DCIM/1.MP4": noise(3000, 1)}, mtime_ns=946_684_800 * 10**9)
     site.ingest(card)
     ((taken,),) = site.rows("SELECT id FROM recording")
