@@ -482,6 +482,21 @@ def test_who_registers_recorders_names_slots_or_measures_clocks_has_a_right_to(o
     holds(office)
 
 
+def test_where_times_that_are_set_want_a_signature_a_measured_clock_does(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(_config: Any, name: str, _make: Any) -> None:
+        asked.append(name)
+        raise Refused("x")
+
+    monkeypatch.setattr("mediad.wiring.register.perform", ask)
+    with pytest.raises(Refused):
+        measure_clock(site.config, "ast-x", None)
+    assert asked == ["set-time"]
+
+
 def test_a_recorder_has_the_same_id_at_every_station(site: Site, tmp_path: Path) -> None:
     there = make_site(tmp_path / "there")
     ids = set()
