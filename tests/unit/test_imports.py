@@ -325,6 +325,18 @@ def test_a_trip_is_called_after_its_officers_so_its_recorders_can_be_corrected()
     assert read("trips", alone, known).changes[0].new
 
 
+def test_a_recorder_is_on_two_trips_at_once_only_with_somebody_who_is_on_both() -> None:
+    head = "officers,left,expected,returned,recorders\n210001,2026-09-01 08:00,2026-09-03,{},DSJ-01\n"
+    late = "210002,2026-09-02 08:00,2026-09-04,,DSJ-01\n"
+    assert codes(read("trips", head.format("") + late, bureau())) == [(3, "two-carriers")]
+    assert codes(read("trips", head.format("2026-09-01 18:00") + late, bureau())) == []
+    assert codes(read("trips", head.format("") + late.replace("210002", "210001;210002"), bureau())) == []
+    assert codes(read("trips", head.format("") + late.replace("DSJ-01", ""), bureau())) == []
+    (first,) = (c.entry for c in read("trips", head.format(""), bureau()).changes)
+    void = replace(bureau(), trips=[replace(first, void=True)])
+    assert codes(read("trips", head.replace("210001", "210002").format(""), void)) == []
+
+
 def test_numbers_may_hold_strokes_and_people_may_be_typed_in_any_width() -> None:
     found = read("cases", "number,name,kind\nJC/2026/1,x,检查\nJC/2026/2,y,检查\n")
     assert [[n.number for n in c.entry.numbers] for c in found.changes] == [["JC/2026/1"], ["JC/2026/2"]]

@@ -17,8 +17,11 @@ class Trips:
     """Reads trips."""
 
     def __init__(self, known: Known) -> None:
-        self._trips = {t.id: t for t in known.trips}
+        self._trips: dict[str, TripEntry] = {}
+        self._with: dict[str, set[str]] = {}
         self._known = known
+        for trip in known.trips:
+            self.take(trip)
 
     def read(self, line: Line) -> tuple[TripEntry | None, TripEntry]:
         left, expected = (good(columns.moment(line.get(c), self._known.zone)) for c in ("left", "expected"))
@@ -49,9 +52,28 @@ class Trips:
     def problems(self, trip: TripEntry) -> Iterator[Problem]:
         yield from trip_problems(trip)
         yield from past("returned", trip.returned, self._known)
+        for recorder in sorted(trip.recorders):
+            for other in sorted(self._with.get(recorder, ())):
+                if two_carriers(trip, self._trips[other]):
+                    yield Problem(
+                        "two-carriers", f"{recorder} is on another trip at that time, {other}, with other officers"
+                    )
 
     def take(self, trip: TripEntry) -> None:
         self._trips[trip.id] = trip
+        for recorder in trip.recorders:
+            self._with.setdefault(recorder, set()).add(trip.id)
+
+
+def two_carriers(one: TripEntry, other: TripEntry) -> bool:
+    """Whether two trips have a recorder with them at one time, and nobody is on both. One that has not ended is over when they
+    are expected back."""
+    if one.id == other.id or one.void or other.void or not one.recorders & other.recorders:
+        return False
+    if not one.persons or not other.persons or one.persons & other.persons:
+        return False
+    ends = [trip.returned or trip.expected for trip in (one, other)]
+    return one.left < ends[1] and other.left < ends[0]
 
 
 def trip_id_of(persons: Iterable[str], recorders: Iterable[str], left: datetime) -> str:
