@@ -232,8 +232,6 @@ def withdraw_number(config: Config, number: str, wrong: str) -> dict[str, Any]:
         left = tuple(n for n in case.numbers if n.key != number_key(wrong))
         if left == case.numbers:
             raise NotFound(f"{wrong} is no number of this case", hint="`mediad case show` lists its numbers")
-        if not left:
-            raise Refused("it has no other number", code="no-number", hint="enter the right one first")
         if case.archived and number_key(case.archived.file_number) == number_key(wrong):
             raise Refused("it is archived under this number", code="archived", hint="a supplement keeps it")
         return replace(case, numbers=left)
