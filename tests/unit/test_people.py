@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediad.model.acts import ACTS, Actor, refusal, refusing_refusal, signing_refusal
-from mediad.model.people import Dated, Person, Role, bearers, problems
+from mediad.model.people import Dated, Numbers, Person, Role, bearers, problems
 
 LI = Person("per-li", "210001", "李明", roles=frozenset({Role.OFFICER}), logins=frozenset({"liming"}),
             certificates=(Dated("210001", until=date(2026, 6, 30)), Dated("210777", date(2026, 7, 1))),
@@ -129,7 +129,9 @@ def test_nobody_signs_for_themselves_by_another_account_or_before_theirs_was_kno
 
 def test_a_number_is_found_in_whatever_width_it_was_kept() -> None:
     kept = replace(LI, certificates=(Dated("２１０ ００１"),))
-    assert bearers([kept], "210001", date(2026, 5, 1)) == bearers([kept], "２１０００１", date(2026, 5, 1)) == [kept]
+    for number in ("210001", "２１０００１", " 210 001"):
+        assert bearers([kept, WANG], number, date(2026, 5, 1)) == [kept]
+        assert Numbers([kept, WANG]).of(number, date(2026, 5, 1)) == [kept]
 
 
 def test_of_two_certificates_that_hold_the_one_that_began_last_counts() -> None:

@@ -10,7 +10,7 @@ from mediad.model import columns, people
 from mediad.model.cases import Case
 from mediad.model.columns import Line
 from mediad.model.ids import named_id
-from mediad.model.people import Person
+from mediad.model.people import Numbers, Person
 from mediad.model.problems import Problem
 from mediad.model.registers import Department, TripEntry
 
@@ -73,9 +73,9 @@ def past(column: str, at: datetime | None, known: Known) -> Iterator[Problem]:
         yield Problem("future", f"{column} lies in the future")
 
 
-def bearer(number: str, known: Iterable[Person], day: date) -> Person:
+def bearer(number: str, known: Numbers, day: date) -> Person:
     """Who bears a number on a day."""
-    found: Person = good(people.only(people.bearers(known, number, day), number, day))
+    found: Person = good(people.only(known.of(number, day), number, day))
     return found
 
 

@@ -11,6 +11,7 @@ from mediad.model.headings import FORMS, KINDS, NUMBER_TYPES
 from mediad.model.ids import named_id
 from mediad.model.lines import Bad, Known, bearer, department_id, good, past, time_of
 from mediad.model.numbers import checked_number, number_key
+from mediad.model.people import Numbers
 from mediad.model.problems import Problem
 
 
@@ -21,7 +22,7 @@ class Cases:
         self._cases = {c.id: c for c in known.cases}
         self._owner = {n.key: c.id for c in known.cases for n in c.numbers}
         self._into = {c.id: c.merged_into for c in known.cases}
-        self._known = known
+        self._known, self._people = known, Numbers(known.people)
 
     def read(self, line: Line) -> tuple[Case | None, Case]:
         numbers = [Numbered(kind, good(checked_number(text))) for column, kind in NUMBER_TYPES.items()
@@ -70,7 +71,7 @@ class Cases:
             opened = change["opened"]
             day = opened.astimezone(self._known.zone).date() if opened else self._known.today
             numbers = columns.several(line.get("handlers"))
-            change["handlers"] = frozenset(bearer(n, self._known.people, day).id for n in numbers)
+            change["handlers"] = frozenset(bearer(n, self._people, day).id for n in numbers)
         if into := line.get("merged_into"):
             found = self._owner.get(number_key(into))
             if found is None:

@@ -9,6 +9,7 @@ from mediad.model.columns import Line
 from mediad.model.ids import named_id
 from mediad.model.instants import stamp
 from mediad.model.lines import Bad, Known, bearer, good, past, time_of
+from mediad.model.people import Numbers
 from mediad.model.problems import Problem
 from mediad.model.registers import TripEntry
 
@@ -19,7 +20,7 @@ class Trips:
     def __init__(self, known: Known) -> None:
         self._trips: dict[str, TripEntry] = {}
         self._with: dict[str, set[str]] = {}
-        self._known = known
+        self._known, self._numbers = known, Numbers(known.people)
         for trip in known.trips:
             self.take(trip)
 
@@ -29,7 +30,7 @@ class Trips:
             raise Bad("no-time", "a trip wants when they left and when they are expected back")
         day = left.astimezone(self._known.zone).date()
         numbers = columns.several(line.get("officers"))
-        persons = frozenset(bearer(number, self._known.people, day).id for number in numbers)
+        persons = frozenset(bearer(number, self._numbers, day).id for number in numbers)
         recorders = frozenset(self._recorder(name) for name in columns.several(line.get("recorders")))
         before = self._trips.get(trip_id := trip_id_of(persons, recorders, left))
         if before is not None and before.void and not self._known.single:

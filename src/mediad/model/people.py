@@ -116,12 +116,13 @@ class Numbers:
     def __init__(self, people: Iterable[Person]) -> None:
         self._by: dict[str, list[Person]] = {}
         for person in people:
-            for number in dict.fromkeys(d.number for d in (*person.certificates, *person.device_numbers)):
+            held = (*person.certificates, *person.device_numbers)
+            for number in dict.fromkeys(plain_number(d.number) for d in held):
                 self._by.setdefault(number, []).append(person)
 
     def of(self, number: str, day: date) -> list[Person]:
         """As ``bearers`` has it."""
-        return bearers(self._by.get(number, ()), number, day)
+        return bearers(self._by.get(plain_number(number), ()), number, day)
 
 
 def problems(person: Person, others: Iterable[Person]) -> Iterator[Problem]:
