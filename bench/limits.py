@@ -93,7 +93,7 @@ def populate(raw: sqlite3.Connection, recordings: int) -> None:
     fill(raw, "untagged", ((rec(n), stamp(ended(n // OF_DOCKING, dockings))) for n in range(0, recordings, 100)))
     raw.execute(
         "INSERT INTO explained SELECT rule, subject, 'justified', subject, due_at, '[]', '{\"text\":\"x\"}'"
-        " FROM deadline WHERE told"
+        " FROM deadline WHERE justified"
     )
     raw.commit()
 

@@ -260,7 +260,7 @@ def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
     conn.execute(delete(b.untagged).where(u.recording == survivor, _answered(u.recording)))
     told = select(b.explained.c.rule).where(b.explained.c.subject == survivor, b.explained.c.what == "justified")
     late = and_(b.deadline.c.subject == survivor, b.deadline.c.rule.in_(told))
-    conn.execute(update(b.deadline).where(late).values(told=True))
+    conn.execute(update(b.deadline).where(late).values(justified=True))
     becomes_due(conn, RULE, [(survivor, at)])
     becomes_due(conn, MATCH, [(survivor, at)])
 

@@ -105,16 +105,16 @@ def _ruled(conn: Connection, batch: Batch) -> None:
         changed = [(each, carried[each][1]) for each in chunk if known.get(each) != carried[each][0]]
         becomes_due(conn, MATCH, changed)
     x = b.explained.c
-    told: set[tuple[str, str]] = set()
+    given: set[tuple[str, str]] = set()
     for pairs in chunks(sorted({(str(d["rule"]), e.subject) for e, d in batch})):
         of_rules = x.rule.in_(sorted({name for name, _ in pairs}))
-        given = select(x.rule, x.subject).where(
+        reasons = select(x.rule, x.subject).where(
             of_rules, x.subject.in_([each for _, each in pairs]), x.what == "justified"
         )
-        told.update((row.rule, row.subject) for row in conn.execute(given))
+        given.update((row.rule, row.subject) for row in conn.execute(reasons))
     rows = [
         {"rule": d["rule"], "subject": e.subject, "state": d["state"], "due_at": d["due_at"], "met_at": d["met_at"],
-         "carrier": d["carrier"], "ended_at": d["ended_at"], "told": (d["rule"], e.subject) in told, "detail": canonical(d)}
+         "carrier": d["carrier"], "ended_at": d["ended_at"], "justified": (d["rule"], e.subject) in given, "detail": canonical(d)}
         for e, d in batch
     ]  # fmt: skip
     upsert(conn, b.deadline, rows)
@@ -131,7 +131,7 @@ def _explained(what: str) -> Callable[[Connection, Batch], None]:
             upsert(conn, b.explained, [row])
             if what == "justified":
                 mine = and_(b.deadline.c.rule == d["rule"], b.deadline.c.subject == subject)
-                conn.execute(update(b.deadline).where(mine).values(told=True))
+                conn.execute(update(b.deadline).where(mine).values(justified=True))
             else:
                 becomes_due(conn, RULE, [(subject, e.at)])
 

@@ -216,10 +216,10 @@ deadline = Table(
     Column("met_at", String),
     Column("carrier", String, nullable=False),
     Column("ended_at", String),
-    Column("told", Boolean, nullable=False),  # a reason in writing was given
+    Column("justified", Boolean, nullable=False),  # a reason in writing was given
     Column("detail", Text, nullable=False),
     Index("deadline_subject", "subject"),
-    Index("deadline_state", "state", "told", "due_at"),
+    Index("deadline_state", "state", "justified", "due_at"),
     Index("deadline_carrier", "carrier", "ended_at"),
     Index("deadline_ended", "rule", "ended_at"),
 )

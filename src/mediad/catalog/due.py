@@ -345,7 +345,7 @@ def _missing() -> dict[str, tuple[tuple[Any, Any], ...]]:
     unruled = tuple((query.where(~exists().where(b.deadline.c.subject == key)), key) for query, key in _RULED)
     # What is met, and what is late with a reason, stands; the rest is little, and each of it may have changed.
     d, h = b.deadline.c, b.handover.c
-    unsettled = or_(d.state.in_(("waiting", "open", "untrusted")), and_(d.state == "late", d.told.is_(False)))
+    unsettled = or_(d.state.in_(("waiting", "open", "untrusted")), and_(d.state == "late", d.justified.is_(False)))
     waits = select(*_LIMIT).where(unsettled).distinct()
     ruled = exists().where(d.rule == SIGNATURE, d.subject == h.docking)
     unsigned = _SIGNED[0].where(h.state == "waiting", ~ruled)

@@ -272,10 +272,10 @@ def pressing(conn: Connection, soon: str, limit: int) -> list[Row[Any]]:
     it as long as nobody gave a reason in writing."""
     d = b.deadline.c
     urgent = (
-        and_(d.state == "waiting", d.told.is_(False), d.due_at <= soon),
-        and_(d.state == "late", d.told.is_(False)),
-        and_(d.state == "open", d.told.is_(False)),
-        and_(d.state == "untrusted", d.told.is_(False)),
+        and_(d.state == "waiting", d.justified.is_(False), d.due_at <= soon),
+        and_(d.state == "late", d.justified.is_(False)),
+        and_(d.state == "open", d.justified.is_(False)),
+        and_(d.state == "untrusted", d.justified.is_(False)),
     )
     # Each by itself in the index; together they would be a walk over all rulings.
     found = [
@@ -289,9 +289,9 @@ def counts(conn: Connection, now: str, soon: str) -> dict[tuple[str, str], int]:
     ``soon-late``, ``open``, ``untrusted``."""
     d = b.deadline.c
     each = {
-        "late": and_(d.state == "waiting", d.told.in_((False, True)), d.due_at < now),
-        "soon-late": and_(d.state == "waiting", d.told.in_((False, True)), d.due_at >= now, d.due_at <= soon),
-        "late-unexplained": and_(d.state == "late", d.told.is_(False)),
+        "late": and_(d.state == "waiting", d.justified.in_((False, True)), d.due_at < now),
+        "soon-late": and_(d.state == "waiting", d.justified.in_((False, True)), d.due_at >= now, d.due_at <= soon),
+        "late-unexplained": and_(d.state == "late", d.justified.is_(False)),
         "open": d.state == "open",
         "untrusted": d.state == "untrusted",
     }
@@ -354,7 +354,7 @@ def statuses(conn: Connection, now: str) -> dict[str, int]:
     """Status to how many limits have it, by the rulings that stand."""
     d = b.deadline.c
     found = {row[0]: row[1] for row in conn.execute(select(d.state, func.count()).group_by(d.state))}
-    late = and_(d.state == "waiting", d.told.in_((False, True)), d.due_at < now)
+    late = and_(d.state == "waiting", d.justified.in_((False, True)), d.due_at < now)
     passed = conn.execute(select(func.count()).where(late)).scalar_one()
     waiting = found.pop("waiting", 0)
     return {**found, "due": waiting - passed, "late": found.get("late", 0) + passed}

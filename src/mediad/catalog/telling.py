@@ -26,7 +26,7 @@ def pressing(conn: Connection, since: str, until: str) -> list[Row[Any]]:
     known = select(*columns).where(
         or_(
             and_(d.state == "waiting", d.due_at >= since, d.due_at <= until),
-            and_(d.state == "late", d.told.is_(False), d.due_at >= since, d.due_at <= until),
+            and_(d.state == "late", d.justified.is_(False), d.due_at >= since, d.due_at <= until),
         )
     )
     ruled = (

@@ -187,13 +187,13 @@ def upgrade() -> None:
         sa.Column("met_at", sa.String(), nullable=True),
         sa.Column("carrier", sa.String(), nullable=False),
         sa.Column("ended_at", sa.String(), nullable=True),
-        sa.Column("told", sa.Boolean(), nullable=False),
+        sa.Column("justified", sa.Boolean(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("rule", "subject"),
     )
     op.create_index("deadline_carrier", "deadline", ["carrier", "ended_at"], unique=False)
     op.create_index("deadline_ended", "deadline", ["rule", "ended_at"], unique=False)
-    op.create_index("deadline_state", "deadline", ["state", "told", "due_at"], unique=False)
+    op.create_index("deadline_state", "deadline", ["state", "justified", "due_at"], unique=False)
     op.create_index("deadline_subject", "deadline", ["subject"], unique=False)
     op.create_table(
         "explained",
