@@ -282,3 +282,17 @@ def test_what_the_archivist_needs_before_archiving() -> None:
         "act-not-ended", "not-concluded", "no-handler", "no-party", "not-reported",
     ]  # fmt: skip
     assert duty.before_archiving(replace(CASE, act_ended=OPENED, concluded=OPENED)) == []
+
+
+def test_a_reason_has_its_own_author_and_no_other_entrys() -> None:
+    said = {"void": False, "equivalent": "", "disputed": None, "fields": {}}
+    own = {**said, "reason": "设备故障", "author": "", "author_login": "root"}
+    merged_in = {**said, "reason": "涉及隐私", "author": "per-w", "author_login": "wang", "fields": {"form": "录像"}}
+    found = duty.together([own, merged_in])
+    assert found is not None
+    assert (found["reason"], found["author"], found["author_login"]) == ("设备故障", "", "root")
+    assert found["fields"] == {"form": "录像"}, "what one does not say, the next may"
+    found = duty.together([{**own, "reason": "", "author_login": ""}, merged_in])
+    assert found is not None
+    assert (found["reason"], found["author"]) == ("涉及隐私", "per-w")
+    assert duty.together([{**own, "void": True}]) is None
