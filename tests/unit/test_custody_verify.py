@@ -58,7 +58,8 @@ def test_a_whole_chain_passes_and_is_compared_with_its_mirror(busy_site: Site) -
     assert report.findings == []
     assert report.notes == []
     assert report.counts == {
-        "events": _events(busy_site), "handovers": len(handovers(busy_site)), "segments": len(segments(busy_site))
+        "events": _events(busy_site), "handovers": len(handovers(busy_site)), "segments": len(segments(busy_site)),
+        "signatures": 4,
     }  # fmt: skip
 
 
@@ -82,16 +83,17 @@ def test_every_event_is_guarded(busy_site: Site) -> None:
 
 
 def test_a_chain_rewritten_with_right_hashes_does_not_pass(busy_site: Site) -> None:
-    """The mirror tells where the two part."""
+    """The mirror tells where the two part, and who approved something has signed the log up to there."""
     seq = busy_site.rows("SELECT seq FROM custody WHERE kind = 'docking.opened' LIMIT 1")[0][0]
     rewrite_chain(busy_site, seq, lambda detail: detail.update(officer="9999"))
     report = verify(busy_site)
-    assert found(report) == {"mirror-forked", "chain-cut"}
+    assert found(report) == {"mirror-forked", "chain-cut", "signature-wrong"}
     assert any(f"event {seq} " in f.detail for f in report.findings if f.code == "mirror-forked")
 
 
 def test_a_chain_rewritten_in_the_vault_as_well_does_not_pass(busy_site: Site) -> None:
-    """Catalogue and every segment agree, all hashes are right; hand-over records remember the head of their time."""
+    """Catalogue and every segment agree, all hashes are right; hand-over records remember the head of their time, and so does what
+    people have signed."""
     rewrite_chain(busy_site, 3, lambda detail: detail.update(officer="9999"))
     lines = {}
     names = "seq, at, station, actor, kind, subject, detail, prev, hash"
@@ -103,7 +105,7 @@ def test_a_chain_rewritten_in_the_vault_as_well_does_not_pass(busy_site: Site) -
     starts = [int(p.stem) for p in paths] + [_events(busy_site) + 1]
     for path, first, end in zip(paths, starts, starts[1:], strict=False):
         overwrite(path, lambda _, a=first, b=end: "".join(lines[n] + "\n" for n in range(a, b)).encode())  # type: ignore[misc]
-    assert found(verify(busy_site)) == {"chain-cut"}
+    assert found(verify(busy_site)) == {"chain-cut", "signature-wrong"}
 
 
 def test_a_truncated_catalogue_does_not_pass(busy_site: Site) -> None:

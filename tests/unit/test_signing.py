@@ -186,6 +186,15 @@ def test_a_private_key_is_no_public_one(template: Site, tmp_path: Path) -> None:
 # --- what is no signature -----------------------------------------------------------------------------------------------
 
 WANG = Pen("wangfang")
+
+
+def slack(signature: str) -> str:
+    """The same bytes in other letters: what the last letter says beyond them is not looked at by whoever decodes."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    body, end = signature.split("=", 1)
+    return body[:-1] + letters[letters.index(body[-1]) + 1] + "=" + end
+
+
 NOT_OURS: dict[str, Callable[[bytes], str]] = {
     "namespace": lambda m: WANG.signature(m, namespace=b"file"),
     "namespace-longer": lambda m: WANG.signature(m, namespace=b"mediad2"),
@@ -193,6 +202,8 @@ NOT_OURS: dict[str, Callable[[bytes], str]] = {
     "reserved": lambda m: WANG.signature(m, reserved=b"x"),
     "hash": lambda m: WANG.signature(m, digest=b"sha3_256"),
     "trailing": lambda m: WANG.signature(m, behind=b"\0"),
+    "other-frame": lambda m: WANG.signature(m).replace("SSH SIGNATURE", "PGP SIGNATURE"),
+    "other-base64": lambda m: slack(WANG.signature(m)),
     "text-behind": lambda m: WANG.signature(m) + "more\n",
     "text-before": lambda m: "more\n" + WANG.signature(m),
     "twice": lambda m: WANG.signature(m) * 2,
@@ -461,6 +472,11 @@ def _by_one_for_two(site: Site) -> str:
     return "signed in two roles"
 
 
+def _by_the_key_of_another(site: Site) -> str:
+    forge(site, waiting(site), {"wangfang": "zhaoq"}, approver="wangfang")
+    return "no such key"
+
+
 def _by_a_key_of_nobody(site: Site) -> str:
     forge(site, waiting(site), {"wangfang": "stranger"}, approver="wangfang")
     return "no such key"
@@ -503,7 +519,7 @@ def _approved_trip(site: Site, *versions: dict[str, Any]) -> str:
     "forged",
     [
         _with_a_withdrawn_key, _with_an_expired_key, _by_its_handler, _by_no_approver, _by_one_of_two, _by_one_for_two,
-        _by_a_key_of_nobody, _a_key_a_second_time, _a_trip_without_a_signature,
+        _by_the_key_of_another, _by_a_key_of_nobody, _a_key_a_second_time, _a_trip_without_a_signature,
         _a_trip_by_who_went_on_it, _a_trip_by_who_entered_it_before_the_last,
     ],
 )  # fmt: skip

@@ -129,7 +129,8 @@ class Chain:
                 good, detail = False, None
             if good:
                 self._note(seq, row.kind, row.subject, detail)
-                self.approvals.note(row, detail)
+                if self.broken is None:  # behind a break nothing says what was signed
+                    self.approvals.note(row, detail)
             else:
                 self.break_at(
                     seq, "chain-hash", f"event {seq} ({row.kind} {row.subject}) was changed after it was recorded"
