@@ -428,6 +428,10 @@ def test_a_file_that_was_moved_is_archived_once_more_and_the_limit_stays_met(con
     assert shown["manifest"] == first["sha256"]
     with pytest.raises(Refused, match="nothing has changed"):
         filing.archive(site.config, "立-1", place="5号柜")
+    complete(site, "立-2")
+    for number, into in (("立-2", "立-1"), ("立-1", "立-2")):
+        with pytest.raises(Refused, match="closed"):
+            casework.merge(site.config, number, into)
 
 
 @pytest.mark.parametrize("term", ["30", "三十年", "forever", "99年"])

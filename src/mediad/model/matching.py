@@ -103,7 +103,8 @@ def _during(scene: Scene, case: Case, zone: tzinfo) -> bool:
     last = case.act_ended or case.concluded
     if last is not None and last.astimezone(zone).timetz().replace(tzinfo=None) == datetime.min.time():
         last += _DAY
-    return within(replace(case, act_ended=last), scene.start, scene.end, MARGIN)
+    begun = case.opened is not None and scene.end >= case.opened - MARGIN
+    return begun and (last is None or scene.start <= last + MARGIN)
 
 
 def naming(scene: Scene, keys: Iterable[str]) -> set[str]:
