@@ -474,9 +474,10 @@ def _the_catalogue_goes_on_in_another_way(site: Site) -> None:
     ledger.catalog.close()
 
 
-@_case("mirror-forked", "chain-cut")
+@_case("mirror-forked", "chain-cut", "signature-wrong")
 def _the_whole_chain_is_written_anew(site: Site) -> None:
-    """Every hash is right again; the mirror and the hand-over records remember. (The unit's name is no row of a later event.)"""
+    """Every hash is right again; the mirror, the hand-over records and who approved remember. (The unit's name is no row of a later
+    event.)"""
     rewrite_chain(site, 1, lambda detail: detail.update(unit="另一单位"))
     sql(site, "UPDATE station SET unit = '另一单位'")
 
