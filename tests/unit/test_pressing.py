@@ -64,7 +64,8 @@ def test_what_presses_is_of_the_list_of_all_what_somebody_has_to_see(bureau: Bur
     with bureau.ledger.catalog.read() as conn:
         found = pressing(conn, rules(), NOW)
     assert {(r["rule"], r["subject"]) for r in found.rows} == {(r["rule"], r["subject"]) for r in wanted}
-    assert {status: n for status, n in found.counts.items() if n} == dict(counts)
+    quiet = ("met", "not-applicable")  # most of what there is after some years: counting it would be a walk
+    assert {k: n for k, n in found.counts.items() if n} == {k: n for k, n in counts.items() if k not in quiet}
     assert {"met", "late", "due", "untrusted", "not-applicable"} <= counts.keys()
     assert found.unruled == 0
     dues = [r["due_at"] for r in found.rows if r["due_at"]]
@@ -94,4 +95,4 @@ def test_no_more_are_shown_than_anybody_reads(bureau: Bureau, monkeypatch: pytes
     with bureau.ledger.catalog.read() as conn:
         found = pressing(conn, rules(), NOW)
     assert len(found.rows) == 2
-    assert sum(found.counts.values()) > 2
+    assert sum(found.counts.values()) > 2, "but all of them are counted"

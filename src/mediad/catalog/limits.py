@@ -351,9 +351,11 @@ def body_of(row: Row[Any]) -> dict[str, Any]:
 
 
 def statuses(conn: Connection, now: str) -> dict[str, int]:
-    """Status to how many limits have it, by the rulings that stand."""
+    """Status to how many limits have it, by the rulings that stand; not those that are met or not applicable, which are most of
+    what there is after some years and would have to be walked over."""
     d = b.deadline.c
-    found = {row[0]: row[1] for row in conn.execute(select(d.state, func.count()).group_by(d.state))}
+    counted = select(d.state, func.count()).where(d.state.in_(("waiting", "late", "open", "untrusted")))
+    found = {row[0]: row[1] for row in conn.execute(counted.group_by(d.state))}
     late = and_(d.state == "waiting", d.justified.in_((False, True)), d.due_at < now)
     passed = conn.execute(select(func.count()).where(late)).scalar_one()
     waiting = found.pop("waiting", 0)

@@ -28,8 +28,8 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Pressing:
-    """``rows`` as ``wiring.rules.brief`` makes them, with subject and carrier; ``counts``: status to how many limits have it, of
-    all; ``unruled``: subjects that are due to be ruled on anew and are told here as they stood before."""
+    """``rows`` as ``wiring.rules.brief`` makes them, with subject and carrier; ``counts``: status to how many limits have it, but
+    for those that are met or not applicable; ``unruled``: subjects that are due to be ruled on anew and are told here as they stood before."""
 
     rows: Sequence[Mapping[str, Any]]
     counts: Mapping[str, int]
@@ -55,7 +55,8 @@ def pressing(conn: Connection, rules: Rules, now: datetime) -> Pressing:
         {**brief(rule, body, rules, now, subject=subject), "carrier": people.get(body["carrier"])}
         for (rule, subject), body in listed[:MOST]
     ]
-    return Pressing(rows, {each.value: counts[each.value] for each in Status}, left)
+    shown = (each.value for each in Status if each not in (Status.MET, Status.NOT_APPLICABLE))
+    return Pressing(rows, {each: counts[each] for each in shown}, left)
 
 
 def _presses(body: Body, soon: str) -> bool:
