@@ -29,7 +29,8 @@ MOST = 200
 @dataclass(frozen=True, slots=True)
 class Pressing:
     """``rows`` as ``wiring.rules.brief`` makes them, with subject and carrier; ``counts``: status to how many limits have it, but
-    for those that are met or not applicable; ``unruled``: subjects that are due to be ruled on anew and are told here as they stood before."""
+    for those that are met or not applicable; ``unruled``: subjects that are due to be ruled on anew and are told here as they
+    stood before."""
 
     rows: Sequence[Mapping[str, Any]]
     counts: Mapping[str, int]
