@@ -100,7 +100,7 @@ def test_an_inner_folder_that_cannot_be_read_makes_one_incomplete_docking(
 
 
 def test_what_the_profile_leaves_out_calls_for_nobody(tmp_path: Path, folder: Folder, closed: set[str]) -> None:
-    profile = 'name = "drop"\nattach = "folder"\n[layout]\nexclude = ["lost+found"]\n'
+    profile = 'name = "drop"\nattach = "folder"\nrank = 50\n[layout]\nexclude = ["lost+found"]\n'
     site = make_site(tmp_path / "station")
     (site.root / "recorders").mkdir()
     (site.root / "recorders/drop.toml").write_text(profile)
