@@ -165,7 +165,7 @@ def deadline(n: int, recordings: int) -> dict[str, Any]:
     at = when(n, recordings)
     return {
         "rule": STORAGE, "subject": f"rec-{n:07}", "state": "met", "due_at": at, "met_at": at,
-        "carrier": f"per-{n % OFFICERS:02}", "ended_at": at, "detail": "{}",
+        "carrier": f"per-{n % OFFICERS:02}", "ended_at": at, "justified": 0, "detail": "{}",
     }  # fmt: skip
 
 
