@@ -93,6 +93,11 @@ class Site:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
+    def lose_catalogue(self) -> None:
+        """As if its disk were gone."""
+        for part in ("", "-wal", "-shm"):
+            Path(f"{self.catalogue}{part}").unlink(missing_ok=True)
+
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Rows of the catalogue, read with the driver alone."""
         with closing(sqlite3.connect(f"file:{self.catalogue}?mode=ro", uri=True)) as db:

@@ -96,8 +96,7 @@ def test_a_correction_wants_the_signature_of_who_handed_over_anew(site: Site, mo
     assert Path(told["record"]["key"]).name == "record-2-giver-1.json"
     assert fsck(site).findings == []
     wanted = site.rows("SELECT * FROM handover")
-    for part in ("", "-wal", "-shm"):
-        Path(f"{site.catalogue}{part}").unlink(missing_ok=True)
+    site.lose_catalogue()
     assert site.run("rebuild").returncode == 0
     assert site.rows("SELECT * FROM handover") == wanted
 

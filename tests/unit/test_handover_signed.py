@@ -304,10 +304,8 @@ def test_a_correction_supersedes_and_rewrites_nothing(site: Site) -> None:
     (three,) = handover.sign_all(site.config, [docking], why="补正")
     assert (three["version"], three["giver"], three["on_behalf_of"]) == (3, "赵强", "李明"), "the parties stay"
     assert fsck(site).findings == []
-    rebuilt = site.catalogue
     wanted = site.rows("SELECT * FROM handover")
-    for part in ("", "-wal", "-shm"):
-        Path(f"{rebuilt}{part}").unlink(missing_ok=True)
+    site.lose_catalogue()
     assert site.run("rebuild").returncode == 0
     assert site.rows("SELECT * FROM handover") == wanted
 

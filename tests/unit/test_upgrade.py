@@ -31,8 +31,7 @@ def made_older(site: Site, version: str) -> None:
                 columns = ", ".join(f'"{row[1]}"' for row in old.execute(f'PRAGMA main.table_info("{table}")'))
                 old.execute(f'INSERT INTO main."{table}" ({columns}) SELECT {columns} FROM new."{table}"')
         old.execute("DETACH new")
-    for part in ("", "-wal", "-shm"):
-        Path(f"{site.catalogue}{part}").unlink(missing_ok=True)
+    site.lose_catalogue()
     shutil.move(older, site.catalogue)
 
 

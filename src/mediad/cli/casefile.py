@@ -9,6 +9,7 @@ import typer
 
 from mediad.cli import common
 from mediad.cli.registers import case_app, local
+from mediad.model.words import CASE_FORMS, CASE_KINDS
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
-KINDS = {"licensing": "许可", "penalty": "处罚", "compulsion": "强制", "inspection": "检查"}
-FORMS = {"case": "案件", "activity": "执法活动"}
 _TIMES = {
     "opened": "立案 opened",
     "reported": "补报 reported",
@@ -45,7 +44,7 @@ def case_list(as_json: AsJson = False) -> None:
         return
     for r in rows:
         number = r["numbers"][0]["number"] if r["numbers"] else r["id"]
-        kind = f"{KINDS[r['kind']]} {r['kind']}"
+        kind = f"{CASE_KINDS[r['kind']]} {r['kind']}"
         standing = common.column(_standing(r), 17)
         common.say(f"{common.column(number, 26)} {kind:13} {_day(r['opened']):10} {standing}  {r['name']}")
     common.say(f"{len(rows)} 件 cases")
@@ -102,7 +101,7 @@ def _standing(row: Mapping[str, Any]) -> str:
 
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{FORMS[told['form']]} {told['form']} {told['id']}  {KINDS[told['kind']]} {told['kind']}  {_standing(told)}"
+    yield f"{CASE_FORMS[told['form']]} {told['form']} {told['id']}  {CASE_KINDS[told['kind']]} {told['kind']}  {_standing(told)}"
     for n in told["numbers"]:
         yield f"  {n['type']} number: {n['number']}"
     for key, words in (("name", "名称 name"), ("party", "当事人 party"), ("department", "承办机构 department")):

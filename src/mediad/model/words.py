@@ -1,4 +1,5 @@
-"""Codes in Chinese, for terminal and paper alike: kinds of recordings, what became of dockings and files, what limits come to."""
+"""Codes in Chinese, for terminal and paper alike: kinds of recordings and cases, what became of dockings and files, what limits
+come to."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,6 +19,10 @@ STATUSES: Final[Mapping[str, str]] = {
     "met": "按时", "due": "期限内", "late": "逾期", "open": "未定", "untrusted": "时间不可信", "not-applicable": "不适用",
 }  # fmt: skip
 """What a limit comes to; docs/deadlines.md is held against it."""
+CASE_KINDS: Final[Mapping[str, str]] = {
+    "licensing": "许可", "penalty": "处罚", "compulsion": "强制", "inspection": "检查",
+}  # fmt: skip
+CASE_FORMS: Final[Mapping[str, str]] = {"case": "案件", "activity": "执法活动"}
 RULES: Final[Mapping[str, str]] = {
     STORAGE: "入库 storage", URGENT: "补报 report", ARCHIVE: "归档 archive", UPLOAD: "上传 upload",
     SIGNATURE: "交接签字 signature", RECORDER: "设备归还 recorder",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau, casework
 from mediad.config import Config
 from mediad.edges.activities import load_activities
-from mediad.edges.pump import BufferPool
 from mediad.errors import IntegrityError, NotFound, Refused, UsageError
 from mediad.model import archive as manifests
 from mediad.model.acts import Actor
@@ -26,7 +25,7 @@ from mediad.stages import archive as stage
 from mediad.wiring import casework as work
 from mediad.wiring import typed
 from mediad.wiring.acts import perform_at
-from mediad.wiring.station import open_vault
+from mediad.wiring.look import read_first_vault
 from mediad.wiring.tagging import case_of
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def manifest(ledger: Ledger, config: Config, number: str, *, supplement: int = 0
         rows = [row for row in casework.archives(conn, case.id) if supplement in (0, row.number)]
     if not rows:
         raise NotFound(f"{number} has no such archive", hint="`mediad case archive` makes it")
-    data = open_vault(config.vault[0], config, BufferPool()).get(rows[-1].key)
+    data = read_first_vault(config, rows[-1].key)
     if Digest.sha256(data).hex != rows[-1].sha256:
         raise IntegrityError(
             f"{rows[-1].key} is not the manifest whose digest stands in the custody log",

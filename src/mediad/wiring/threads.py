@@ -1,11 +1,12 @@
 """What every part of the daemon that works in one thread of its own has in common."""
 
 import threading
+from abc import ABC, abstractmethod
 
 from mediad.edges.folders import FolderWatcher
 
 
-class Threaded:
+class Threaded(ABC):
     """A part that runs until it is asked to stop. It is healthy as long as its thread lives, or was asked to end."""
 
     def __init__(self, name: str) -> None:
@@ -27,8 +28,9 @@ class Threaded:
     def healthy(self) -> bool:
         return self._stopping.is_set() or self._thread.is_alive()
 
+    @abstractmethod
     def _run(self) -> None:
-        raise NotImplementedError
+        """What it does until ``_stopping`` is set."""
 
 
 class Watching(Threaded):
