@@ -281,7 +281,7 @@ def test_a_retry_does_not_put_out_the_call_before_it_has_an_answer(
 
 def until_docked(part: FolderPart, site: Site, query: str, expected: list[tuple[object, ...]]) -> None:
     """What the part's thread does, until the catalogue says so."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     part._watcher.start()
     try:
         while not (site.catalogue.exists() and site.rows(query) == expected):

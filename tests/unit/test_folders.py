@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mediad.edges.folders import FolderReady, FolderWatcher
+from mediad.edges.folders import RESCAN_SHARE, FolderReady, FolderWatcher
 
 LONG = 60.0
 
@@ -43,7 +43,7 @@ def watch() -> Iterator[Watch]:
         watcher.stop()
 
 
-def until(watcher: FolderWatcher, *names: str, timeout: float = 20.0) -> list[FolderReady]:
+def until(watcher: FolderWatcher, *names: str, timeout: float = 60.0) -> list[FolderReady]:
     """All that is told until these files have been told."""
     told: list[FolderReady] = []
     end = time.monotonic() + timeout
@@ -223,20 +223,55 @@ def test_wake_makes_wait_return_at_once_from_another_thread(folder: Path, watch:
     thread.join()
 
 
-def test_a_large_folder_costs_nothing_while_nothing_happens(folder: Path, watch: Watch) -> None:
-    """Under 0.2 % of a core would be 2 ms in a second; the whole process, watchdog's threads included, is measured."""
-    for n in range(3000):
+class Seconds:
+    """A clock that a test moves, and the processor time that a look through a folder is said to have cost."""
+
+    def __init__(self) -> None:
+        self.now, self.cost = 100.0, 0.0
+        self.read = self.measured = 0
+
+    def clock(self) -> float:
+        self.read += 1
+        return self.now
+
+    def thread_time(self) -> float:
+        self.measured += 1
+        return self.measured * self.cost
+
+
+def test_a_large_folder_costs_little_while_nothing_happens(
+    folder: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that costs much waits the longer for the next, whatever the settings say."""
+    seconds = Seconds()
+    monkeypatch.setattr("mediad.edges.folders.time.thread_time", seconds.thread_time)
+    seconds.cost = 3 * RESCAN_SHARE
+    watcher = watch(folder, rescan_seconds=0.05, clock=seconds.clock)
+    assert seconds.measured == 2  # before and after a look
+    for later, looks in ((2.9, 1), (0.2, 2), (2.9, 2), (0.2, 3)):
+        seconds.now += later
+        assert watcher.wait(0) == []
+        assert seconds.measured == 2 * looks
+
+
+def test_an_idle_watcher_sleeps(folder: Path, watch: Watch) -> None:
+    """It is counted how often it wakes up to look at the time: processor time on a busy machine would tell nothing."""
+    seconds = Seconds()
+
+    def clock() -> float:
+        seconds.clock()
+        return time.monotonic()
+
+    for n in range(100):
         (folder / f"{n:05d}.jpg").touch()
-    watcher = watch(folder, begin=False, rescan_seconds=0.05, settle=0.05)
+    watcher = watch(folder, begin=False, settle=0.05, clock=clock)
     told = 0
-    while told < 3000:
+    while told < 100:
         told += sum(len(ready.files) for ready in watcher.wait(10))
     watcher.wait(0.2)
-    used = time.process_time()
-    begin = time.monotonic()
-    assert watcher.wait(2.0) == []
-    share = (time.process_time() - used) / (time.monotonic() - begin)
-    assert share < 0.005, f"{share:.2%} of a core"
+    seconds.read = 0
+    assert watcher.wait(0.3) == []
+    assert seconds.read < 10
 
 
 def _closed(monkeypatch: pytest.MonkeyPatch, closed: set[str]) -> None:

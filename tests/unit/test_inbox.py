@@ -137,7 +137,7 @@ def test_the_part_of_the_daemon_takes_what_is_put_in(site: Site) -> None:
         part.start()
         try:
             put(site, "after.csv", CASES.replace("甲", "丁").replace("1,", "9,").encode())
-            never, end = threading.Event(), time.monotonic() + 10
+            never, end = threading.Event(), time.monotonic() + 60
             while site.rows("SELECT count(*) FROM imported") != [(2,)]:
                 assert part.healthy()
                 assert time.monotonic() < end

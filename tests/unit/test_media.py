@@ -146,7 +146,7 @@ def test_a_stop_ends_what_runs_in_the_sandbox(tmp_path: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(Stopping):
         Media(Faulty(nice=0, idle=False, looked=looked, what="while True: pass")).probe(sidecars(tmp_path, "FAULT"))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_a_missing_original_is_the_machines_fault(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_mount_tables_are_read_with_their_escapes() -> None:
 def test_waiting_for_the_mount_table_ends_in_time() -> None:
     begin = time.monotonic()
     assert not mountinfo.wait_for(lambda table: False, 0.1)
-    assert 0.1 <= time.monotonic() - begin < 5
+    assert 0.1 <= time.monotonic() - begin < 60
     assert mountinfo.wait_for(bool, 0.0)
 
 

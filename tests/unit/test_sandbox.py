@@ -230,8 +230,8 @@ def test_what_progress_raises_ends_the_program() -> None:
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        sh("echo begun; sleep 100", told=stop)
-    assert time.monotonic() - start < 10
+        sh("echo begun; sleep 1000", told=stop)
+    assert time.monotonic() - start < 120
 
 
 def test_a_sandbox_killed_from_outside_is_no_fault_of_the_file() -> None:
