@@ -31,7 +31,7 @@ from mediad.model.calendar import Calendar
 from mediad.model.instants import stamp
 from mediad.stages import rule
 from mediad.stages.rule import Rules
-from mediad.wiring.pressing import pressing
+from mediad.wiring.bureau.pressing import pressing
 
 OFFICERS, RECORDERS, TRIPS, OF_DOCKING = 40, 30, 12_000, 20
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)

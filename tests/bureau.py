@@ -22,7 +22,7 @@ from mediad.model.ids import asset_id, named_id, recording_id
 from mediad.model.instants import stamp
 from mediad.stages import rule
 from mediad.stages.rule import Rules
-from mediad.wiring import rules as at_work
+from mediad.wiring.bureau import rules as at_work
 
 CHINA = ZoneInfo("Asia/Shanghai")
 H = timedelta(hours=1)

@@ -6,8 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from mediad.model.custody import Draft
-from mediad.wiring import acts, casework, explain, filing, handing, keys, registers, rules, spoken, tagging, trips
-from mediad.wiring.tagging import Wanted
+from mediad.wiring.bureau import (
+    acts,
+    casework,
+    explain,
+    filing,
+    handing,
+    keys,
+    registers,
+    rules,
+    spoken,
+    tagging,
+    trips,
+)
+from mediad.wiring.bureau.tagging import Wanted
 from tests.signing_support import Pen, approve, keyed
 from tests.support import Site
 

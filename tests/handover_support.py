@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from mediad.wiring import registers, station
+from mediad.wiring import station
+from mediad.wiring.bureau import registers
 from tests.support import Site, make_card, make_site, noise, program
 
 PEOPLE = [

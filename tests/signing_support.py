@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mediad.model.acts import Signature
-from mediad.wiring import acts, keys, trips
-from mediad.wiring.acts import Performed
-from mediad.wiring.signing import proposed, statement
+from mediad.wiring.bureau import acts, keys, trips
+from mediad.wiring.bureau.acts import Performed
+from mediad.wiring.bureau.signing import proposed, statement
 from tests.support import Site
 
 

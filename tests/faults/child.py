@@ -60,10 +60,10 @@ def main() -> None:
     import mediad.cli.main
     import mediad.deriver
     import mediad.session
+    import mediad.wiring.bureau.filing
+    import mediad.wiring.bureau.handover
     import mediad.wiring.derive
     import mediad.wiring.docking
-    import mediad.wiring.filing
-    import mediad.wiring.handover
     import mediad.wiring.media  # noqa: F401
 
     for line in sys.stdin:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mediad.wiring import casework, registers, tagging
-from mediad.wiring.tagging import Wanted
+from mediad.wiring.bureau import casework, registers, tagging
+from mediad.wiring.bureau.tagging import Wanted
 from tests.audit_support import fsck
 from tests.faults.conftest import Forge
 from tests.support import Site, complaints, make_card, make_site, noise

@@ -21,9 +21,9 @@ from mediad.edges.vault import LocalVault
 from mediad.errors import NotFound, Refused, UsageError
 from mediad.model import archive as manifest_model
 from mediad.model.custody import Draft
-from mediad.wiring import acts, casework, filing, registers, spoken, tagging
+from mediad.wiring.bureau import acts, casework, filing, registers, spoken, tagging
+from mediad.wiring.bureau.tagging import Wanted
 from mediad.wiring.station import open_ledger
-from mediad.wiring.tagging import Wanted
 from tests.support import Site, complaints, make_card, noise, program, sha256
 from tests.unit.test_matching import TAKEN, case, footage, site, tags, work_off
 

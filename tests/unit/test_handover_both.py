@@ -17,8 +17,8 @@ from mediad.model.deadline import SIGNATURE
 from mediad.model.instants import stamp
 from mediad.model.people import Dated
 from mediad.model.registers import person_json
-from mediad.wiring import handover, handover_register, typed
-from mediad.wiring.rules import rules_of, shown, work_off
+from mediad.wiring.bureau import handover, handover_register, typed
+from mediad.wiring.bureau.rules import rules_of, shown, work_off
 from tests.audit_support import fsck
 from tests.bureau import CHINA, File, H, at, open_bureau
 from tests.handover_support import acts_as, bureau, dock, text_of

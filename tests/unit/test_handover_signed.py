@@ -17,7 +17,7 @@ from mediad.edges import typst
 from mediad.edges.tabular import csv_text
 from mediad.errors import IntegrityError, NotFound, Refused, StorageError, UsageError
 from mediad.model.instants import stamp
-from mediad.wiring import handover, handover_register, spoken
+from mediad.wiring.bureau import handover, handover_register, spoken
 from mediad.wiring.docking import dock_path
 from tests.audit_support import fsck
 from tests.handover_support import acts_as, bureau, dock, pages_of, recent, register, text_of
@@ -101,7 +101,7 @@ def test_the_span_of_what_was_handed_over_is_by_the_times_that_a_person_set(site
 
 
 def test_signing_late_changes_nothing_about_article_28(site: Site) -> None:
-    from mediad.wiring.rules import rules_of, shown
+    from mediad.wiring.bureau.rules import rules_of, shown
 
     docking = dock(site, "DSJ-1")
 

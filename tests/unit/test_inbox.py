@@ -15,7 +15,7 @@ from mediad.config import Inbox
 from mediad.edges.folders import FolderReady
 from mediad.errors import UsageError
 from mediad.model.settling import Signature
-from mediad.wiring.inbox import InboxPart, in_order, take_file
+from mediad.wiring.bureau.inbox import InboxPart, in_order, take_file
 from tests.audit_support import found, fsck
 from tests.support import Site, make_site
 

@@ -21,9 +21,9 @@ from mediad.errors import Busy, MediadError, StorageError
 from mediad.model import deadline, reasons, words
 from mediad.model.custody import Draft
 from mediad.model.instants import stamp
-from mediad.wiring import alarms, rules
+from mediad.wiring.bureau import alarms, rules
+from mediad.wiring.bureau.office import OfficePart, work_once
 from mediad.wiring.check import config_problems
-from mediad.wiring.office import OfficePart, work_once
 from mediad.wiring.station import Station
 from tests.support import Site, complaints, make_card, make_site, noise
 

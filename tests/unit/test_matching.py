@@ -18,7 +18,7 @@ from mediad.model.custody import Draft
 from mediad.model.matching import Match, Matched, Scene, doubtful, match, naming
 from mediad.model.numbers import mentioned, mentions, number_key, telling
 from mediad.stages.match import Outcome
-from mediad.wiring import casework, filing, matching, registers, rules, spoken, tagging
+from mediad.wiring.bureau import casework, filing, matching, registers, rules, spoken, tagging
 from tests.support import Site, make_card, make_site, noise
 
 TAKEN = datetime.fromtimestamp(1_790_000_000, UTC)

@@ -28,9 +28,9 @@ from mediad.model.ids import asset_id, named_id, recording_id
 from mediad.model.instants import stamp
 from mediad.model.report import BYS, COLUMNS, OF_CASES, TOTAL, UNKNOWN, By
 from mediad.stages import rule
-from mediad.wiring import report as reports
-from mediad.wiring import typed
-from mediad.wiring.rules import rules_of
+from mediad.wiring.bureau import report as reports
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.rules import rules_of
 from tests.support import Site, make_site
 from tests.unit.test_forms import one_line, text_of
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mediad.model.moves import problems
 from mediad.model.registers import RECORDER_STATES, Move
-from mediad.wiring.handing import _HINTS
+from mediad.wiring.bureau.handing import _HINTS
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 times = st.integers(-100, 100).map(lambda minutes: NOON + timedelta(minutes=minutes))

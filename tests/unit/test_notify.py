@@ -23,11 +23,11 @@ from mediad.model.registers import hand_out, person_json
 from mediad.model.telling import Message
 from mediad.stages import notify
 from mediad.stages.notify import Told
-from mediad.wiring import telling as wired
-from mediad.wiring.acts import REGISTER_LOCK
-from mediad.wiring.rules import rules_of_file
+from mediad.wiring.bureau import telling as wired
+from mediad.wiring.bureau.acts import REGISTER_LOCK
+from mediad.wiring.bureau.rules import rules_of_file
+from mediad.wiring.bureau.telling import TellingPart, bureau_of, tell, ways_of
 from mediad.wiring.station import lock_folder, new_id
-from mediad.wiring.telling import TellingPart, bureau_of, tell, ways_of
 from tests import servers
 from tests.support import Site, make_card, make_site
 

@@ -248,8 +248,8 @@ def test_a_catalogue_of_a_newer_program_is_left_alone(site: Site) -> None:
 
 def test_a_slot_that_is_named_while_the_daemon_runs_is_shown_by_its_name_after_the_next_pass(site: Site) -> None:
     from mediad.edges.board import Board
+    from mediad.wiring.bureau.equipment import name_slot
     from mediad.wiring.daemon import Names
-    from mediad.wiring.register import name_slot
 
     told: list[str] = []
     board = Board(site.config.runtime, lambda name, _state: told.append(name), lambda _text: None)

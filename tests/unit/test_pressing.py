@@ -10,10 +10,10 @@ import pytest
 
 from mediad.catalog import due
 from mediad.model.custody import Draft
-from mediad.wiring import pressing as at_work
-from mediad.wiring import rules as wiring_rules
-from mediad.wiring.pressing import pressing
-from mediad.wiring.rules import shown
+from mediad.wiring.bureau import pressing as at_work
+from mediad.wiring.bureau import rules as wiring_rules
+from mediad.wiring.bureau.pressing import pressing
+from mediad.wiring.bureau.rules import shown
 from tests.bureau import Bureau, File, H, at, open_bureau, rules
 
 NOW = at("2026-11-25 12:00")

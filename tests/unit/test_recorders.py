@@ -21,7 +21,7 @@ from mediad.model.evidence import DockingState
 from mediad.model.profile import Unlock
 from mediad.model.slots import UsbDevice, UsbVolume
 from mediad.wiring import usb
-from mediad.wiring.acts import REGISTER_LOCK, perform
+from mediad.wiring.bureau.acts import REGISTER_LOCK, perform
 from mediad.wiring.docking import device_identity, dock_path
 from mediad.wiring.station import Station, lock_folder
 from mediad.wiring.usb import UsbWorld

@@ -13,9 +13,9 @@ import pytest
 from mediad.catalog import bureau
 from mediad.errors import MediadError, NotFound, Refused, UsageError
 from mediad.model.custody import Draft
-from mediad.wiring import acts, casework, filing, registers, trips
-from mediad.wiring.handing import move
-from mediad.wiring.register import measure_clock, name_slot, register_recorder
+from mediad.wiring.bureau import acts, casework, filing, registers, trips
+from mediad.wiring.bureau.equipment import measure_clock, name_slot, register_recorder
+from mediad.wiring.bureau.handing import move
 from tests.audit_support import found, fsck
 from tests.signing_support import acting, approve, keyed, sign
 from tests.support import Site, make_site
@@ -491,7 +491,7 @@ def test_where_times_that_are_set_want_a_signature_a_measured_clock_does(
         asked.append(name)
         raise Refused("x")
 
-    monkeypatch.setattr("mediad.wiring.register.perform", ask)
+    monkeypatch.setattr("mediad.wiring.bureau.equipment.perform", ask)
     with pytest.raises(Refused):
         measure_clock(site.config, "ast-x", None)
     assert asked == ["set-time"]

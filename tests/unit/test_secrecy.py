@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mediad.config import Config, load
 from mediad.errors import ConfigError, UsageError
 from mediad.model.secrecy import SHIPPED, classification, exceeds
-from mediad.wiring import alarms, casework, registers, spoken, tagging
+from mediad.wiring.bureau import alarms, casework, registers, spoken, tagging
 from mediad.wiring.station import now, open_ledger
 from tests.support import Site, make_card, make_site, noise
 

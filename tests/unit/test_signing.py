@@ -23,8 +23,8 @@ from mediad.errors import MediadError, Refused
 from mediad.model.custody import Draft
 from mediad.model.signing import key_id
 from mediad.stages import mirror
-from mediad.wiring import acts, keys, registers
 from mediad.wiring.audit import verify_custody
+from mediad.wiring.bureau import acts, keys, registers
 from tests.audit_support import copy_site, found, fsck, rewrite_chain, subjects
 from tests.signing_support import Pen, acting, armored, give_key, keyed, sign, text, what_is_signed
 from tests.support import Site, make_site

@@ -16,8 +16,8 @@ from mediad.model.custody import Draft
 from mediad.model.duty import Level
 from mediad.model.people import Dated, Person
 from mediad.model.registers import person_json
-from mediad.wiring import registers, spoken, tagging
-from mediad.wiring.tagging import Chosen, Wanted
+from mediad.wiring.bureau import registers, spoken, tagging
+from mediad.wiring.bureau.tagging import Chosen, Wanted
 from tests.bureau import Bureau, File, H, at, open_bureau
 from tests.support import Site, complaints
 from tests.unit.test_matching import case, footage, proposed, site, tags, work_off

@@ -7,7 +7,7 @@ import pytest
 
 from mediad.errors import Refused, UsageError
 from mediad.model.people import Dated, Person
-from mediad.wiring import typed
+from mediad.wiring.bureau import typed
 
 ZONE = ZoneInfo("Asia/Shanghai")
 DAY = date(2026, 11, 24)

@@ -82,7 +82,7 @@ def acts_show(
 @acts_app.command("statement")
 def acts_statement(act: ActId, as_: As) -> None:
     """Print what a reviewer or an approver signs."""
-    from mediad.wiring.signing import statement
+    from mediad.wiring.bureau.signing import statement
 
     common.print_raw(statement(_proposed(act), _role(as_)))
 
@@ -90,7 +90,7 @@ def acts_statement(act: ActId, as_: As) -> None:
 @acts_app.command("sign")
 def acts_sign(act: ActId, as_: As, signature: SignatureFile) -> None:
     """Sign as the reviewer or the approver, under your own account and with your own key."""
-    from mediad.wiring.acts import sign
+    from mediad.wiring.bureau.acts import sign
 
     done = sign(common.load_config(), act, _role(as_), common.read_text(signature))
     said = {"reviewer": "已审核 reviewed", "approver": "已批准 approved"}[as_]
@@ -98,7 +98,7 @@ def acts_sign(act: ActId, as_: As, signature: SignatureFile) -> None:
 
 
 def _proposed(act: str) -> Event:
-    from mediad.wiring.signing import proposed
+    from mediad.wiring.bureau.signing import proposed
 
     with common.ledger(common.load_config()) as ledger, ledger.catalog.read() as conn:
         return proposed(conn, act)
@@ -116,7 +116,7 @@ def _role(text: str) -> Signature:
 @acts_app.command("refuse")
 def acts_refuse(act: ActId, why: Annotated[str, typer.Option(help="Why it is to have no effect.")]) -> None:
     """It is to have no effect."""
-    from mediad.wiring.acts import refuse
+    from mediad.wiring.bureau.acts import refuse
 
     refuse(common.load_config(), act, why)
     common.say(f"{act}: 已退回 refused")

@@ -68,8 +68,8 @@ def recorder_add(
 ) -> None:
     """Register a recorder: from now on its dockings are no longer flagged as unregistered. Once more, with other options, gives
     it further keys, another name or another profile."""
+    from mediad.wiring.bureau.equipment import register_recorder
     from mediad.wiring.check import check_profile
-    from mediad.wiring.register import register_recorder
 
     serials, uuids = [serial, *(also or [])], uuid or []
     texts = [*(("serial number", s) for s in serials), ("name", name), *(("file system UUID", u) for u in uuids)]
@@ -103,7 +103,7 @@ def recorder_clock(
     the recorder said is kept."""
     from datetime import UTC, datetime
 
-    from mediad.wiring.register import measure_clock
+    from mediad.wiring.bureau.equipment import measure_clock
 
     config = common.load_config()
     at = None

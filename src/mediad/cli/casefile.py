@@ -56,8 +56,8 @@ def case_show(
 ) -> None:
     """Show a case."""
     from mediad.catalog import bureau
-    from mediad.wiring.casework import belongings
-    from mediad.wiring.tagging import named
+    from mediad.wiring.bureau.casework import belongings
+    from mediad.wiring.bureau.tagging import named
 
     config = common.load_config()
     zone = config.unit.zone

@@ -38,7 +38,7 @@ def register(_app: typer.Typer) -> None:
 def case_check(number: Number, as_json: AsJson = False) -> None:
     """Check what a case still wants: records of activities, their fields, and what the archivist needs. Exit code 1 for
     findings."""
-    from mediad.wiring import casework
+    from mediad.wiring.bureau import casework
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
@@ -74,7 +74,7 @@ def case_happened(
     as_json: AsJson = False,
 ) -> None:
     """Say that an activity took place in a case."""
-    from mediad.wiring.casework import happened
+    from mediad.wiring.bureau.casework import happened
 
     told = happened(
         common.load_config(), number, activity, equivalent=equivalent, disputed=None if disputed is None else disputed == "yes",
@@ -91,7 +91,7 @@ def case_no_recording(
     as_json: AsJson = False,
 ) -> None:
     """Give the reason in writing why an activity was not recorded."""
-    from mediad.wiring.casework import happened
+    from mediad.wiring.bureau.casework import happened
 
     common.say_done(
         happened(common.load_config(), number, activity, act="no-recording", reason=reason), "number", as_json
@@ -105,7 +105,7 @@ def case_merge(
     as_json: AsJson = False,
 ) -> None:
     """Make an inspection part of a case: what was recorded for it is the case's from now on."""
-    from mediad.wiring.casework import merge
+    from mediad.wiring.bureau.casework import merge
 
     common.say_done(merge(common.load_config(), number, into), "number", as_json)
 
@@ -113,7 +113,7 @@ def case_merge(
 @case_app.command("unmerge")
 def case_unmerge(number: Number, as_json: AsJson = False) -> None:
     """Take a merging back: the inspection stands for itself again, with what it had brought."""
-    from mediad.wiring.casework import unmerge
+    from mediad.wiring.bureau.casework import unmerge
 
     common.say_done(unmerge(common.load_config(), number), "number", as_json)
 
@@ -125,7 +125,7 @@ def case_withdraw_number(
     as_json: AsJson = False,
 ) -> None:
     """Take back a number that was entered by mistake: it finds the case no more, and may be another one's."""
-    from mediad.wiring.casework import withdraw_number
+    from mediad.wiring.bureau.casework import withdraw_number
 
     common.say_done(withdraw_number(common.load_config(), number, wrong), "number", as_json)
 
@@ -140,7 +140,7 @@ def case_conclude(
     as_json: AsJson = False,
 ) -> None:
     """Conclude a case (结案)."""
-    from mediad.wiring.casework import conclude
+    from mediad.wiring.bureau.casework import conclude
 
     config = common.load_config()
     times = [moment(text, config.unit.zone) if text else None for text in (at, act_ended)]
@@ -158,7 +158,7 @@ def case_archive(
 ) -> None:
     """Archive a case (归档), the archivist's act: freeze its manifest in the vault. Once more: a supplement with what came
     since."""
-    from mediad.wiring.filing import archive
+    from mediad.wiring.bureau.filing import archive
 
     told = archive(common.load_config(), number, file_number=file_number, term=term, place=place, receiver=receiver)
     if as_json:
@@ -179,7 +179,7 @@ def case_inventory(
     """Print the list by which a case file is handed over to the archive (归档移交清册)."""
     from mediad.edges.tabular import csv_text
     from mediad.model.archive import table
-    from mediad.wiring.filing import inventory, inventory_page
+    from mediad.wiring.bureau.filing import inventory, inventory_page
 
     config = common.load_config()
     with common.ledger(config) as ledger:

@@ -36,8 +36,8 @@ def deadlines(
     or has no true time."""
     if context.invoked_subcommand is not None:
         return
-    from mediad.wiring.pressing import pressing
-    from mediad.wiring.rules import rules_of, shown
+    from mediad.wiring.bureau.pressing import pressing
+    from mediad.wiring.bureau.rules import rules_of, shown
 
     config = common.load_config()
     unruled = 0
@@ -78,7 +78,7 @@ def deadlines_justify(
     as_json: AsJson = False,
 ) -> None:
     """Give the reason for what is late (Article 28), with its author."""
-    from mediad.wiring.explain import justify
+    from mediad.wiring.bureau.explain import justify
 
     told = justify(common.load_config(), subject, rule, text)
     common.say_done(told, "subject", as_json)
@@ -94,7 +94,7 @@ def deadlines_mark_met(
 ) -> None:
     """It went straight into the enforcement information system (Article 28), or to the supervision platform (Article 30): the
     receipt meets the limit."""
-    from mediad.wiring.explain import mark_met
+    from mediad.wiring.bureau.explain import mark_met
 
     config = common.load_config()
     told = mark_met(config, subject, receipt, moment(at, config.unit.zone), rule)
@@ -110,7 +110,7 @@ def deadlines_rules(
 ) -> None:
     """Show how the rules of the configuration differ from those in force, and which limits they would change. They have no effect
     before they are adopted."""
-    from mediad.wiring import rules
+    from mediad.wiring.bureau import rules
 
     config = common.load_config()
     with common.ledger(config) as ledger:

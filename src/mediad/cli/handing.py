@@ -62,7 +62,7 @@ def recorder_broken(
 
 
 def _move(recorder: str, state: Any, as_json: bool, at: str, *, expected: str = "", **more: str) -> None:
-    from mediad.wiring.handing import move
+    from mediad.wiring.bureau.handing import move
 
     config = common.load_config()
     zone = config.unit.zone

@@ -37,7 +37,7 @@ def handover_list(
 ) -> None:
     """List the newest dockings and their hand-overs."""
     from mediad.catalog import evidence, handovers
-    from mediad.wiring.handover import waiting as waits
+    from mediad.wiring.bureau.handover import waiting as waits
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
@@ -71,7 +71,7 @@ def handover_show(
 ) -> None:
     """Print a docking's hand-over record, as it lies in the vault, if it is still the one that was recorded."""
     from mediad.catalog import evidence
-    from mediad.wiring.handover import signed_record
+    from mediad.wiring.bureau.handover import signed_record
     from mediad.wiring.look import read_first_vault
 
     config = common.load_config()
@@ -100,7 +100,7 @@ def handover_pdf(
     fresh: Annotated[bool, typer.Option("--fresh", help="By what is known now, although it is signed.")] = False,
 ) -> None:
     """Print the page to sign as a PDF: as it was signed, else by what is known now."""
-    from mediad.wiring.handover import page
+    from mediad.wiring.bureau.handover import page
 
     common.write_file(page(common.load_config(), docking, fresh=fresh), output)
 
@@ -112,7 +112,7 @@ def handover_giver(
     as_json: AsJson = False,
 ) -> None:
     """Say who carried what is handed over, where nothing tells it."""
-    from mediad.wiring.handover import name_giver
+    from mediad.wiring.bureau.handover import name_giver
 
     told = name_giver(common.load_config(), docking, officer)
     if as_json:
@@ -132,7 +132,7 @@ def handover_sign(
     """Sign as the receiver (接收人); then as who handed over (交出人), who signs the receiver's record. The record, its page and
     each signature are files in the vault."""
     from mediad.cli.registers import moment
-    from mediad.wiring.handover import sign_all, sign_before
+    from mediad.wiring.bureau.handover import sign_all, sign_before
 
     config = common.load_config()
     if bool(dockings) == bool(all_before):
@@ -156,7 +156,7 @@ def handover_correct(
     as_json: AsJson = False,
 ) -> None:
     """Sign anew what is signed already: the new record supersedes the old one, which stays where it is."""
-    from mediad.wiring.handover import sign_all
+    from mediad.wiring.bureau.handover import sign_all
 
     _told(sign_all(common.load_config(), [docking], giver=giver, on_behalf_of=on_behalf_of, why=why), [], 0, as_json)
 
@@ -190,7 +190,7 @@ def handover_ledger(
 ) -> None:
     """Print the register of a month (交接登记簿): as a table, JSON, CSV, or with --output as a PDF."""
     from mediad.model.handover_form import register_cells
-    from mediad.wiring.handover_register import csv_of, pdf_of, register_of
+    from mediad.wiring.bureau.handover_register import csv_of, pdf_of, register_of
 
     config = common.load_config()
     rows = register_of(config, month)

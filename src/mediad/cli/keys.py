@@ -66,7 +66,7 @@ def key_list(as_json: AsJson = False) -> None:
 @key_app.command("statement")
 def key_statement(person: Person, key: KeyFile) -> None:
     """Print what a person signs with their new key."""
-    from mediad.wiring.keys import statement
+    from mediad.wiring.bureau.keys import statement
 
     common.print_raw(statement(common.load_config(), person, common.read_text(key)))
 
@@ -79,7 +79,7 @@ def key_add(
     until: Annotated[str, typer.Option(help="Last day on which it is in force; else until it is withdrawn.")] = "",
 ) -> None:
     """Register a person's key: another person than the one whose it is. An approver signs for it."""
-    from mediad.wiring.keys import add
+    from mediad.wiring.bureau.keys import add
 
     config = common.load_config()
     end = _end(until, config.unit.zone) if until else None
@@ -101,7 +101,7 @@ def key_withdraw(
     why: Annotated[str, typer.Option(help="Why it is not to count any more.")],
 ) -> None:
     """A key is lost, or its person has left: it does not count any more. What it has signed stays signed."""
-    from mediad.wiring.keys import withdraw
+    from mediad.wiring.bureau.keys import withdraw
 
     common.say(f"{withdraw(common.load_config(), key, why).fingerprint}: 已撤销 withdrawn")
 

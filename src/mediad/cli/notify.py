@@ -37,7 +37,7 @@ def notify(
 
 
 def _show(as_json: bool) -> None:
-    from mediad.wiring.telling import listed
+    from mediad.wiring.bureau.telling import listed
 
     config = common.load_config()
     with common.ledger(config) as ledger:
@@ -55,8 +55,8 @@ def _show(as_json: bool) -> None:
 
 def _tell(as_json: bool) -> None:
     from mediad import telemetry
+    from mediad.wiring.bureau.telling import tell, ways_of
     from mediad.wiring.station import Station
-    from mediad.wiring.telling import tell, ways_of
 
     telemetry.set_up_logs("error")
     config = common.load_config()
@@ -79,7 +79,7 @@ def _tell(as_json: bool) -> None:
 
 
 def _test(person: str, as_json: bool) -> None:
-    from mediad.wiring.telling import test as send
+    from mediad.wiring.bureau.telling import test as send
 
     rows = send(common.load_config(), person)
     if as_json:

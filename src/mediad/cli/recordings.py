@@ -28,7 +28,7 @@ def recordings_set_time(
     as_json: AsJson = False,
 ) -> None:
     """Say when a recording was, where its recorder's clock was wrong: its limit counts from there."""
-    from mediad.wiring.spoken import set_time
+    from mediad.wiring.bureau.spoken import set_time
 
     config = common.load_config()
     zone = config.unit.zone
@@ -45,7 +45,7 @@ def recordings_carrier(
     as_json: AsJson = False,
 ) -> None:
     """Say who carried the recorder, and who was with them."""
-    from mediad.wiring.spoken import carry
+    from mediad.wiring.bureau.spoken import carry
 
     common.say_done(carry(common.load_config(), recording, officer, co or [], reason), "recording", as_json)
 
@@ -60,7 +60,7 @@ def recordings_classify(
     as_json: AsJson = False,
 ) -> None:
     """Say how a recording is classified, with marks of what it shows (Article 33)."""
-    from mediad.wiring.spoken import classify
+    from mediad.wiring.bureau.spoken import classify
 
     common.say_done(classify(common.load_config(), recording, classification, mark or []), "recording", as_json)
 
@@ -73,6 +73,6 @@ def recordings_non_duty(
     as_json: AsJson = False,
 ) -> None:
     """Say that a recording is of no enforcement: it wants no case, and is kept all the same."""
-    from mediad.wiring.spoken import non_duty
+    from mediad.wiring.bureau.spoken import non_duty
 
     common.say_done(non_duty(common.load_config(), recording, reason, undo=undo), "recording", as_json)

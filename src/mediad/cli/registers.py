@@ -16,7 +16,7 @@ from mediad.model.instants import rfc3339
 
 if TYPE_CHECKING:
     from mediad.model.imports import Plan
-    from mediad.wiring.acts import Performed
+    from mediad.wiring.bureau.acts import Performed
 
 officer_app = typer.Typer(help="Registered people (执法人员 and others).", no_args_is_help=True)
 department_app = typer.Typer(help="Departments (科室).", no_args_is_help=True)
@@ -68,7 +68,7 @@ def case_import(table: Table, dry_run: DryRun = False, good: Good = False, as_js
 
 def _import(what: str, table: Path, dry_run: bool, good: bool, as_json: bool) -> None:
     from mediad.model.imports import NOTES
-    from mediad.wiring import registers
+    from mediad.wiring.bureau import registers
 
     config = common.load_config()
     if dry_run:
@@ -140,7 +140,7 @@ def imports(limit: Annotated[int, typer.Option(help="Only the newest so many.")]
 
 def enter(what: str, cells: dict[str, str | None], as_json: bool) -> None:
     """One entry: what is None is not told."""
-    from mediad.wiring import registers
+    from mediad.wiring.bureau import registers
 
     told = {name: value for name, value in cells.items() if value is not None}
     plan, performed = registers.enter(common.load_config(), what, told)

@@ -30,8 +30,8 @@ def report(
     pdf: Annotated[str, typer.Option(metavar="FILE", help="Write a printable report with charts to this file.")] = "",
 ) -> None:
     """The month in figures (Articles 34 and 35): recordings, on time or late, recorders, cases."""
-    from mediad.wiring import report as made_by
-    from mediad.wiring import typed
+    from mediad.wiring.bureau import report as made_by
+    from mediad.wiring.bureau import typed
 
     if as_json + as_csv + bool(pdf) > 1:
         raise UsageError("--json, --csv and --pdf are three forms of one report", hint="give one of them")

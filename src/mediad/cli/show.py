@@ -27,7 +27,7 @@ def status(as_json: AsJson = False) -> None:
     """Show sums, open dockings, alarms, and the vault's space."""
     from mediad.catalog import due, evidence, work
     from mediad.edges.board import known_board
-    from mediad.wiring.alarms import alarms_of
+    from mediad.wiring.bureau.alarms import alarms_of
     from mediad.wiring.look import vault_state
 
     config = common.load_config()
@@ -119,8 +119,8 @@ def recordings(
     if context.invoked_subcommand is not None:
         return
     from mediad.cli.tags import picked
-    from mediad.wiring import listed
-    from mediad.wiring.tagging import chosen
+    from mediad.wiring.bureau import listed
+    from mediad.wiring.bureau.tagging import chosen
 
     config = common.load_config()
     some = picked(config, first, until, officer, recorder, case=case, untagged=untagged)
@@ -178,7 +178,7 @@ def show(
         if answer is None:
             raise NotFound(f"{subject} is not in the catalogue", hint="`mediad recordings` lists what is there")
         if "assets" in answer:
-            from mediad.wiring import listed
+            from mediad.wiring.bureau import listed
 
             answer |= listed.told_of(conn, config, answer["id"], ledger.clock())
         answer["events"] = [

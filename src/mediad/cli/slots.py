@@ -121,7 +121,7 @@ def _checked(new_name: str) -> str:
 
 
 def _name(port: str, new_name: str) -> None:
-    from mediad.wiring.register import name_slot
+    from mediad.wiring.bureau.equipment import name_slot
 
     told = name_slot(common.load_config(), port, new_name)
     common.say(f"{port}: {told['said']}" if told["waits"] else f"{port} = {new_name}")

@@ -13,7 +13,7 @@ from mediad.errors import UsageError
 
 if TYPE_CHECKING:
     from mediad.config import Config
-    from mediad.wiring.tagging import Chosen
+    from mediad.wiring.bureau.tagging import Chosen
 
 proposals_app = typer.Typer(help="Cases that recordings may be of (待确认).", invoke_without_command=True)
 
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 def picked(config: Config, first: str, last: str, officer: str, recorder: str, **more: Any) -> Chosen:
     """What options choose."""
-    from mediad.wiring.tagging import Chosen
+    from mediad.wiring.bureau.tagging import Chosen
 
     def at(text: str) -> datetime | None:
         return moment(text, config.unit.zone) if text else None
@@ -66,7 +66,7 @@ def tag(
     as_json: AsJson = False,
 ) -> None:
     """Say that recordings are of a case: these, or all that are chosen and that nobody has decided about."""
-    from mediad.wiring import tagging
+    from mediad.wiring.bureau import tagging
 
     config = common.load_config()
     wanted = tagging.Wanted(case, activity, dict(common.pair(each) for each in field or ()))
@@ -106,7 +106,7 @@ def untag(
     as_json: AsJson = False,
 ) -> None:
     """Say that recordings are not of their case after all."""
-    from mediad.wiring.tagging import untag as withdraw
+    from mediad.wiring.bureau.tagging import untag as withdraw
 
     told = withdraw(common.load_config(), ids, case=case, activity=activity, why=why)
     if as_json:
@@ -120,7 +120,7 @@ def proposals(context: typer.Context, as_json: AsJson = False) -> None:
     """List recordings that may be of a case, for a person to decide."""
     if context.invoked_subcommand is not None:
         return
-    from mediad.wiring.tagging import proposals as waiting
+    from mediad.wiring.bureau.tagging import proposals as waiting
 
     rows = waiting(common.load_config())
     if as_json:
@@ -142,7 +142,7 @@ def proposals_accept(
     as_json: AsJson = False,
 ) -> None:
     """Tag recordings with the case that is proposed for them."""
-    from mediad.wiring.tagging import accept
+    from mediad.wiring.bureau.tagging import accept
 
     told = accept(common.load_config(), ids, case=case, activity=activity)
     if as_json:
@@ -159,7 +159,7 @@ def proposals_dismiss(
     as_json: AsJson = False,
 ) -> None:
     """They are not of the cases that are proposed: do not propose them again."""
-    from mediad.wiring.tagging import dismiss
+    from mediad.wiring.bureau.tagging import dismiss
 
     told = dismiss(common.load_config(), ids, case=case, why=why)
     if as_json:

@@ -40,7 +40,7 @@ def trip_return(
     as_json: AsJson = False,
 ) -> None:
     """They are back."""
-    from mediad.wiring.trips import come_back
+    from mediad.wiring.bureau.trips import come_back
 
     config = common.load_config()
     told = come_back(config, trip, moment(at, config.unit.zone) if at else None)
@@ -54,7 +54,7 @@ def trip_void(
     as_json: AsJson = False,
 ) -> None:
     """It was entered by mistake."""
-    from mediad.wiring.trips import make_void
+    from mediad.wiring.bureau.trips import make_void
 
     common.say_done(make_void(common.load_config(), trip, reason), "id", as_json)
 
@@ -66,7 +66,7 @@ def trip_approve(
     as_json: AsJson = False,
 ) -> None:
     """Agree to a trip that was entered late (补登): an approver signs what `mediad acts statement TRIP --as approver` prints."""
-    from mediad.wiring.trips import approve
+    from mediad.wiring.bureau.trips import approve
 
     common.say_done(approve(common.load_config(), trip, common.read_text(signature)), "id", as_json)
 

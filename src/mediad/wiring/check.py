@@ -89,7 +89,7 @@ def _no_address(listen: str) -> str:
 def _registered(config: Config) -> Iterator[tuple[str, str]]:
     """What the catalogue, if there is one, knows by other names: vaults and the profiles of recorders."""
     from mediad.catalog import db, evidence
-    from mediad.wiring.rules import differing
+    from mediad.wiring.bureau.rules import differing
     from mediad.wiring.station import open_ledger, renamed_vault
 
     try:

@@ -123,10 +123,10 @@ def _run(config: Config, held: ExitStack) -> None:
     from mediad.edges.board import Board
     from mediad.edges.hook import Hook
     from mediad.wiring import parts
-    from mediad.wiring.alarms import deadline_samples
-    from mediad.wiring.inbox import InboxPart
-    from mediad.wiring.office import OfficePart
-    from mediad.wiring.telling import TellingPart, tell, ways_of
+    from mediad.wiring.bureau.alarms import deadline_samples
+    from mediad.wiring.bureau.inbox import InboxPart
+    from mediad.wiring.bureau.office import OfficePart
+    from mediad.wiring.bureau.telling import TellingPart, tell, ways_of
 
     log = structlog.get_logger()
     hook = Hook(config.devices.hook, on_problem=lambda text: log.warning("hook failed", why=text))

@@ -172,7 +172,7 @@ def derive(
     their previews are made, whatever is there; ``previews``: every recording's preview is looked at. Raises NotFound for a name
     that is nothing, MediadError if the world is not there. What a single recording cannot have is told to ``watch``."""
     from mediad.catalog import due
-    from mediad.wiring.office import work_once
+    from mediad.wiring.bureau.office import work_once
 
     with closing(Station(config, wait_for_space=False)) as station:
         station.stop = stop

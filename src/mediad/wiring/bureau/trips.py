@@ -15,8 +15,8 @@ from mediad.model.custody import Draft
 from mediad.model.lines_trips import trip_problems
 from mediad.model.problems import Problem
 from mediad.model.registers import TripEntry, trip_json
-from mediad.wiring.acts import perform
-from mediad.wiring.signing import TRIP_ACT, approval, proposed
+from mediad.wiring.bureau.acts import perform
+from mediad.wiring.bureau.signing import TRIP_ACT, approval, proposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -27,10 +27,10 @@ from mediad.model.people import Numbers, Person
 from mediad.model.problems import Problem
 from mediad.stages import rule, sign
 from mediad.stages.sign import Parties
-from mediad.wiring import typed
-from mediad.wiring.acts import acting, perform, perform_at
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.acts import acting, perform, perform_at
+from mediad.wiring.bureau.rules import rules_of, status
 from mediad.wiring.look import read_first_vault
-from mediad.wiring.rules import rules_of, status
 from mediad.wiring.station import open_ledger
 
 if TYPE_CHECKING:

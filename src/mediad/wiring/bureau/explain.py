@@ -12,9 +12,9 @@ from mediad.model.acts import Actor
 from mediad.model.custody import Draft
 from mediad.model.deadline import RULES, STORAGE, UPLOAD
 from mediad.model.instants import stamp
-from mediad.wiring import typed
-from mediad.wiring.acts import perform
-from mediad.wiring.rules import fresh, rules_of, status
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.acts import perform
+from mediad.wiring.bureau.rules import fresh, rules_of, status
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger

@@ -18,7 +18,7 @@ from mediad.model.ids import named_id
 from mediad.model.imports import KINDS_OF_EVENTS, NOTES, Plan, body, plan
 from mediad.model.layout import printable
 from mediad.model.lines import Known
-from mediad.wiring.acts import Make, Performed, acting, perform, perform_for
+from mediad.wiring.bureau.acts import Make, Performed, acting, perform, perform_for
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger

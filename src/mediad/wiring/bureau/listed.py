@@ -14,7 +14,7 @@ from mediad.model.deadline import STORAGE
 from mediad.model.instants import rfc3339
 from mediad.model.people import Person, bearers
 from mediad.model.when import when
-from mediad.wiring.rules import brief, fresh, rules_of, storage_standing
+from mediad.wiring.bureau.rules import brief, fresh, rules_of, storage_standing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

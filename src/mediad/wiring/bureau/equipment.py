@@ -14,7 +14,7 @@ from mediad.model.evidence import CLOCK_FLOOR
 from mediad.model.ids import named_id
 from mediad.model.layout import safe_name
 from mediad.model.timing import LEEWAY
-from mediad.wiring.acts import perform
+from mediad.wiring.bureau.acts import perform
 
 if TYPE_CHECKING:
     from mediad.catalog.ledger import Ledger

@@ -10,7 +10,7 @@ import structlog
 
 from mediad.catalog import due
 from mediad.errors import MediadError, Stopping
-from mediad.wiring import matching, rules
+from mediad.wiring.bureau import matching, rules
 from mediad.wiring.station import Station
 from mediad.wiring.threads import Threaded
 

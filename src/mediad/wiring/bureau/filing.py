@@ -22,11 +22,11 @@ from mediad.model.numbers import checked_number, number_key
 from mediad.model.problems import Problem
 from mediad.model.registers import case_json
 from mediad.stages import archive as stage
-from mediad.wiring import casework as work
-from mediad.wiring import typed
-from mediad.wiring.acts import perform_at
+from mediad.wiring.bureau import casework as work
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.acts import perform_at
+from mediad.wiring.bureau.tagging import case_of
 from mediad.wiring.look import read_first_vault
-from mediad.wiring.tagging import case_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

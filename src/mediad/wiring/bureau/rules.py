@@ -27,7 +27,7 @@ from mediad.model.deadline import STORAGE, Status, status_at
 from mediad.model.instants import stamp
 from mediad.stages import rule
 from mediad.stages.rule import Rules
-from mediad.wiring.acts import perform
+from mediad.wiring.bureau.acts import perform
 from mediad.wiring.station import now
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from mediad.model.handover import person_by
 from mediad.model.instants import stamped
 from mediad.model.people import Person, Role
 from mediad.model.signing import Key, key_id, key_statement
-from mediad.wiring import typed
-from mediad.wiring.acts import Performed, perform
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.acts import Performed, perform
 from mediad.wiring.station import open_ledger
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
 from mediad.model.instants import stamp
-from mediad.wiring import typed
-from mediad.wiring.acts import perform
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.acts import perform
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -24,11 +24,11 @@ from mediad.model.numbers import number_key
 from mediad.model.problems import Problem
 from mediad.model.registers import case_json
 from mediad.stages import rule
-from mediad.wiring import typed
-from mediad.wiring.acts import perform
-from mediad.wiring.rules import rules_of
-from mediad.wiring.spoken import too_high
-from mediad.wiring.tagging import LONGEST, case_of, checked_fields
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.acts import perform
+from mediad.wiring.bureau.rules import rules_of
+from mediad.wiring.bureau.spoken import too_high
+from mediad.wiring.bureau.tagging import LONGEST, case_of, checked_fields
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau, limits
 from mediad.model.deadline import Status
 from mediad.model.instants import stamp
-from mediad.wiring.rules import Body, brief, fresh, on_the_spot, status
+from mediad.wiring.bureau.rules import Body, brief, fresh, on_the_spot, status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau, limits
 from mediad.config import Config
 from mediad.model.instants import stamp
-from mediad.wiring.rules import built, rules_of_file
-from mediad.wiring.spoken import too_high
+from mediad.wiring.bureau.rules import built, rules_of_file
+from mediad.wiring.bureau.spoken import too_high
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

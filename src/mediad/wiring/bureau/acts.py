@@ -14,8 +14,8 @@ from mediad.edges import files
 from mediad.errors import NotFound, Refused
 from mediad.model.acts import Act, Actor, Signature, refusal, refusing_refusal, signing_refusal
 from mediad.model.custody import Draft
-from mediad.wiring import typed
-from mediad.wiring.signing import approval, proposed
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.signing import approval, proposed
 from mediad.wiring.station import OPEN_SECONDS, Station, new_id
 
 if TYPE_CHECKING:

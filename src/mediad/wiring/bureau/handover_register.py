@@ -12,8 +12,8 @@ from mediad.edges import typst
 from mediad.edges.tabular import csv_text
 from mediad.model import handover_form as words
 from mediad.model.instants import stamp
-from mediad.wiring import typed
-from mediad.wiring.handover import Facts
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.handover import Facts
 from mediad.wiring.station import open_ledger
 
 Row = dict[str, Any]

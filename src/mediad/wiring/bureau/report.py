@@ -19,8 +19,8 @@ from mediad.model.instants import minute, rfc3339, stamp
 from mediad.model.registers import Move
 from mediad.model.report import COLUMNS, NAMES, TOTAL, UNKNOWN, By, Filed, Recorded, Report, Sums
 from mediad.model.spans import recorder_back
-from mediad.wiring import casework
-from mediad.wiring.rules import rules_of, status, unruled
+from mediad.wiring.bureau import casework
+from mediad.wiring.bureau.rules import rules_of, status, unruled
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -18,8 +18,8 @@ from mediad.model.people import Person, bearers
 from mediad.model.telling import trial
 from mediad.stages import notify
 from mediad.stages.notify import Bureau, Told, Way
-from mediad.wiring import rules
-from mediad.wiring.acts import perform, who_may
+from mediad.wiring.bureau import rules
+from mediad.wiring.bureau.acts import perform, who_may
 from mediad.wiring.station import new_id, now, open_ledger
 from mediad.wiring.threads import Threaded
 

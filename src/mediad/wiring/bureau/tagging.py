@@ -16,8 +16,8 @@ from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
 from mediad.model.instants import rfc3339, stamp
-from mediad.wiring import typed
-from mediad.wiring.acts import Performed, perform
+from mediad.wiring.bureau import typed
+from mediad.wiring.bureau.acts import Performed, perform
 from mediad.wiring.station import new_id
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ def _waiting(conn: Connection, names: Sequence[str], case: str) -> list[tuple[st
 
 def proposals(config: Config) -> list[dict[str, Any]]:
     """What waits for a person, after everything that is due was matched; by the start of the recordings."""
-    from mediad.wiring import matching, rules
+    from mediad.wiring.bureau import matching, rules
     from mediad.wiring.station import Station
 
     station = Station(config, wait_for_space=False)

@@ -21,7 +21,7 @@ from mediad.model.columns import BadLine
 from mediad.model.imports import NOTES
 from mediad.model.layout import printable
 from mediad.model.settling import Signature
-from mediad.wiring import registers
+from mediad.wiring.bureau import registers
 from mediad.wiring.station import Station
 from mediad.wiring.threads import Watching
 
