@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mediad import __version__
 from mediad.cli import common
 from mediad.model.custody import Draft
 from tests.audit_support import copy_site, furnish, handovers, overwrite, sql
@@ -63,6 +64,10 @@ def _with_reader_gone(site: Site, *arguments: str) -> "subprocess.CompletedProce
         return subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
     finally:
         os.close(write)
+
+
+def test_the_version_is_told_as_other_programs_tell_it(site: Site) -> None:
+    assert site.run("--version").stdout == site.run("version").stdout == f"mediad {__version__}\n"
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,21 @@ def exit_code(error: MediadError) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 5)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def _main(
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", help="Configuration; else MEDIAD_CONFIG, else /etc/mediad/mediad.toml."),
     ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_say_version)
+    ] = False,
 ) -> None:
     common.selected_config = config
 
