@@ -1,5 +1,6 @@
 """Tables of people, trips and cases: what they come to, and what is wrong with them, line by line."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -67,6 +68,63 @@ def test_the_same_table_gives_the_same_ids_on_every_station() -> None:
 def test_whatever_a_spreadsheet_saves_is_read(encoding: str, separator: str, ends: str) -> None:
     data = PEOPLE.replace(",", separator).replace("\n", ends).encode(encoding)
     assert [c.entry.name for c in read("people", data).changes] == ["李明", "王芳"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "'210001,李明",
+        "‘210001,’李明",
+        '"210001\t", 李明 ',
+        "２１０００１,李明",
+        "执法证件编号,姓名\n210001,李明",
+        "210001,李明\n ,　\n,\n\n",
+    ],
+)
+def test_what_spreadsheets_and_printers_add_around_a_cell_or_a_line_is_none_of_it(row: str) -> None:
+    """An apostrophe or a tab keeps zeros, a header stands on each page, and lines below are empty."""
+    found = read("people", f"执法证件编号,姓名\n{row}\n", bureau())
+    assert (found.changes, found.findings, found.same) == ((), (), 1)
+
+
+def test_a_title_above_the_columns_is_said_in_one_sentence() -> None:
+    for title in ("2026年执法人员名册,,\n", "sep=,\n", "\n,,\n单位：某卫生监督所,,\n日期：,2026-3-5,\n"):
+        (finding,) = read("people", title + PEOPLE).findings
+        number = title.count("\n") + 1
+        assert (finding.code, finding.detail.partition(":")[0]) == (
+            "column-missing",
+            f"line {number} names the columns",
+        )
+    assert {f.code for f in read("people", "甲,乙\n1,2\n").findings} == {"column-unknown", "column-missing"}
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [("2026/3/5", date(2026, 3, 5)), ("2026年3月5日", date(2026, 3, 5)), ("20260305", date(2026, 3, 5)),
+     ("２０２６．３．５", None), ("２０２６/３/５", date(2026, 3, 5)), ("2026.3.5", date(2026, 3, 5)), ("20260230", None)],
+)  # fmt: skip
+def test_a_day_is_read_as_offices_write_it(text: str, day: date | None) -> None:
+    read_as = columns.day(text)
+    assert read_as == day if day else isinstance(read_as, Problem)
+    times = {"": (0, 0, 0), " 9:30": (9, 30, 0), " 09:30:15.0": (9, 30, 15), " 9时30分": (9, 30, 0)}
+    for tail, told in times.items() if day else ():
+        assert columns.moment(text + tail, ZONE) == datetime(2026, 3, 5, *told, tzinfo=ZONE)
+
+
+def test_a_chinese_time_may_follow_its_day_at_once_and_a_count_of_days_is_none() -> None:
+    assert columns.moment("2026年3月5日9时30分", ZONE) == datetime(2026, 3, 5, 9, 30, tzinfo=ZONE)
+    for text in ("46086", "46086.3958"):
+        for found in (columns.day(text), columns.moment(text, ZONE)):
+            assert isinstance(found, Problem)
+            assert "Show its column as dates" in found.detail
+    said = columns.day("460860")
+    assert isinstance(said, Problem)
+    assert "write it like 2026-11-24" in said.detail
+
+
+def test_a_cell_that_was_merged_with_the_one_above_is_said_to_be_empty() -> None:
+    (finding,) = read("cases", "编号,名称,类别\nJC-1,x,检查\nJC-2,y,\n").findings
+    assert (finding.line, finding.detail.partition(" (")[0]) == (3, "the kind of case is empty")
 
 
 def test_json_says_the_same_as_csv() -> None:
@@ -403,6 +461,7 @@ def test_what_the_limits_of_an_archived_case_count_from_changes_no_more() -> Non
         ("people", "name,certificate,shoe size\nx,1,43\n", [(1, "column-unknown")]),
         ("people", "name,certificate\nx,\n", [(2, "no-number")]),
         ("people", "name,certificate\n,1\n", [(2, "bad-name")]),
+        ("people", "certificate,name\n1,x\n合计,3人\n", [(3, "bad-number")]),
         ("people", "name,certificate\n=1+1,1\ny,@SUM(A1)\nz,+cmd|x\nw,-2+3\n", [(n, "formula") for n in (2, 3, 4, 5)]),
         ("people", "name,certificate,roles\nx,1,king\n", [(2, "bad-word")]),
         ("people", "name,certificate,from\nx,1,2026-02-30\n", [(2, "bad-date")]),
@@ -462,6 +521,8 @@ def test_numbers_of_several_cases_on_one_line_are_no_merge() -> None:
         (b'{"name": 1}', "no list of objects"),
         (b"[" * 100_000, "is not JSON"),
         (b"[1]", "no list of objects"),
+        ("name\n李明,x\n王".encode("gb18030") + b"\xc8\n", "GB18030: line 3 holds"),
+        ("name\n李明,x\n王".encode() + b"\xff\n", "GB18030: line 3 holds"),
         (b"PK\x03\x04rest", "is a workbook"),
         (b'[{"a":1,"a":2}]', "two of 'a'"),
         (b'[{"a":NaN}]', "NaN is no number"),
@@ -475,6 +536,17 @@ def test_numbers_of_several_cases_on_one_line_are_no_merge() -> None:
 def test_what_is_no_table_is_refused_as_a_whole(data: bytes, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         parse_table(data, "table.csv")
+
+
+def test_json_of_any_depth_is_a_table_or_is_refused() -> None:
+    refused = 0
+    for depth in range(sys.getrecursionlimit() // 2, sys.getrecursionlimit() + 50, 25):
+        for opens, shuts in (("[", "]"), ('{"a":', "}")):
+            try:
+                parse_table(f'[{{"a":{opens * depth}1{shuts * depth}}}]'.encode(), "x")
+            except UsageError:
+                refused += 1
+    assert refused
 
 
 def test_a_line_of_100_mb_is_refused_without_being_read(tmp_path: Path) -> None:

@@ -96,17 +96,18 @@ def _as_json(plan: Plan[Any], performed: Performed | None, taken: bool) -> dict[
 
 
 def _print(plan: Plan[Any], performed: Performed | None, dry_run: bool, taken: bool) -> None:
+    from mediad.model.imports import NOTES
+
     for f in plan.findings:
         common.say(f"  第{f.line}行 line {f.line}: {f.detail} ({f.code})")
     if dry_run:
         for c in plan.changes:
             what = "新增 new" if c.new else f"变更 changed: {', '.join(c.fields)}"
             common.say(f"  第{c.line}行 line {c.line}: {c.entry.id} {what}")
-    new = sum(c.new for c in plan.changes)
+    new, bad = sum(c.new for c in plan.changes), len({f.line for f in plan.findings if f.code not in NOTES})
     word = "将会 would be: " if dry_run else "" if taken or not plan.changes else "未导入 nothing was taken: "
     common.say(
-        f"{word}新增 new {new} · 变更 changed {len(plan.changes) - new} · 不变 same {plan.same}"
-        f" · 有误 bad {len({f.line for f in plan.findings})}"
+        f"{word}新增 new {new} · 变更 changed {len(plan.changes) - new} · 不变 same {plan.same} · 有误 bad {bad}"
     )
     if performed is not None and performed.waits:
         common.say(f"待签 waits for {', '.join(performed.wants)}: {performed.waits}")

@@ -87,8 +87,7 @@ def parse_table(data: bytes, name: str) -> tuple[Sequence[str], list[Row], str]:
 def _decoded(data: bytes, name: str) -> tuple[str, str]:
     """UTF-8 (with or without a mark), UTF-16 with one, else GB18030: whatever a spreadsheet here saves."""
     marks = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-    tried = [next((e for mark, e in marks if data.startswith(mark)), "utf-8"), "gb18030"]
-    for encoding in tried:
+    for encoding in (next((e for mark, e in marks if data.startswith(mark)), "utf-8"), "gb18030"):
         try:
             text = data.decode(encoding)
         except UnicodeError:
@@ -122,11 +121,14 @@ def _in_utf8(data: bytes) -> int:
 
 
 def _first_bad(data: bytes) -> int:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as e:
-        return e.start
-    return data.find(b"\0")
+    """Where it stops to be a text in the encoding in which it is one the longest."""
+    at = data.find(b"\0")
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            data.decode(encoding)
+        except UnicodeDecodeError as e:
+            at = max(at, e.start)
+    return max(at, 0)
 
 
 def _csv(text: str, name: str) -> Iterator[Row]:
@@ -165,17 +167,18 @@ def _json(text: str, name: str) -> Iterator[Row]:
     try:
         # Numbers stay as they are written: a certificate number is none to reckon with.
         listed = json.loads(text, object_pairs_hook=_once, parse_int=str, parse_float=str, parse_constant=_no_number)
+        if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+            raise UsageError(f"{name} is no list of objects", hint='like [{"number": "...", "name": "..."}]')
+        listed = [{key: _cell(value) for key, value in each.items()} for each in listed]
     except (ValueError, RecursionError) as e:
         raise UsageError(f"{name} is not JSON: {e}", hint="a list of objects is wanted") from e
-    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        raise UsageError(f"{name} is no list of objects", hint='like [{"number": "...", "name": "..."}]')
     columns = list(dict.fromkeys(key for each in listed for key in each))
     if len(columns) > MOST_COLUMNS:
         raise UsageError(f"{name} has {len(columns)} columns", hint=f"a table has at most {MOST_COLUMNS}")
     if columns:
         yield 0, columns
     for n, each in enumerate(listed, 1):
-        yield n, [_cell(each.get(c)) for c in columns]
+        yield n, [each.get(c, "") for c in columns]
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Cells of tables that people keep elsewhere: headers in Chinese or English, and what a cell means. A finding, never a guess."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +17,12 @@ YEARS: Final = range(1900, 2200)
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 YES: Final = frozenset({"1", "y", "yes", "true", "是", "紧急", "对", "√"})
 NO: Final = frozenset({"", "0", "n", "no", "false", "否", "不", "×"})
-_DATE: Final = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
-_TIME: Final = re.compile(r"(\d{1,2})[:时](\d{1,2})(?:[:分](\d{1,2})秒?)?分?")
+_DATE: Final = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?|(\d{4})(\d\d)(\d\d)")
+_TIME: Final = re.compile(r"(\d{1,2})[:时](\d{1,2})(?:[:分](\d{1,2})(?:\.\d{1,9})?秒?)?分?")
+_SERIAL: Final = re.compile(r"[2-9]\d{4}(\.\d+)?")
+"""A day as spreadsheets count them inside."""
+_QUOTES: Final = ("'", "‘", "’")
+"""In front of a cell they tell a spreadsheet that it is text, and are no part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,11 @@ class Columns:
                   for name in self.wanted if name not in found]  # fmt: skip
         return found, wrong
 
+    def below(self, rows: Iterable[tuple[int, Sequence[str]]]) -> int:
+        """The line among the first ones that names the columns, where a title stands above them; 0 for none."""
+        some = ((number, self.named(row)[1]) for number, row in itertools.islice(rows, 10))
+        return next((number for number, wrong in some if all(f.code == "column-unknown" for f in wrong)), 0)
+
 
 def _plain(text: str) -> str:
     return (
@@ -78,12 +88,16 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def lines(columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> tuple[list[Line], list[BadLine]]:
-    """Rows with their line numbers, as lines; and what is wrong with them as such."""
+def lines(
+    header: Sequence[str], columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]
+) -> tuple[list[Line], list[BadLine]]:
+    """Rows with their line numbers, as lines; and what is wrong with them as such. A ``header`` that stands there once more, as on
+    each page that is printed, says nothing."""
     found: list[Line] = []
     wrong: list[BadLine] = []
+    again = [_plain(text) for text in header] if len(header) > 1 else None
     for number, row in rows:
-        if not any(cell.strip() for cell in row):
+        if not any(cell.strip() for cell in row) or [_plain(cell) for cell in row] == again:
             continue
         if len(row) > len(columns) and any(cell.strip() for cell in row[len(columns) :]):
             wrong.append(
@@ -95,12 +109,17 @@ def lines(columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]]) -> 
             )
             continue
         # Spreadsheets leave out cells at the end: what is not there says nothing.
-        cells = {name: row[n].strip() for n, name in enumerate(columns[: len(row)]) if name}
+        cells = {name: _cell(row[n]) for n, name in enumerate(columns[: len(row)]) if name}
         if bad := next((p for p in map(cell_problem, cells.values()) if p), None):
             wrong.append(BadLine(number, bad.code, bad.detail))
             continue
         found.append(Line(number, cells))
     return found, wrong
+
+
+def _cell(text: str) -> str:
+    text = text.strip()
+    return text[1:].strip() if text.startswith(_QUOTES) else text
 
 
 def cell_problem(cell: str) -> Problem | None:
@@ -127,12 +146,22 @@ def day(cell: str) -> date | Problem | None:
         return None
     if (found := _DATE.fullmatch(cell)) is not None:
         try:
-            read = date(*map(int, found.groups()))
+            read = date(*_numbers(found))
         except ValueError:
             read = None
         if read is not None and read.year in YEARS:
             return read
-    return Problem("bad-date", f"{cell[:40]!r} is no day: write it like 2026-11-24")
+    return Problem("bad-date", f"{cell[:40]!r} is no day: {_like(cell, '2026-11-24')}")
+
+
+def _numbers(found: re.Match[str]) -> list[int]:
+    return [int(each) for each in found.groups() if each]
+
+
+def _like(cell: str, example: str) -> str:
+    if _SERIAL.fullmatch(cell):
+        return f"a spreadsheet's own count of days? Show its column as dates, like {example}"
+    return f"write it like {example}"
 
 
 def moment(cell: str, zone: ZoneInfo) -> datetime | Problem | None:
@@ -145,12 +174,12 @@ def moment(cell: str, zone: ZoneInfo) -> datetime | Problem | None:
     except ValueError:
         found = None
     if found is None or found.year not in YEARS:
-        return Problem("bad-time", f"{cell[:40]!r} is no time: write it like 2026-11-24 09:30")
+        return Problem("bad-time", f"{cell[:40]!r} is no time: {_like(cell, '2026-11-24 09:30')}")
     return found
 
 
 def _moment(cell: str, zone: ZoneInfo) -> datetime | None:
-    plain = re.sub(r"(?<=[\d日])[T ]+(?=\d)", " ", cell.replace("：", ":"))
+    plain = re.sub(r"(?<=\d)[T ]+(?=\d)|(?<=日)[T ]*(?=\d)", " ", cell.replace("：", ":"))
     head, _, tail = plain.partition(" ")
     if re.search(r"(Z|[+-]\d\d:?\d\d)$", tail):
         return datetime.fromisoformat(f"{head}T{tail}")
@@ -159,7 +188,7 @@ def _moment(cell: str, zone: ZoneInfo) -> datetime | None:
     if d is None or (t is None and tail):
         return None
     hour, minute, second = (int(n or 0) for n in t.groups()) if t is not None else (0, 0, 0)
-    return datetime.combine(date(*map(int, d.groups())), time(hour, minute, second), zone)
+    return datetime.combine(date(*_numbers(d)), time(hour, minute, second), zone)
 
 
 def several(cell: str) -> list[str]:
@@ -170,8 +199,11 @@ def several(cell: str) -> list[str]:
 def a_word(cell: str, words: Mapping[str, str], what: str) -> str | Problem:
     """One of some words, each known by several names."""
     found = words.get(cell.strip().casefold())
-    return (
-        found
-        if found is not None
-        else Problem("bad-word", f"{cell[:40]!r} is no {what}: {_some(sorted(set(words.values())))}")
+    if found is not None:
+        return found
+    said = (
+        f"{cell[:40]!r} is no {what}"
+        if cell
+        else f"the {what} is empty (a cell that is merged with others stands in one line)"
     )
+    return Problem("bad-word", f"{said}: {_some(sorted(set(words.values())))}")

@@ -51,18 +51,18 @@ class Plan(Generic[T]):
 def plan(
     what: str,
     header: Sequence[str],
-    rows: Iterable[tuple[int, Sequence[str]]],
+    rows: Sequence[tuple[int, Sequence[str]]],
     known: Known,
 ) -> Plan[Any]:
     """The plan of a table. ``what``: people, departments, trips or cases."""
     table, reads = _TABLES[what]
     names, wrong = table.named(header)
     if any(f.code in ("column-missing", "column-twice") for f in wrong):
-        return Plan((), 0, tuple(wrong))
+        return Plan((), 0, tuple(_beneath_a_title(wrong, table, rows)))
     if known.watched and what == "people":
         names, left = _without_rights(names)
         wrong += left
-    found, bad = columns.lines(names, rows)
+    found, bad = columns.lines(header, names, rows)
     run = _Run(reads(known), twice=what == "people")
     later = [line for line in found if not run.reads(line, wait=True)]
     for line in later:
@@ -113,6 +113,13 @@ class _Run:
         if after.id in self._seen and not self._twice:
             return None, None, [Problem("line-twice", f"line {self._seen[after.id]} is about the same already")]
         return before, after, list(self._reader.problems(after))
+
+
+def _beneath_a_title(wrong: list[BadLine], table: Columns, rows: Sequence[tuple[int, Sequence[str]]]) -> list[BadLine]:
+    """What is wrong with a header, in few words where only a title stands above it."""
+    if not (number := table.below(rows)):
+        return wrong
+    return [BadLine(1, "column-missing", f"line {number} names the columns: delete what stands above it")]
 
 
 def _without_rights(names: Sequence[str]) -> tuple[list[str], list[BadLine]]:

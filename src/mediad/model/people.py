@@ -139,6 +139,8 @@ def problems(person: Person, others: Iterable[Person]) -> Iterator[Problem]:
             yield Problem("bad-number", f"{dated.number[:LONGEST_NUMBER]!r} is no number of a person")
         elif rounded(dated.number):
             yield Problem("bad-number", f"{dated.number} was rounded by a spreadsheet: keep its column as text")
+        elif not any(c.isdigit() for c in dated.number):  # the word of a line below all others, such as 合计
+            yield Problem("bad-number", f"{dated.number} is no number of a person: it has no digit")
         if dated.start and dated.until and dated.until < dated.start:
             yield Problem(
                 "ends-before-it-begins", f"{dated.number} ends on {dated.until}, before it begins on {dated.start}"
