@@ -16,6 +16,7 @@ from mediad.edges.tabular import parse_table, read_table
 from mediad.errors import UsageError
 from mediad.model import columns, registers
 from mediad.model.cases import Archived, Case, CaseKind
+from mediad.model.earlier import going_back
 from mediad.model.imports import _TABLES, NOTES, Plan, body, plan
 from mediad.model.lines import Known
 from mediad.model.people import Dated, Role
@@ -365,12 +366,47 @@ def test_an_older_table_undoes_no_time_that_was_entered_since() -> None:
     assert read("cases", case.format(",,,"), replace(bureau(), cases=cases)).same == 1
 
 
+def test_an_older_table_sets_nothing_back_unless_a_person_says_so() -> None:
+    text = "立案号,文号,名称,类别,当事人,承办人,行为终结时间\n立1,{}\n"
+    states = [bureau()]
+    for cells in ("文1,甲案,检查,,210001,", "文2,乙案,处罚,某诊所,210001;210002,2026-09-01"):
+        (change,) = read("cases", text.format(cells), states[-1]).changes
+        states.append(replace(bureau(), cases=[change.entry]))
+    (first,), (case,) = states[1].cases, states[2].cases
+    left = replace(case, numbers=case.numbers[::2])  # 文1 was entered by mistake, and taken back
+    known = replace(bureau(), cases=[left], earlier={case.id: [first, case, left]})
+    older = read("cases", text.format("文1;文3,甲案,检查,,210001,2026-09-02"), known)
+    assert codes(older) == [(2, "goes-back")]
+    assert older.findings[0].detail.startswith("kind, numbers, name, party, handlers: it is what it was before")
+    (change,) = older.changes
+    assert (change.fields, [n.number for n in change.entry.numbers]) == (
+        ("numbers", "act_ended"),
+        ["立1", "文2", "文3"],
+    )
+    same = read("cases", text.format("文1,甲案,检查,,210001,"), known)
+    assert (same.changes, same.same, codes(same)) == ((), 1, [(2, "goes-back")])
+    (change,) = read("cases", text.format("文1,甲案,检查,,210001,-"), replace(known, back=True)).changes
+    assert change.fields == ("kind", "numbers", "name", "party", "handlers", "act_ended")
+
+
+def test_of_dated_numbers_an_older_table_takes_back_neither_days_nor_what_came_since() -> None:
+    person = bureau().people[0]
+    ended = replace(person, certificates=(Dated("210001", None, date(2026, 6, 30)), Dated("210777", date(2026, 7, 1))))
+    known = replace(bureau(), people=[ended], earlier={person.id: [person, ended]})
+    text = "certificate,name,from,until\n210001,李明,{}\n"
+    assert read("people", text.format(","), known).same == 1
+    for had, days in (((None, date(2026, 5, 31)), ",2026-05-31"), ((date(2026, 1, 1), None), "2026-01-01,")):
+        was = replace(person, certificates=(Dated("210001", *had),))
+        again = read("people", text.format(days), replace(known, earlier={person.id: [was, person, ended]}))
+        assert (again.changes, codes(again)) == ((), [(2, "goes-back")])
+
+
 def test_a_trip_that_was_made_void_stays_so_whatever_a_table_says_and_holds_nothing_up() -> None:
     text = "officers,left,expected\n210001,2026-09-01 08:00,2026-09-03\n210002,2026-09-01 08:00,2026-09-03\n"
     first, _ = (c.entry for c in read("trips", text, bureau()).changes)
     found = read("trips", text, replace(bureau(), trips=[replace(first, void=True)]))
     assert (codes(found), len(found.changes)) == ([(2, "trip-void")], 1)
-    assert set(NOTES) == {"trip-void", "column-of-rights", "column-unknown"}
+    assert set(NOTES) == {"trip-void", "column-of-rights", "column-unknown", "goes-back"}
 
 
 def test_a_trip_is_called_after_its_officers_so_its_recorders_can_be_corrected() -> None:
@@ -625,6 +661,23 @@ def test_a_table_that_was_imported_changes_nothing_when_it_is_imported_again(
     again = plan(what, header, list(enumerate(rows, 2)), after)
     assert again.changes == (), (header, rows)
     assert {f.line for f in again.findings} == {f.line for f in first.findings}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.sampled_from(["departments", "trips", "cases"]))
+def test_a_table_before_the_last_one_comes_too_late_whatever_it_says(data: Any, what: str) -> None:
+    header = sorted(COLLIDING[what])
+    known, earlier = bureau(), {}
+    rows = [data.draw(st.lists(st.tuples(*(COLLIDING[what][c] for c in header)), max_size=4)) for _ in range(2)]
+    for n in (0, 1, 0):
+        known = replace(known, earlier=earlier)
+        found = plan(what, header, list(enumerate(rows[n], 2)), known)
+        there = {each.id: each for each in getattr(known, what)}
+        for change in found.changes:
+            assert change.new or not going_back(there[change.entry.id], change.entry, earlier[change.entry.id])
+            earlier = {**earlier, change.entry.id: [*earlier.get(change.entry.id, ()), change.entry]}
+            there[change.entry.id] = change.entry
+        known = replace(known, **{"departments": [*known.departments, *found.departments], what: list(there.values())})
 
 
 @given(st.binary(max_size=300))

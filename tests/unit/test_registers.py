@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mediad.catalog import bureau
+from mediad.edges.tabular import read_table
 from mediad.errors import MediadError, NotFound, Refused, UsageError
 from mediad.model.custody import Draft
 from mediad.wiring.bureau import acts, casework, filing, registers, trips
@@ -96,6 +97,39 @@ def test_a_preview_writes_nothing(office: Site, tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert (done.returncode, told["taken"], told["new"], [f["line"] for f in told["findings"]]) == (2, False, 1, [3])
     assert office.rows("SELECT count(*) FROM custody") == before
+
+
+def test_an_older_table_goes_back_to_nothing_but_by_a_persons_word(office: Site, tmp_path: Path) -> None:
+    older = table(tmp_path, CASES.replace("x,y,dance,,\n", ""), "older.csv")
+    newer = table(
+        tmp_path, older.read_text("utf-8").replace("某诊所案", "某医院案").replace("210001", "210002"), "newer.csv"
+    )
+    for each in (older, newer):
+        registers.take(office.config, "cases", each, good=False)
+    plan, performed = registers.take(office.config, "cases", older, good=False)
+    assert (performed, plan.same, [f.code for f in plan.findings]) == (None, 1, ["goes-back"])
+    assert [e["name"] for e in events(office, "case.registered")] == ["某诊所案", "某医院案"]
+    told = events(office, "table.imported")[-1]
+    assert (told["taken"], told["bad"], [f["code"] for f in told["findings"]]) == (True, 0, ["goes-back"])
+    done = office.run("case", "import", older, "--dry-run")
+    assert (done.returncode, "第2行 line 2: name, handlers: it is what it was before" in done.stdout) == (0, True)
+    assert "变更 changed 0 · 不变 same 1 · 有误 bad 0" in done.stdout
+    plan, performed = registers.take(office.config, "cases", older, good=False, back=True)
+    assert (plan.changes[0].fields, [f.code for f in plan.findings]) == (("name", "handlers"), ["goes-back"])
+    assert events(office, "case.registered")[-1]["name"] == "某诊所案"
+    with closing(office.open()) as station:
+        watched = registers.take_for(station, "cases", read_table(newer), "inbox:x", good=True)
+    assert (watched.changes, [f.code for f in watched.findings]) == ((), ["goes-back"])
+    registers.enter(
+        office.config, "cases", {"filing_number": "大金卫罚〔2026〕12号", "name": "某医院案", "kind": "处罚"}
+    )
+    assert events(office, "case.registered")[-1]["name"] == "某医院案"
+    for what, text in (("departments", "名称,制作单位\n监督一科,{}\n"), ("people", "执法证件编号,姓名,职务\n210001,李明,{}\n"),
+                       ("trips", "人员,外出时间,预计返回时间,事由\n210001,2026-09-01,2026-09-03,{}\n")):  # fmt: skip
+        for word in ("甲", "乙", "甲"):
+            plan, _ = registers.take(office.config, what, table(tmp_path, text.format(word)), good=False)
+        assert (plan.changes, [f.code for f in plan.findings]) == ((), ["goes-back"])
+    holds(office)
 
 
 def test_the_commands_say_what_came_of_a_table(site: Site, tmp_path: Path) -> None:

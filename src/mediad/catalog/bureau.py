@@ -169,6 +169,17 @@ def cases(conn: Connection, ids: Collection[str] | None = None) -> list[Case]:
     return [registers.case_of(row.id, json.loads(row.detail)) for each in some for row in conn.execute(each)]
 
 
+def earlier(conn: Connection, kind: str, ids: Collection[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """All that events of a kind ever said of these subjects, the newest last."""
+    c = t.custody.c
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for chunk in chunks(sorted(ids)):
+        query = select(c.subject, c.detail).where(c.subject.in_(chunk), c.kind == kind).order_by(c.seq)
+        for row in conn.execute(query):
+            found.setdefault(row.subject, []).append(json.loads(row.detail))
+    return found
+
+
 def imported(conn: Connection, import_id: str) -> bool:
     """Whether a table was imported already, or refused: the same bytes once more say nothing new."""
     return conn.execute(select(b.imported.c.id).where(b.imported.c.id == import_id)).first() is not None

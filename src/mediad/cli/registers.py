@@ -29,6 +29,9 @@ Table = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")]
 Good = Annotated[bool, typer.Option("--good", help="Take the good lines although others are bad.")]
+Back = Annotated[
+    bool, typer.Option("--back", help="Take also what goes back to what it was before, as in an older table.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,39 +46,47 @@ def register(app: typer.Typer) -> None:
 
 
 @officer_app.command("import")
-def officer_import(table: Table, dry_run: DryRun = False, good: Good = False, as_json: AsJson = False) -> None:
+def officer_import(
+    table: Table, dry_run: DryRun = False, good: Good = False, back: Back = False, as_json: AsJson = False
+) -> None:
     """Import people: certificate number, name, department, and what else is told. Exit code 2 if nothing was taken."""
-    _import("people", table, dry_run, good, as_json)
+    _import("people", table, dry_run, good, back, as_json)
 
 
 @department_app.command("import")
-def department_import(table: Table, dry_run: DryRun = False, good: Good = False, as_json: AsJson = False) -> None:
+def department_import(
+    table: Table, dry_run: DryRun = False, good: Good = False, back: Back = False, as_json: AsJson = False
+) -> None:
     """Import departments, each perhaps with a producing unit of its own. Exit code 2 if nothing was taken."""
-    _import("departments", table, dry_run, good, as_json)
+    _import("departments", table, dry_run, good, back, as_json)
 
 
 @trip_app.command("import")
-def trip_import(table: Table, dry_run: DryRun = False, good: Good = False, as_json: AsJson = False) -> None:
+def trip_import(
+    table: Table, dry_run: DryRun = False, good: Good = False, back: Back = False, as_json: AsJson = False
+) -> None:
     """Import trips: officers, when they left, are expected and came back. Exit code 2 if nothing was taken."""
-    _import("trips", table, dry_run, good, as_json)
+    _import("trips", table, dry_run, good, back, as_json)
 
 
 @case_app.command("import")
-def case_import(table: Table, dry_run: DryRun = False, good: Good = False, as_json: AsJson = False) -> None:
+def case_import(
+    table: Table, dry_run: DryRun = False, good: Good = False, back: Back = False, as_json: AsJson = False
+) -> None:
     """Import cases: numbers, name, kind, and what else is told. Exit code 2 if nothing was taken."""
-    _import("cases", table, dry_run, good, as_json)
+    _import("cases", table, dry_run, good, back, as_json)
 
 
-def _import(what: str, table: Path, dry_run: bool, good: bool, as_json: bool) -> None:
+def _import(what: str, table: Path, dry_run: bool, good: bool, back: bool, as_json: bool) -> None:
     from mediad.model.imports import NOTES
     from mediad.wiring.bureau import registers
 
     config = common.load_config()
     if dry_run:
         with common.ledger(config) as ledger:
-            plan, performed = registers.preview(ledger, config, what, table), None
+            plan, performed = registers.preview(ledger, config, what, table, back=back), None
     else:
-        plan, performed = registers.take(config, what, table, good=good)
+        plan, performed = registers.take(config, what, table, good=good, back=back)
     refused = any(f.code not in NOTES for f in plan.findings)
     taken = performed is not None
     if as_json:

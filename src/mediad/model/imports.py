@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 from mediad.model import columns, registers
 from mediad.model.cases import Case
 from mediad.model.columns import BadLine, Columns, Line
+from mediad.model.earlier import going_back, kept
 from mediad.model.headings import CASES, DEPARTMENTS, PEOPLE, TRIPS
 from mediad.model.lines import Bad, Known, department_id, department_problems
 from mediad.model.lines_cases import Cases
@@ -23,7 +24,7 @@ from mediad.model.registers import Department, TripEntry
 
 T = TypeVar("T", Person, Department, Case, TripEntry)
 
-NOTES: Final = ("column-unknown", "column-of-rights", "trip-void")
+NOTES: Final = ("column-unknown", "column-of-rights", "trip-void", "goes-back")
 """What is said of a table and keeps nothing of it back: exports have more columns than anybody needs, and older lines."""
 
 
@@ -63,7 +64,7 @@ def plan(
         names, left = _without_rights(names)
         wrong += left
     found, bad = columns.lines(header, names, rows)
-    run = _Run(reads(known), twice=what == "people")
+    run = _Run(reads(known), known, twice=what == "people")
     later = [line for line in found if not run.reads(line, wait=True)]
     for line in later:
         run.reads(line, wait=False)
@@ -75,8 +76,8 @@ def plan(
 class _Run:
     """Reads lines one after the other. ``twice``: several may be about the same entry."""
 
-    def __init__(self, reader: Any, *, twice: bool) -> None:
-        self._reader, self._twice = reader, twice
+    def __init__(self, reader: Any, known: Known, *, twice: bool) -> None:
+        self._reader, self._known, self._twice = reader, known, twice
         self._seen: dict[str, int] = {}
         self._found: dict[str, tuple[Any, Any]] = {}
         self.wrong: list[BadLine] = []
@@ -92,10 +93,10 @@ class _Run:
 
     def reads(self, line: Line, *, wait: bool) -> bool:
         """Take a line for what it is; False, if there is to be a ``wait``, for one that names what a later line may bring."""
-        before, after, wrongs = self._read(line)
+        before, after, wrongs, notes = self._read(line)
         if wait and any(p.code in ("unknown-case", "unknown-person") for p in wrongs):
             return False
-        self.wrong += [BadLine(line.number, p.code, p.detail) for p in wrongs]
+        self.wrong += [BadLine(line.number, p.code, p.detail) for p in (*wrongs, *notes)]
         if after is None or wrongs:
             return True
         self.good += 1
@@ -105,14 +106,28 @@ class _Run:
         self._reader.take(after)
         return True
 
-    def _read(self, line: Line) -> tuple[Any, Any, list[Problem]]:
+    def _read(self, line: Line) -> tuple[Any, Any, list[Problem], list[Problem]]:
+        """An entry before and after, what is wrong with it, and what is only said of it."""
         try:
             before, after = self._reader.read(line)
         except Bad as e:
-            return None, None, [e.problem]
+            return None, None, [e.problem], []
         if after.id in self._seen and not self._twice:
-            return None, None, [Problem("line-twice", f"line {self._seen[after.id]} is about the same already")]
-        return before, after, list(self._reader.problems(after))
+            return None, None, [Problem("line-twice", f"line {self._seen[after.id]} is about the same already")], []
+        after, notes = self._not_back(before, after)
+        return before, after, list(self._reader.problems(after)), notes
+
+    def _not_back(self, before: Any, after: Any) -> tuple[Any, list[Problem]]:
+        """What a line comes to, if nothing of it goes back to what it was before, unless a person says so."""
+        earlier = self._known.earlier.get(after.id, ())
+        fields = going_back(before, after, earlier) if before is not None else ()
+        if not fields:
+            return after, []
+        said = f"{', '.join(fields)}: it is what it was before, as in an older table,"
+        if self._known.back:
+            return after, [Problem("goes-back", f"{said} and goes back")]
+        note = Problem("goes-back", f"{said} and stays as it is now; `import --back` takes it back")
+        return kept(before, after, fields, earlier), [note]
 
 
 def _beneath_a_title(wrong: list[BadLine], table: Columns, rows: Sequence[tuple[int, Sequence[str]]]) -> list[BadLine]:
@@ -151,6 +166,15 @@ _TABLES: Final[Mapping[str, tuple[Columns, Callable[[Known], Any]]]] = {
 KINDS_OF_EVENTS: Final = {
     "people": "person.registered", "departments": "department.registered", "trips": "trip.registered", "cases": "case.registered",
 }  # fmt: skip
+
+
+def entry_of(what: str, name: str, body: Mapping[str, Any]) -> Any:
+    """What an event holds as an entry."""
+    read: Mapping[str, Callable[[str, Mapping[str, Any]], Any]] = {
+        "people": registers.person_of, "departments": registers.department_of, "trips": registers.trip_of,
+        "cases": registers.case_of,
+    }  # fmt: skip
+    return read[what](name, body)
 
 
 def body(what: str, entry: Any) -> dict[str, Any]:

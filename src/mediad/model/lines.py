@@ -34,6 +34,10 @@ class Known:
     single: bool = False
     watched: bool = False
     actor: str = ""
+    earlier: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Id of an entry to its earlier states."""
+    back: bool = False
+    """Whether a person wants what a table sets back to such a state."""
 
     @property
     def today(self) -> date:

@@ -116,6 +116,10 @@ def department_json(department: Department) -> dict[str, Any]:
     return {"name": department.name, "unit": department.unit, "active": department.active}
 
 
+def department_of(department_id: str, body: Mapping[str, Any]) -> Department:
+    return Department(department_id, body["name"], body.get("unit", ""), body.get("active", True))
+
+
 # --- recorders and trips ------------------------------------------------------------------------------------------------
 
 

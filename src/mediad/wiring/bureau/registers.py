@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from mediad.model.acts import Actor
 from mediad.model.columns import BadLine
 from mediad.model.custody import Draft
 from mediad.model.ids import named_id
-from mediad.model.imports import KINDS_OF_EVENTS, NOTES, Plan, body, plan
+from mediad.model.imports import KINDS_OF_EVENTS, NOTES, Plan, body, entry_of, plan
 from mediad.model.layout import printable
 from mediad.model.lines import Known
 from mediad.wiring.bureau.acts import Make, Performed, acting, perform, perform_for
@@ -38,29 +39,48 @@ MOST_TOLD = 200
 
 
 def known(
-    ledger: Ledger, config: Config, actor: Actor | None = None, *, single: bool = False, watched: bool = False
+    ledger: Ledger,
+    config: Config,
+    actor: Actor | None = None,
+    *,
+    single: bool = False,
+    watched: bool = False,
+    back: bool = False,
 ) -> Known:
     """What the registers hold."""
     with ledger.catalog.read() as conn:
         return Known(
             zone=config.unit.zone, now=ledger.clock(), people=bureau.people(conn), departments=bureau.departments(conn),
             cases=bureau.cases(conn), trips=bureau.trips(conn), recorders=bureau.recorder_names(conn),
-            single=single, watched=watched, actor=actor.person.id if actor and actor.person else "",
+            single=single, watched=watched, back=back, actor=actor.person.id if actor and actor.person else "",
         )  # fmt: skip
 
 
-def preview(ledger: Ledger, config: Config, what: str, path: Path) -> Plan[Any]:
+def planned(ledger: Ledger, what: str, table: Table, there: Known) -> Plan[Any]:
+    """What a table comes to. What it would change is held against what that was before: a second look, at few entries mostly."""
+    found = plan(what, table.header, table.rows, there)
+    changed = [c.entry.id for c in found.changes if not c.new]
+    if there.single or not changed:
+        return found
+    with ledger.catalog.read() as conn:
+        bodies = bureau.earlier(conn, KINDS_OF_EVENTS[what], changed)
+    earlier = {name: [entry_of(what, name, each) for each in some] for name, some in bodies.items()}
+    return plan(what, table.header, table.rows, replace(there, earlier=earlier))
+
+
+def preview(ledger: Ledger, config: Config, what: str, path: Path, *, back: bool = False) -> Plan[Any]:
     """What a table would change, if the one who asks imported it."""
-    table = read_table(path)
-    return plan(what, table.header, table.rows, known(ledger, config, acting(ledger)))
+    return planned(ledger, what, read_table(path), known(ledger, config, acting(ledger), back=back))
 
 
-def take(config: Config, what: str, path: Path, *, good: bool) -> tuple[Plan[Any], Performed | None]:
+def take(
+    config: Config, what: str, path: Path, *, good: bool, back: bool = False
+) -> tuple[Plan[Any], Performed | None]:
     """Import a table: all of it, or nothing if a line is bad; with ``good`` its good lines. That it was imported is a fact as well,
-    with what was wrong with it."""
+    with what was wrong with it. ``back``: also what goes back to what it was before."""
     table = read_table(path)
     plans: list[Plan[Any]] = []
-    performed = perform(config, ACTS[what], _make(config, what, table, plans, good=good))
+    performed = perform(config, ACTS[what], _make(config, what, table, plans, good=good, back=back))
     return plans[0], performed if _took(performed) else None
 
 
@@ -93,11 +113,10 @@ def _took(performed: Performed) -> bool:
 
 
 def _make(
-    config: Config, what: str, table: Table, plans: list[Plan[Any]], *, good: bool, single: bool = False, watched: bool = False
+    config: Config, what: str, table: Table, plans: list[Plan[Any]], *, good: bool, **how: bool
 ) -> Make:  # fmt: skip
     def make(ledger: Ledger, actor: Actor) -> list[Draft]:
-        there = known(ledger, config, actor, single=single, watched=watched)
-        found = plan(what, table.header, table.rows, there)
+        found = planned(ledger, what, table, known(ledger, config, actor, **how))
         plans.append(found)
         refused = not good and any(f.code not in NOTES for f in found.findings)
         changes = () if refused else found.changes
