@@ -57,6 +57,12 @@ class StorageError(MediadError):
     retry: ClassVar[Retry] = "later"
 
 
+class NotDrawn(StorageError):
+    """A form on paper could not be made."""
+
+    default_code = "form-failed"
+
+
 class VaultFull(StorageError):
     """A vault has less free space than its reserve; ingest pauses."""
 

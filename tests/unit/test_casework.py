@@ -561,6 +561,18 @@ def test_fsck_sees_what_becomes_of_a_manifest(concluded: tuple[Site, str], damag
         assert (done.returncode, "custody log" in done.stderr) == (5, True)
         done = site.run("case", "archive", "立-1")
         assert (done.returncode, "not the manifest" in done.stderr) == (5, True), "no supplement to what it is not"
+        file.unlink()
+    if damage in ("changed", "gone"):
+        again = filing.archive(site.config, "立-1")
+        assert (again["archive"], again["lost"]) == (2, told["key"]), "nothing need have changed for it"
+        body = json.loads((site.vault / again["key"]).read_bytes())
+        assert body["supplements"] == {"key": told["key"], "sha256": told["sha256"]}
+        assert [len(body["recordings"]), body["added"], body["removed"], body["changed"]] == [1, None, None, None]
+        page = manifest_model.page(body, site.config.unit.zone, {"rows": [], "sha256": "", "key": ""})
+        assert "无从比对" in page["notes"][0] and told["sha256"][:16] in page["notes"][0]
+        assert fsck(site) == [("archive-missing", case_id)], "the loss stays a finding, and nothing else is one"
+        with pytest.raises(Refused, match="nothing has changed"):
+            filing.archive(site.config, "立-1")
 
 
 def test_a_manifest_that_no_event_came_to_name_is_passed_over_by_the_next(concluded: tuple[Site, str]) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from mediad.cli import common
+from mediad.cli import handover as cli
 from mediad.cli.progress import _Plain
 from mediad.edges import typst
 from mediad.edges.tabular import csv_text
-from mediad.errors import IntegrityError, NotFound, Refused, StorageError, UsageError
+from mediad.errors import IntegrityError, NotDrawn, NotFound, Refused, StorageError, UsageError
 from mediad.model.instants import stamp
 from mediad.wiring.bureau import handover, handover_register, spoken
 from mediad.wiring.docking import dock_path
@@ -198,13 +200,40 @@ def test_a_batch_signs_what_it_can_and_says_what_waits_for_a_person(site: Site) 
     assert fsck(site).findings == []
 
 
+def test_a_page_that_cannot_be_drawn_keeps_no_other_from_being_signed(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, bad, two = dock(site, "DSJ-1"), dock(site, "DSJ-2"), dock(site, "DSJ-3")
+
+    def drawn(template: str, data: Any, at: datetime) -> bytes:
+        if data["number"] == bad:
+            raise NotDrawn(f"the page of {bad} cannot be made: out of ink", hint="report it")
+        return b"%PDF"
+
+    monkeypatch.setattr(typst, "render", drawn)
+    with pytest.raises(NotDrawn, match=bad):
+        handover.sign_all(site.config, [one, bad])
+    assert [state(site, d) for d in (one, bad)] == [("waiting", 0)] * 2, "those that are named are signed all or none"
+    monkeypatch.setattr(common, "load_config", lambda: site.config)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.handover_sign(all_before="2099-01-01", as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, {s["handover"] for s in told["signed"]}, told["left"]) == (5, {one, two}, 0)
+    ((name, code, why),) = [(n["handover"], n["code"], n["why"]) for n in told["not_signed"]]
+    assert (name, code, "out of ink" in why) == (bad, "form-failed", True)
+    assert [state(site, d) for d in (one, bad, two)] == [("signed", 2), ("waiting", 0), ("signed", 1)]
+    assert fsck(site).findings == [], "nor is what had been laid for nothing"
+
+
 def test_a_batch_is_bounded_and_says_how_many_are_left(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handover, "MOST", 1)
+    dock(site, "DSJ-9", officer="")  # the oldest waits for a person, and takes nobody's place
     dock(site, "DSJ-1"), dock(site, "DSJ-2")
     assert [
         len(part) if isinstance(part, list) else part
         for part in handover.sign_before(site.config, datetime.now(UTC) + SOON)
-    ] == [1, 0, 1]
+    ] == [1, 1, 1]
     with pytest.raises(UsageError):
         handover.sign_all(site.config, ["dck-1", "dck-2"])
 

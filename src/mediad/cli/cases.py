@@ -158,6 +158,7 @@ def case_archive(
 ) -> None:
     """Archive a case (归档), the archivist's act: freeze its manifest in the vault. Once more: a supplement with what came
     since."""
+    from mediad.model.archive import LOST
     from mediad.wiring.bureau.filing import archive
 
     told = archive(common.load_config(), number, file_number=file_number, term=term, place=place, receiver=receiver)
@@ -165,6 +166,8 @@ def case_archive(
         common.print_json(told)
         return
     _findings(told["findings"])
+    if told["lost"]:
+        common.say(f"  {LOST}: {told['lost']} (mediad fsck)")
     common.say(f"{number}: {told['said']}  {told['key']}  SHA-256 {told['sha256']}")
 
 

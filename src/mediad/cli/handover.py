@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -162,9 +163,18 @@ def handover_correct(
 
 
 def _told(signed: list[dict[str, Any]], not_signed: list[dict[str, str]], left: int, as_json: bool) -> None:
+    """What came of it; a page that the station could not draw is its failure, what waits for a person is none."""
+    from mediad.edges.typst import UNDRAWN
+
     if as_json:
         common.print_json({"signed": signed, "not_signed": not_signed, "left": left})
-        return
+    else:
+        _say(signed, not_signed, left)
+    if any(n["code"] in UNDRAWN for n in not_signed):
+        sys.exit(5)
+
+
+def _say(signed: list[dict[str, Any]], not_signed: list[dict[str, str]], left: int) -> None:
     for s in signed:
         if s["as"] == "giver":
             common.say(f"{s['handover']}: 交出人已签 signed by who handed over, 第 {s['version']} 版  {s['giver']}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mediad.edges import program
-from mediad.errors import StorageError
+from mediad.errors import NotDrawn
 from mediad.model.layout import printable
 
 FORMS: Final = Path(__file__).parent.parent / "forms"
@@ -29,6 +29,8 @@ _FONT_FILES: Final = ("NotoSansCJK-Regular.ttc", "NotoSansCJK-Bold.ttc", "NotoSe
 _SIMPLIFIED: Final = 2
 """The face of a collection that has the shapes of simplified Chinese."""
 
+UNDRAWN: Final = frozenset({"form-failed", "form-late", "no-font"})
+"""Codes of what keeps a form from being made."""
 SECONDS: Final = 60.0
 _MEMORY: Final = 3 * 1024**3
 _MOST_BYTES: Final = 64 * 1024**2
@@ -37,7 +39,7 @@ _PLAIN: Final = frozenset("".join(map(chr, range(0x20, 0x7F))) + "\n")
 
 
 def render(template: str, data: Mapping[str, Any], at: datetime, *, seconds: float = SECONDS) -> bytes:
-    """The PDF of a form. ``template`` is a name in ``forms``, ``at`` when it says that it was made. Raises StorageError if
+    """The PDF of a form. ``template`` is a name in ``forms``, ``at`` when it says that it was made. Raises NotDrawn if
     the fonts are missing, or if it cannot be made in time."""
     told = {
         "template": str(FORMS / f"{template}.typ"), "fonts": _fonts(), "at": int(at.timestamp()),
@@ -48,14 +50,13 @@ def render(template: str, data: Mapping[str, Any], at: datetime, *, seconds: flo
         [sys.executable, "-P", "-B", "-X", "utf8", "-m", __name__],
         environment={"PYTHONPATH": paths}, timeout=seconds, stdin=json.dumps(told).encode(), max_output=_MOST_BYTES,
     )  # fmt: skip
+    what = f"the page of {_shown(data['number'])}" if "number" in data else f"the form {template}"
     if outcome.late:
-        raise StorageError(
-            f"the form {template} took longer than {seconds:g} s", code="form-late", hint="try again later"
-        )
+        raise NotDrawn(f"{what} took longer than {seconds:g} s", code="form-late", hint="try again later")
     if outcome.code or outcome.too_much or not outcome.out.startswith(b"%PDF"):
         why = outcome.err.decode("utf-8", "replace").strip().splitlines()
-        raise StorageError(
-            f"the form {template} cannot be made: {why[-1] if why else 'it is too large'}",
+        raise NotDrawn(
+            f"{what} cannot be made: {why[-1] if why else 'it is too large'}",
             code="form-failed", hint="report this with the data that it was made of",
         )  # fmt: skip
     return outcome.out
@@ -64,7 +65,7 @@ def render(template: str, data: Mapping[str, Any], at: datetime, *, seconds: flo
 def _fonts() -> str:
     missing = [name for name in _FONT_FILES if not Path(FONTS, name).is_file()]
     if missing:
-        raise StorageError(
+        raise NotDrawn(
             f"forms need the font {missing[0]}, which is not installed", code="no-font",
             hint="apt-get install -y fonts-noto-cjk",
         )  # fmt: skip

@@ -14,6 +14,9 @@ from mediad.model.instants import minute
 from mediad.model.sizes import human
 
 FORMAT: Final = "mediad-archive/1"
+LOST: Final = (
+    "前一份清单已不在储存器中，变更情况无从比对 the manifest before it is lost, so what changed cannot be told"
+)
 
 _OF_THE_ACT: Final = ("format", "number", "archive", "supplements", "added", "removed", "changed", "chain")
 """What a manifest says of the act of archiving; the rest is what was archived."""
@@ -29,9 +32,11 @@ def words(manifest: Mapping[str, Any]) -> list[str]:
     return [manifest["archive"][name] for name in ("file_number", "term", "place", "receiver")]
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[str]]:
+def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[str, list[str] | None]:
     """Recordings that one manifest has beyond another, that it lacks, and of which it says something else, such as another file
-    of a recording that came late."""
+    of a recording that came late. None of it can be told where the one ``before`` is lost."""
+    if before is None:
+        return dict.fromkeys(("added", "removed", "changed"))
     then, now = ({r["id"]: canonical(r) for r in each["recordings"]} for each in (before, after))
     return {
         "added": sorted(now.keys() - then.keys()), "removed": sorted(then.keys() - now.keys()),
@@ -127,8 +132,10 @@ def _notes(manifest: Mapping[str, Any]) -> list[str]:
     """What a reader has to know first: that it is a supplement, that something was missing."""
     found = []
     if (before := manifest["supplements"]) is not None:
-        counts = (len(manifest.get(name, ())) for name in ("added", "removed", "changed"))
-        told = "新增 added {}, 移除 removed {}, 变更 changed {}".format(*counts)
+        listed = [manifest.get(name, ()) for name in ("added", "removed", "changed")]
+        told = "新增 added {}, 移除 removed {}, 变更 changed {}".format(*(len(each or ()) for each in listed))
+        if None in listed:
+            told = f"{LOST} (SHA-256 {before['sha256'][:16]}…)"
         found.append(f"补充归档 Supplement to {before['key']}: {told}")
     if manifest["missing"]:
         found.append(

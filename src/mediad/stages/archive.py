@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from mediad.catalog import casework, limits, tags, work
-from mediad.errors import IntegrityError, KeyConflict, Refused
+from mediad.errors import IntegrityError, KeyConflict, NotFound, Refused
 from mediad.model.archive import FORMAT, changes, contents, digest, words
 from mediad.model.calendar import day_of
 from mediad.model.cases import Case
@@ -104,25 +104,32 @@ def gather(conn: Connection, vault: str, case: Case, taken: Taken, told: Told) -
     return Gathered(case.id, body, before, digest(casework.held(conn, tags.family(conn, case.id))))
 
 
-def keep(vault: Vault, gathered: Gathered) -> Draft:
-    """Write the next manifest of a case; returns the fact that is to name it. Raises Refused where nothing has changed since the
-    last one, IntegrityError where that is not what was recorded."""
-    body, before = dict(gathered.body), gathered.before
+def keep(vault: Vault, gathered: Gathered) -> tuple[Draft, str]:
+    """Write the next manifest of a case; returns the fact that is to name it, and the key of the one before if that is lost: it is
+    named by what was recorded of it, and what has changed cannot be told. Raises Refused where nothing has changed since the last
+    one, IntegrityError where other bytes lie in its place."""
+    body, before, lost = dict(gathered.body), gathered.before, ""
     if before is not None:
         last = _last(vault, before)
-        if contents(last) == contents(json.loads(canonical(body))) and words(last) == words(body):
+        if last and contents(last) == contents(json.loads(canonical(body))) and words(last) == words(body):
             raise Refused(
                 "nothing has changed since it was archived", code="nothing-new", hint="`mediad case inventory`"
             )
+        lost = "" if last else before.key
         body |= {"supplements": {"key": before.key, "sha256": before.sha256}, **changes(last, body)}
-    return _put(vault, gathered.case, before.number + 1 if before else 1, body, gathered.holds)
+    return _put(vault, gathered.case, before.number + 1 if before else 1, body, gathered.holds), lost
 
 
-def _last(vault: Vault, before: Before) -> dict[str, Any]:
-    data = vault.get(before.key)
+def _last(vault: Vault, before: Before) -> dict[str, Any] | None:
+    """The manifest before; None if it is not in the vault any more, which is a finding of `mediad fsck`."""
+    try:
+        data = vault.get(before.key)
+    except NotFound:
+        return None
     if Digest.sha256(data).hex != before.sha256:
         raise IntegrityError(
-            f"{before.key} is not the manifest that was recorded", hint="keep it and run `mediad fsck`"
+            f"{before.key} is not the manifest that was recorded",
+            hint="run `mediad fsck`; put it back from a backup, or keep what lies there elsewhere: a supplement can do without",
         )
     return dict(json.loads(data))
 

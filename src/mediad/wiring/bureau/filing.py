@@ -61,10 +61,11 @@ def archive(
                 config.unit.name, config.station.id, config.unit.zone, activities, people, departments, rulings, missing
             )  # fmt: skip
             gathered = stage.gather(conn, config.vault[0].name, after, taken, facts)
-        kept = stage.keep(station.vault, gathered)
+        kept, lost = stage.keep(station.vault, gathered)
         told.update(
-            findings=missing, key=kept.detail["key"], sha256=kept.detail["sha256"], archive=kept.detail["number"]
-        )
+            findings=missing, key=kept.detail["key"], sha256=kept.detail["sha256"], archive=kept.detail["number"],
+            lost=lost or None,
+        )  # fmt: skip
         first = case.archived or Archived(now, taken.file_number, "", "", "", kept.detail["sha256"])
         archived = replace(first, term=taken.term, place=taken.place, receiver=taken.receiver)
         after = replace(after, archived=archived)

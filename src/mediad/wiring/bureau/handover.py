@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau, handovers, limits
 from mediad.config import Config
 from mediad.edges import qr, typst
-from mediad.errors import IntegrityError, NotFound, Refused, UsageError
+from mediad.errors import IntegrityError, NotDrawn, NotFound, Refused, UsageError
 from mediad.model import carrier as carriers
 from mediad.model import handover as rules_of_signing
 from mediad.model import handover_form as words
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from mediad.wiring.station import Station
 
 ACT = "sign-handover"
+Left = dict[str, str]
+"""A hand-over that a batch did not sign: ``handover``, ``code``, ``why``, ``hint``."""
 MOST = 100
 """Hand-overs that one command signs: each page takes a third of a second, and other commands wait."""
 _LONGEST_REASON = 500
@@ -136,10 +138,6 @@ class Facts:
         )  # fmt: skip
 
 
-def _dockings(facts: Facts, handover: Row[Any]) -> list[Row[Any]]:
-    return handovers.dockings(facts.conn, handover.docking)
-
-
 def _drawn(config: Config, record: Mapping[str, Any], sha256: str, key: str, at: datetime) -> bytes:
     code = {"rows": qr.rows(f"mediad:{record['handover']}:sha256:{sha256}"), "sha256": sha256, "key": key}
     return typst.render("form", words.page(record, config.unit.zone, code), at)
@@ -167,7 +165,7 @@ def page(config: Config, docking: str, *, fresh: bool = False) -> bytes:
 
 def _unsigned(facts: Facts, handover: Row[Any]) -> dict[str, Any]:
     """The record by what is known now, for whoever is to sign it."""
-    parts = _dockings(facts, handover)
+    parts = handovers.dockings(facts.conn, handover.docking)
     rulings = facts.rulings([p.id for p in parts])
     giver = facts.by_id(facts.giver(handover, parts, rulings))
     parties = Parties(facts.party(giver), receiver=facts.party(facts.only_receiver()))
@@ -231,11 +229,19 @@ def sign_all(
     """Sign hand-overs as their receiver, or as who handed over what the receiver has signed: all of them, or none if one cannot be
     signed. ``giver`` and ``on_behalf_of`` are numbers of persons, where it is not the carrier who hands over. With ``why`` what is
     signed already is corrected."""
+    if len(dockings) > MOST:
+        raise UsageError(f"more than {MOST} hand-overs at a time", hint="sign them in parts")
+    return _sign(config, dockings, giver, on_behalf_of, why, None)
+
+
+def _sign(
+    config: Config, dockings: Sequence[str], giver: str, on_behalf_of: str, why: str | None, left: list[Left] | None
+) -> list[dict[str, Any]]:
+    """At most ``MOST`` of them. ``left``: takes those that cannot be signed, or whose page cannot be drawn, with the reason;
+    without it one of them ends all."""
     if on_behalf_of and not giver:
         raise UsageError("--on-behalf-of wants --giver: who hands over in their place")
     why = None if why is None else typed.text(why, "the reason of a correction", _LONGEST_REASON)
-    if len(dockings) > MOST:
-        raise UsageError(f"more than {MOST} hand-overs at a time", hint="sign them in parts")
     told: list[dict[str, Any]] = []
 
     def make(station: Station, actor: Actor) -> list[Draft]:
@@ -245,30 +251,50 @@ def sign_all(
             facts = Facts(conn, config, now)
             found = {h.docking: h for h in map(facts.handover, dockings)}
             given = [h for h in found.values() if why is None and not giver and _gave(actor, h)]
-            records = [_ready(facts, h, actor, giver, on_behalf_of, why) for h in found.values() if h not in given]
+            records: list[dict[str, Any]] = []
+            for h in found.values():
+                if h in given or len(records) == MOST:
+                    continue
+                with _or_left(h.docking, left):
+                    records.append(_ready(facts, h, actor, giver, on_behalf_of, why))
             mine = facts.party(actor.person) or {}
         kind = "handover.signed" if why is None else "handover.corrected"
         drafts = [_countersign(station, h, actor, mine, now) for h in given]
         told.extend(_given(draft, actor) for draft in drafts)
         for record in records:
-            draft = sign.lay(
-                station.vault, record["dockings"][0]["record"]["key"], record,
-                lambda told, sha256, key: _drawn(config, told, sha256, key, now), kind,
-            )  # fmt: skip
-            drafts.append(draft)
-            told.append(
-                {
-                    "handover": draft.subject, "version": draft.detail["version"], "as": "receiver",
-                    "confirmed_at": draft.detail["confirmed_at"],
-                    "giver": record["giver"]["name"], "receiver": record["receiver"]["name"],
-                    "on_behalf_of": record["on_behalf_of"]["name"] if record["on_behalf_of"] else None,
-                    "record": draft.detail["record"], "page": draft.detail["page"],
-                }
-            )  # fmt: skip
+            with _or_left(record["handover"], left):
+                draft = sign.lay(
+                    station.vault, record["dockings"][0]["record"]["key"], record,
+                    lambda told, sha256, key: _drawn(config, told, sha256, key, now), kind,
+                )  # fmt: skip
+                drafts.append(draft)
+                told.append(_received(draft, record))
         return drafts
 
     perform_at(config, ACT, make)
     return told
+
+
+@contextmanager
+def _or_left(handover: str, left: list[Left] | None) -> Iterator[None]:
+    """Whatever keeps this one from being signed is told, and keeps nothing else back; of a batch that is all or nothing it is the
+    end."""
+    try:
+        yield
+    except (Refused, NotDrawn) as e:
+        if left is None:
+            raise
+        left.append({"handover": handover, "code": e.code, "why": e.message, "hint": e.hint})
+
+
+def _received(draft: Draft, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "handover": draft.subject, "version": draft.detail["version"], "as": "receiver",
+        "confirmed_at": draft.detail["confirmed_at"],
+        "giver": record["giver"]["name"], "receiver": record["receiver"]["name"],
+        "on_behalf_of": record["on_behalf_of"]["name"] if record["on_behalf_of"] else None,
+        "record": draft.detail["record"], "page": draft.detail["page"],
+    }  # fmt: skip
 
 
 def _gave(actor: Actor, handover: Row[Any]) -> bool:
@@ -309,7 +335,7 @@ def _ready(
         raise Refused(f"{name} is signed", code="signed-already", hint="`mediad handover correct` supersedes it")
     if why is not None and handover.state != "signed":
         raise Refused(f"{name} is not signed", code="not-signed", hint="`mediad handover sign` does it")
-    parts = _dockings(facts, handover)
+    parts = handovers.dockings(facts.conn, handover.docking)
     rulings = facts.rulings([p.id for p in parts])
     gives, carries = _parties(facts, handover, facts.giver(handover, parts, rulings), giver, on_behalf_of)
     _may_receive(actor, facts, name, [p.id for p in (gives, carries) if p])
@@ -348,27 +374,19 @@ def _parties(
     return gives, carrier if carrier is not None and carrier.id != gives.id else None
 
 
-def sign_before(config: Config, before: datetime) -> tuple[list[dict[str, Any]], list[dict[str, str]], int]:
+def sign_before(config: Config, before: datetime) -> tuple[list[dict[str, Any]], list[Left], int]:
     """Sign all that waits since before a time. What cannot be signed is told with its reason, and keeps nothing else back; returns
     what was signed, what was not, and how many were left for another time."""
     ledger = open_ledger(config)
     try:
         with ledger.catalog.read() as conn:
-            facts = Facts(conn, config, ledger.clock())
-            actor = acting(ledger)
-            _may_receive(actor, facts, "", ())
-            listed = waiting(conn, config, stamp(before))
-            good: list[str] = []
-            bad: list[dict[str, str]] = []
-            for handover in listed[:MOST]:
-                try:
-                    _ready(facts, handover, actor, "", "", None)
-                    good.append(handover.docking)
-                except Refused as e:
-                    bad.append({"handover": handover.docking, "code": e.code, "why": e.message, "hint": e.hint})
+            _may_receive(acting(ledger), Facts(conn, config, ledger.clock()), "", ())
+            listed = [h.docking for h in waiting(conn, config, stamp(before))]
     finally:
         ledger.catalog.close()
-    return (sign_all(config, good) if good else []), bad, max(0, len(listed) - MOST)
+    left: list[Left] = []
+    signed = _sign(config, listed, "", "", None, left) if listed else []
+    return signed, left, len(listed) - len(signed) - len(left)
 
 
 def waiting(conn: Connection, config: Config, before: str = "~") -> list[Row[Any]]:
