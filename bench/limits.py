@@ -344,7 +344,7 @@ def main() -> None:
         print(f"| {what} | {took * 1e3:.0f} ms |")
     walks = watched.walks(path)
     began = time.perf_counter()
-    due.refill(catalog, [due.RULE])
+    due.refill(catalog, [due.RULE], since={due.TO_SIGN: "", due.OUT: ""})
     print(f"| what is missing among the due, at a start | {time.perf_counter() - began:.1f} s |")
     catalog.close()
     for walk in walks:

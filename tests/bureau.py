@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection
+
 from mediad.catalog import db, due, evidence, limits
 from mediad.catalog.apply_limits import EVERYTHING
 from mediad.catalog.db import Catalog
@@ -38,6 +40,11 @@ def rules(**settings: Any) -> Rules:
     section = Deadlines(**settings)
     untagged = timedelta(days=section.untagged_days)
     return Rules(section.storage(CHINA), section.cases(CHINA, Calendar()), section.spans(CHINA), CHINA, untagged)
+
+
+def bodies(conn: Connection) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every ruling that stands, by rule and subject."""
+    return limits.rulings(conn, [subject for _, _, subject in limits.in_order(conn)])
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,15 @@ def busy_site(template: Site, tmp_path: Path) -> Site:
 # --- faults -------------------------------------------------------------------------------------------------------------
 
 
+def test_a_long_list_is_printed_as_any_other_is_without_holding_it(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[object] = [{"a": "李\n明\x1b", "b": [1, {"c": []}]}, 2, "x"]
+    for some in (rows, rows[:1], []):
+        common.print_json(some)
+        whole = capsys.readouterr().out
+        common.print_json_list(iter(some))
+        assert capsys.readouterr().out == whole
+
+
 def test_a_fault_of_ours_is_one_sentence_and_exit_5(busy_site: Site) -> None:
     """A time that is none was put into the catalogue; no edge expects that."""
     sql(busy_site, "UPDATE recording SET started_at = 'yesterday'")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mediad.catalog import handovers, limits
+from mediad.catalog import handovers
 from mediad.catalog.bureau import people as bureau_of
 from mediad.errors import IntegrityError, Refused
 from mediad.model.custody import Draft
@@ -20,7 +20,7 @@ from mediad.model.registers import person_json
 from mediad.wiring.bureau import handover, handover_register, typed
 from mediad.wiring.bureau.rules import rules_of, shown, work_off
 from tests.audit_support import fsck
-from tests.bureau import CHINA, File, H, at, open_bureau
+from tests.bureau import CHINA, File, H, at, bodies, open_bureau
 from tests.handover_support import acts_as, bureau, dock, text_of
 from tests.support import Site, sha256
 from tests.unit.test_handover_signed import broken_and_continued, refused, state
@@ -206,10 +206,10 @@ def test_what_was_over_before_the_station_asked_for_signatures_is_late_for_nobod
         late = [row["subject"] for row in shown(conn, rules, later) if row["rule"] == SIGNATURE]
         assert late == [new]
         assert [h.docking for h in handover.waiting(conn, site.config)] == [new]
-        assert {subject for rule, subject in limits.bodies(conn) if rule == SIGNATURE} <= {new}
+        assert {subject for rule, subject in bodies(conn) if rule == SIGNATURE} <= {new}
     assert [s["handover"] for s in handover.sign_before(site.config, later)[0]] == [new]
     assert handover.sign_all(site.config, [old])[0]["version"] == 1, "it may be signed all the same"
     with closing(site.open()) as station:
         work_off(station)
         with station.ledger.catalog.read() as conn:
-            assert (SIGNATURE, old) not in limits.bodies(conn), "and wants no reason for being late"
+            assert (SIGNATURE, old) not in bodies(conn), "and wants no reason for being late"

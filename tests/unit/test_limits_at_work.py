@@ -21,10 +21,13 @@ from mediad.errors import Busy, MediadError, StorageError
 from mediad.model import deadline, reasons, words
 from mediad.model.custody import Draft
 from mediad.model.instants import stamp
+from mediad.stages import notify
 from mediad.wiring.bureau import alarms, rules
 from mediad.wiring.bureau.office import OfficePart, work_once
+from mediad.wiring.bureau.telling import bureau_of
 from mediad.wiring.check import config_problems
 from mediad.wiring.station import Station
+from tests.bureau import bodies
 from tests.support import Site, complaints, make_card, make_site, noise
 
 HOUR = 3600 * 10**9
@@ -105,7 +108,7 @@ def test_the_daemon_works_limits_out_and_mirrors_what_it_recorded(site: Site, st
     part.stop()
     assert part.join(30)
     with station.ledger.catalog.read() as conn:
-        assert sorted(body["state"] for (rule, _), body in limits.bodies(conn).items() if "28" in rule) == [
+        assert sorted(body["state"] for (rule, _), body in bodies(conn).items() if "28" in rule) == [
             "late",
             "met",
         ]
@@ -140,7 +143,7 @@ def test_rows_that_somebody_deleted_come_back_with_the_daemons_start(station: St
     station.ledger.catalog.write(lambda conn: conn.execute(t.due.delete().where(t.due.c.stage.in_(due.BUREAU))))
     OfficePart(station).turn()
     with station.ledger.catalog.read() as conn:
-        assert {rule for rule, _ in limits.bodies(conn)} == {"article-28-24h", "handover-signature"}
+        assert {rule for rule, _ in bodies(conn)} == {"article-28-24h", "handover-signature"}
 
 
 def test_what_cannot_be_ruled_on_holds_up_nothing_else_and_is_told(station: Station) -> None:
@@ -151,7 +154,7 @@ def test_what_cannot_be_ruled_on_holds_up_nothing_else_and_is_told(station: Stat
     station.ledger.record([Draft("case.registered", "cas-never", case)])
     work_once(station)
     with station.ledger.catalog.read() as conn:
-        assert {rule for rule, _ in limits.bodies(conn)} == {"article-28-24h", "handover-signature"}
+        assert {rule for rule, _ in bodies(conn)} == {"article-28-24h", "handover-signature"}
         (failing,) = due.failing(conn)
         assert len(list(rules.shown(conn, rules.rules_of(conn, station.config), station.ledger.clock()))) == 4
     assert (failing.subject, failing.tries, "OverflowError" in failing.why) == ("cas-never", 1, True)
@@ -184,13 +187,18 @@ def test_metrics_tell_what_calls_for_a_person(station: Station) -> None:
 
 
 @pytest.mark.parametrize("worked", [True, False])
-def test_limits_are_shown_as_they_are_whether_or_not_somebody_worked_them_out(site: Site, worked: bool) -> None:
+def test_limits_are_shown_as_they_are_whether_or_not_somebody_worked_them_out(
+    site: Site, worked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if worked:
         with closing(site.open()) as station:
             work_once(station)
     rows = ask(site, "deadlines", "--json", expect=1)
     assert {k: len(v) for k, v in by_status(rows).items()} == {"met": 1, "late": 1}
     assert all(row.keys() >= {"rule", "subject", "due_at", "met_at", "status", "reason"} for row in rows)
+    assert rows == sorted(rows, key=lambda r: (r["rule"], r["due_at"] or "", r["subject"]))
+    monkeypatch.setattr(rules, "_SOME", 1)
+    assert ask(site, "deadlines", "--json", expect=1) == rows, "however few are read at a time"
     listed = ask(site, "recordings", "--json")
     assert [r["deadline"] and r["deadline"]["status"] for r in sorted(listed, key=lambda r: r["kind"])] == [
         None,
@@ -248,11 +256,27 @@ def test_a_receipt_meets_what_was_late_and_none_is_of_the_future(site: Site) -> 
 
 
 def test_status_lists_what_calls_for_a_person(site: Site) -> None:
+    """What was there before the station had rules came with an upgrade: nobody is told that it is of no case."""
     with closing(site.open()) as station:
         work_once(station)
         station.ledger.catalog.write(lambda conn: conn.exec_driver_sql(
             "INSERT INTO untagged (recording, since) SELECT id, '2026-01-01T00:00:00.000000Z' FROM recording WHERE kind <> 'data'"
         ))  # fmt: skip
+        with station.ledger.catalog.read() as conn:
+            force = {**(limits.rules_in_force(conn) or {}), "by": ""}
+        found = []
+        for since, effective in (
+            (force["since"], None),
+            ("2025-12-31T00:00:00.000000Z", None),
+            (force["since"], "2025-12-31"),
+        ):
+            section = {**force["deadlines"], "effective_from": effective}
+            station.ledger.record([Draft("rules.adopted", "test-01", {**force, "since": since, "deadlines": section})])
+            with station.ledger.catalog.read() as conn:
+                topics = notify.topics(conn, bureau_of(conn, site.config), datetime(2026, 1, 8, tzinfo=UTC))
+                alarm, _ = alarms.untagged(conn, site.config, datetime.now(UTC))
+            found.append((alarm, [topic.rule for topic in topics]))
+    assert found == [(0, []), *2 * [(2, 2 * [deadline.TAG])]]
     codes = {a["code"]: a for a in ask(site, "status", "--json")["alarms"]}
     assert codes["deadline-late-unexplained"]["subject"] == "article-28-24h"
     assert codes["untagged"]["detail"].startswith("2 ")
@@ -340,11 +364,36 @@ def test_rules_of_a_changed_file_have_no_effect_before_they_are_adopted(
         work_once(station)
         with station.ledger.catalog.read() as conn:
             kinds = [e.kind for e in evidence.events_of(conn, "test-01")]
-            assert {body["state"] for (rule, _), body in limits.bodies(conn).items() if "28" in rule} == {"met"}
+            assert {body["state"] for (rule, _), body in bodies(conn).items() if "28" in rule} == {"met"}
         station.parts.mirror()
     assert kinds.count("rules.adopted") == 2
     assert ask(site, "deadlines", "rules", "--json")["settings"] == []
     assert site.run("fsck").returncode == 0
+
+
+def test_everything_is_ruled_on_anew_where_somebody_asks_for_it(site: Site) -> None:
+    """A fact that was missed, since its row was lost, is found by that."""
+    with closing(site.open()) as station:
+        work_once(station)
+        (met,) = [name for (rule, name), body in bodies_of(station).items() if "28" in rule and body["state"] == "met"]
+        dated = {"ended_at": "2026-01-01T00:00:00.000000Z", "started_at": None, "source": "x", "why": "x", "by": ""}
+        station.ledger.record([Draft("recording.dated", met, dated)])
+        station.ledger.catalog.write(lambda conn: conn.execute(t.due.delete()))
+        assert work_once(station) == 0
+        assert bodies_of(station)["article-28-24h", met]["state"] == "met"
+    before = len(site.rows("SELECT seq FROM custody"))
+    ask(site, "deadlines", "rules", "--again")
+    assert len(site.rows("SELECT seq FROM custody")) == before, "it is no fact"
+    with closing(site.open()) as station:
+        assert work_once(station) == 1
+        assert bodies_of(station)["article-28-24h", met]["state"] == "late"
+    with pytest.raises(MediadError, match="stands alone"):
+        ask(site, "deadlines", "rules", "--again", "--adopt")
+
+
+def bodies_of(station: Station) -> dict[tuple[str, str], dict[str, Any]]:
+    with station.ledger.catalog.read() as conn:
+        return bodies(conn)
 
 
 def test_a_calendar_that_is_changed_is_another_rule(site: Site) -> None:

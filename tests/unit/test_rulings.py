@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
-from mediad.catalog import due, limits
+from mediad.catalog import due, handed, limits
 from mediad.catalog import tables as t
 from mediad.model.calendar import Month
 from mediad.model.custody import Draft
@@ -16,7 +17,7 @@ from mediad.model.instants import stamp
 from mediad.model.registers import Move, hand_out
 from mediad.model.report import devices
 from mediad.stages import rule
-from tests.bureau import CHINA, Bureau, File, H, at, open_bureau, rules
+from tests.bureau import CHINA, Bureau, File, H, at, bodies, open_bureau, rules
 
 ENDED = at("2026-11-23 10:00")  # a Monday
 M = timedelta(minutes=1)
@@ -171,8 +172,7 @@ def test_a_card_that_was_pulled_at_file_3_of_5_leaves_two_that_are_due_and_are_m
 
     def seen() -> list[Any]:
         with bureau.ledger.catalog.read() as conn:
-            bodies = limits.bodies(conn)
-        return [(name, body) for (_, name), body in sorted(bodies.items()) if name.startswith("fil-")]
+            return [(name, body) for (_, name), body in sorted(bodies(conn).items()) if name.startswith("fil-")]
 
     assert {body["path"] for _, body in seen()} == {"DCIM/3.mp4", "DCIM/4.mp4"}
     assert {(body["state"], body["docking"], body["carrier"]) for _, body in seen()} == {("waiting", first, bureau.li)}
@@ -190,7 +190,7 @@ def test_a_file_that_was_only_seen_and_has_no_true_time_is_untrusted(bureau: Any
     bureau.dock("A", ENDED, film("x.mp4", at("2000-01-01 00:10"), stored=False), done="interrupted")
     bureau.rule()
     with bureau.ledger.catalog.read() as conn:
-        (body,) = [body for (_, name), body in limits.bodies(conn).items() if name.startswith("fil-")]
+        (body,) = [body for (_, name), body in bodies(conn).items() if name.startswith("fil-")]
     assert body["state"] == "untrusted"
 
 
@@ -256,7 +256,7 @@ def test_an_open_trip_leaves_the_limit_open_until_they_are_back(bureau: Any) -> 
     bureau.dock("field", ENDED + 5 * H, film(stored=False), officer="辽A001", folder=True, done="incomplete")
     bureau.rule()
     with bureau.ledger.catalog.read() as conn:
-        (name,) = [name for _, name in limits.bodies(conn) if name.startswith("fil-")]
+        (name,) = [name for _, name in bodies(conn) if name.startswith("fil-")]
     assert bureau.status(name, ENDED + 40 * H) == "open"
     bureau.trip([bureau.li], ENDED - H, returned=ENDED + 41 * H, entered=ENDED + 41 * H)
     assert bureau.due(name) == ENDED + 65 * H
@@ -374,7 +374,7 @@ def test_whether_a_vault_counts_is_said_from_then_on_and_takes_nothing_away(bure
     assert bureau.status(later.recording) == "due"
     bureau.rule()
     with bureau.ledger.catalog.read() as conn:
-        assert [body["state"] for (_, name), body in limits.bodies(conn).items() if name[:4] == "fil-"] == ["waiting"]
+        assert [body["state"] for (_, name), body in bodies(conn).items() if name[:4] == "fil-"] == ["waiting"]
     counts(ENDED + 30 * H, True)
     found = bureau.ruling(later.recording)
     assert (found["status"], found["met_at"]) == ("late", stamp(ENDED + 30 * H))
@@ -401,7 +401,7 @@ def test_a_giver_that_is_registered_later_names_the_carrier_and_who_hands_over(b
     assert bureau.ruling(film().recording)["carrier"] == zhao
     assert bureau.ruling(docking, "handover-signature")["carrier"] == zhao
     with bureau.ledger.catalog.read() as conn:
-        assert {body["carrier"] for (_, name), body in limits.bodies(conn).items() if name[:4] == "fil-"} == {zhao}
+        assert {body["carrier"] for (_, name), body in bodies(conn).items() if name[:4] == "fil-"} == {zhao}
         assert not due.subjects(conn, due.RULE)
     bureau.officer("赵小强", "辽A009")  # another name, and the same numbers
     with bureau.ledger.catalog.read() as conn:
@@ -412,7 +412,7 @@ def test_a_trip_of_a_recorder_reaches_a_file_that_was_only_seen_on_it(bureau: An
     bureau.dock("A", ENDED + H, film(stored=False, officer=""), done="interrupted")
     bureau.rule()
     with bureau.ledger.catalog.read() as conn:
-        (name,) = [name for _, name in limits.bodies(conn) if name.startswith("fil-")]
+        (name,) = [name for _, name in bodies(conn) if name.startswith("fil-")]
     assert bureau.status(name) == "due"
     bureau.trip([], ENDED - H, recorders=["rcd-A"], entered=ENDED + 2 * H)
     found = bureau.ruling(name)
@@ -425,13 +425,13 @@ def test_a_file_without_a_time_is_untrusted_and_a_folder_that_could_not_be_read_
     docking = bureau.dock("A", ENDED, film("x.mp4", nothing, stored=False), done="interrupted")
     bureau.rule()
     with bureau.ledger.catalog.read() as conn:
-        (body,) = [body for (_, name), body in limits.bodies(conn).items() if name.startswith("fil-")]
+        (body,) = [body for (_, name), body in bodies(conn).items() if name.startswith("fil-")]
         assert body["state"] == "untrusted"
     claim = {"volume": "", "path_b64": "YnJva2Vu", "size": 0, "mtime_ns": 0, "outcome": "failed", "why": "unreadable"}
     bureau.say("docking.listed", docking, ENDED + H, files=[claim], known=[])
     bureau.rule_anew()
     with bureau.ledger.catalog.read() as conn:
-        assert len([name for _, name in limits.bodies(conn) if name.startswith("fil-")]) == 1
+        assert len([name for _, name in bodies(conn) if name.startswith("fil-")]) == 1
 
 
 # --- recorders, hand-overs, the platform --------------------------------------------------------------------------------
@@ -524,6 +524,29 @@ def test_each_hand_out_of_a_recorder_is_judged_by_itself(bureau: Any) -> None:
     assert bureau.rule_anew() == 0
 
 
+def test_a_hand_out_is_ruled_on_without_the_trips_and_moves_of_later_years(bureau: Any) -> None:
+    """With them a bureau's hand-outs of five years would cost its trips of five years each."""
+    subject = hand_out("rcd-B", stamp(ENDED))
+    bureau.move("rcd-B", "issued", ENDED, bureau.li)
+    bureau.dock("B", ENDED + 9 * H)
+    asked: list[str] = []
+    event.listen(bureau.ledger.catalog._reader, "before_cursor_execute", lambda _c, _u, text, *_: asked.append(text))
+
+    def cost() -> int:
+        asked.clear()
+        with bureau.ledger.catalog.read() as conn:
+            (known,) = handed.handed_out(conn, [subject], 24 * H)
+        assert (known[0].docked, known[0].trips, known[0].returned) == (ENDED + 9 * H, (), False)
+        return len(asked)
+
+    before = cost()
+    for n in range(1, 4):
+        bureau.trip([bureau.li], ENDED + 50 * n * H, returned=ENDED + (50 * n + 30) * H)
+        bureau.move("rcd-B", "returned", ENDED + (50 * n - 2) * H)
+        bureau.move("rcd-B", "issued", ENDED + (50 * n - 1) * H, bureau.li)
+    assert cost() == before
+
+
 def test_a_recorder_that_is_out_past_any_of_its_hand_outs_is_not_back_and_counts_once() -> None:
     moves = [
         Move("rcd-A", state, ENDED + n * H, "per-li")
@@ -583,10 +606,12 @@ def test_data_of_a_terminal_is_uploaded_where_the_unit_says_so(bureau: Any) -> N
 # --- what is due, and what calls for a person ---------------------------------------------------------------------------
 
 
-def lost(bureau: Any, *stages: str, since: str | None = "") -> None:
+def lost(bureau: Any, *stages: str, **since: str) -> None:
     """Whatever was due is gone, and a start looks for it."""
     bureau.ledger.catalog.write(lambda conn: conn.execute(t.due.delete()))
-    due.refill(bureau.ledger.catalog, stages or due.BUREAU, to_sign_since=since)
+    since = since or {"signed": "", "out": ""}
+    named = {{"signed": due.TO_SIGN, "out": due.OUT}[kind]: start for kind, start in since.items()}
+    due.refill(bureau.ledger.catalog, stages or due.BUREAU, since=named)
 
 
 def test_rows_that_somebody_deleted_come_back_from_the_facts(bureau: Any) -> None:
@@ -664,13 +689,31 @@ def test_what_wants_a_case_is_found_again_whoever_lost_the_row(bureau: Any) -> N
         assert set(due.subjects(conn, due.MATCH)) == {film().recording} <= before
 
 
-def test_where_hand_overs_have_no_limit_a_start_asks_for_no_signature(bureau: Any) -> None:
+def test_where_hand_overs_and_hand_outs_have_no_limit_a_start_asks_for_none(bureau: Any) -> None:
     docking = bureau.dock("A", ENDED + H, film())
-    bureau.rule(rules(sign_days=0))
-    for since, missing in ((None, []), (stamp(ENDED + 2 * H), []), ("", [f"sig-{docking}"])):
-        lost(bureau, since=since)
+    bureau.move("rcd-B", "issued", ENDED + H, bureau.li)
+    bureau.rule(rules(sign_days=0, recorder_hours=0))
+    later = stamp(ENDED + 2 * H)
+    out = hand_out("rcd-B", stamp(ENDED + H))
+    for since, missing in (
+        ({"signed": later}, []), ({"out": later}, []), ({"signed": ""}, [f"sig-{docking}"]), ({"out": ""}, [out]),
+    ):  # fmt: skip
+        lost(bureau, **since)
         with bureau.ledger.catalog.read() as conn:
             assert due.subjects(conn, due.RULE) == missing
+
+
+def test_what_is_missing_is_found_page_by_page_and_a_hand_out_that_was_entered_twice_is_one(
+    bureau: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "ROWS", 2)
+    for n in (0, 1, 1, 2, 3):
+        bureau.move("rcd-B", "issued", ENDED + n * H, bureau.li)
+    outs = [hand_out("rcd-B", stamp(ENDED + n * H)) for n in range(4)]
+    lost(bureau)
+    with bureau.ledger.catalog.read() as conn:
+        assert due.subjects(conn, due.RULE) == outs
+    assert [each for some in due.of_rules(bureau.ledger.catalog) for each in some] == outs
 
 
 def test_all_that_is_ruled_on_anew_is_so_once(bureau: Any) -> None:

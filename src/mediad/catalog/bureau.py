@@ -70,6 +70,14 @@ def moves(conn: Connection, recorders: Collection[str] | None = None) -> dict[st
     return found
 
 
+def moves_between(conn: Connection, recorder: str, first: datetime, last: datetime | None) -> list[Move]:
+    """What became of a recorder in a time, in its order, both ends included; without an end until now."""
+    m = b.recorder_move.c
+    query = select(m.detail).where(m.recorder == recorder, m.at >= stamp(first)).order_by(m.at, m.seq)
+    rows = conn.execute(query if last is None else query.where(m.at <= stamp(last)))
+    return [registers.move_of(recorder, json.loads(row.detail)) for row in rows]
+
+
 class Outs:
     """Who had a recorder at a moment. Each stretch between two moves is asked for once."""
 

@@ -7,7 +7,7 @@ something that kills its worker each time waits like any other failure.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, literal, or_, select, update
 
@@ -29,6 +29,9 @@ RULE, MATCH = BUREAU = ("rule", "match")
 
 TO_SIGN = "sig-"
 """Before the id of a docking: whether its hand-over is signed, and nothing else of it."""
+
+OUT = "out-"
+"""Of recorders that were handed out."""
 
 NOTIFY = "notify"
 """What could not be told, by way, or by person and way: when it is tried again, and why."""
@@ -255,41 +258,57 @@ def every_preview(catalog: Catalog, at: datetime) -> None:
             catalog.write(lambda conn, s=stage, ids=[row.id for row in rows]: again(conn, s, ids, at))  # type: ignore[misc]
 
 
-def refill(catalog: Catalog, stages: Iterable[str] = STAGES, *, to_sign_since: str | None = None) -> None:
+def refill(catalog: Catalog, stages: Iterable[str] = STAGES, *, since: Mapping[str, str] | None = None) -> None:
     """Put back what the facts say is due and is not among the rows: nothing, unless somebody deleted rows, or ``drop`` did. The
-    walk over all tables is done without the lock for which an ingest waits. ``to_sign_since``: from
-    when on hand-overs have a limit, so that each has a ruling; None: they have none."""
-    if to_sign_since is not None:
-        for query, subject in _MISSING[TO_SIGN]:
-            _put_back_all(catalog, RULE, query.where(b.handover.c.since >= to_sign_since), subject)
+    walk over all tables is done without the lock for which an ingest waits. ``since``: from when on there is a limit of hand-overs
+    (``TO_SIGN``) and of hand-outs (``OUT``), so that each has a ruling; what is not named has none."""
+    for kind, start in (since or {}).items():
+        asked, began = _MISSING_SINCE[kind]
+        _put_back_all(catalog, RULE, asked.where(began >= start))
     for stage in stages:
-        for query, subject in _MISSING[stage]:
-            _put_back_all(catalog, stage, query, subject)
+        for asked in _MISSING[stage]:
+            _put_back_all(catalog, stage, asked)
 
 
 def everything(catalog: Catalog) -> None:
     """Make due whatever rules are about, because there are others."""
-    for query, subject in (*_RULED, _FILES, _SIGNED, _BROKEN_OFF):
-        _put_back_all(catalog, RULE, query, subject)
+    for asked in (*_RULED, _FILES, _SIGNED, _BROKEN_OFF):
+        _put_back_all(catalog, RULE, asked)
 
 
 def of_rules(catalog: Catalog) -> Iterator[list[str]]:
     """Whatever was ruled about, and each of it once, some at a time."""
-    for query, subject in (*_RULED, _FILES, _SIGNED):
-        for rows in _pages(catalog, query, subject):
+    for asked in (*_RULED, _FILES, _SIGNED):
+        for rows in _pages(catalog, asked.query, asked.by):
             yield [row[0] for row in rows]
 
 
 def all_of_rules(conn: Connection) -> list[str]:
     """Whatever rules are about."""
-    return [row[0] for query, _ in (*_RULED, _FILES, _SIGNED, _BROKEN_OFF) for row in conn.execute(query)]
+    return [row[0] for asked in (*_RULED, _FILES, _SIGNED, _BROKEN_OFF) for row in conn.execute(asked.query)]
 
 
-def _put_back_all(catalog: Catalog, stage: str, query: Any, subject: Any) -> None:
+class _Asked(NamedTuple):
+    """A question for subjects, with since when they are due: the column of the subject, and the one ``by`` which it is paged. An
+    index has that one, else each page would be a walk over all."""
+
+    query: Any
+    subject: Any
+    by: Any
+
+    def where(self, *more: Any) -> "_Asked":
+        return self._replace(query=self.query.where(*more))
+
+
+def _asked(query: Any, subject: Any, by: Any = None) -> _Asked:
+    return _Asked(query, subject, subject if by is None else by)
+
+
+def _put_back_all(catalog: Catalog, stage: str, asked: _Asked) -> None:
     d = t.due.c
-    absent = query.where(~exists().where(d.stage == stage, d.subject == subject))
-    for rows in _pages(catalog, absent, subject):
-        page = absent.where(subject.between(rows[0][0], rows[-1][0]))
+    absent = asked.query.where(~exists().where(d.stage == stage, d.subject == asked.subject))
+    for rows in _pages(catalog, absent, asked.by):
+        page = absent.where(asked.by.between(rows[0][-1], rows[-1][-1]))
         catalog.write(lambda conn, q=page: _put_back(conn, stage, q))  # type: ignore[misc]
 
 
@@ -299,65 +318,79 @@ def _put_back(conn: Connection, stage: str, query: Any) -> None:
 
 
 def _pages(catalog: Catalog, query: Any, key: Any) -> Iterator[Sequence[Row[Any]]]:
-    """The rows of a query whose first column is ``key``, ``ROWS`` at a time, each in a snapshot of its own."""
-    after = ""
+    """The rows of a query, ``ROWS`` at a time in the order of ``key``, which is their last column then; each page in a snapshot
+    of its own."""
+    query = query.add_columns(key.label("_key")).order_by(key).limit(ROWS)
+    rows: Sequence[Row[Any]] = ()
     while True:
         with catalog.read() as conn:
-            rows = conn.execute(query.where(key > after).order_by(key).limit(ROWS)).all()
+            rows = conn.execute(query.where(key > rows[-1][-1]) if rows else query).all()
         if not rows:
             return
         yield rows
-        after = rows[-1][0]
 
 
 _SHOWN = {PHOTO: ("photo",), PREVIEW: ("video", "audio")}
 
-
-_HAND_OUT = b.recorder_move.c.recorder + registers.hand_out("", "") + b.recorder_move.c.at
-
-_RULED = (
-    (select(t.recording.c.id, t.recording.c.started_at).where(t.recording.c.kind != "data"), t.recording.c.id),
-    (select(b.casefile.c.id, func.coalesce(b.casefile.c.opened, "")), b.casefile.c.id),
-    (select(_HAND_OUT, b.recorder_move.c.at).where(b.recorder_move.c.state == "issued").distinct(), _HAND_OUT),
+_OUT, _AGAIN = b.recorder_move, b.recorder_move.alias("again")
+_HAND_OUT = _OUT.c.recorder + registers.hand_out("", "") + _OUT.c.at
+_OUT_AGAIN = exists().where(
+    _AGAIN.c.recorder == _OUT.c.recorder, _AGAIN.c.at == _OUT.c.at, _AGAIN.c.seq > _OUT.c.seq, _AGAIN.c.state == "issued"
 )  # fmt: skip
-"""What limits are about, with since when, and the column of its subject."""
+"""The same hand-out, entered once more."""
+
+_RECORDINGS = _asked(
+    select(t.recording.c.id, t.recording.c.started_at).where(t.recording.c.kind != "data"), t.recording.c.id
+)
+_CASES = _asked(select(b.casefile.c.id, func.coalesce(b.casefile.c.opened, "")), b.casefile.c.id)
+_HANDED_OUT = _asked(select(_HAND_OUT, _OUT.c.at).where(_OUT.c.state == "issued", ~_OUT_AGAIN), _HAND_OUT, _OUT.c.seq)
+_RULED = (_RECORDINGS, _CASES, _HANDED_OUT)
+"""What limits are about."""
 
 _LIMIT = (b.deadline.c.subject, func.coalesce(b.deadline.c.due_at, b.deadline.c.ended_at, ""))
 _OF_DOCKING = literal(TO_SIGN) + b.handover.c.docking
-_SIGNED = (select(_OF_DOCKING, b.handover.c.since), _OF_DOCKING)
-_FILES = (select(*_LIMIT).where(b.deadline.c.subject.between("fil-", "fil.")), b.deadline.c.subject)
-_BROKEN_OFF = (
+_SIGNED = _asked(select(_OF_DOCKING, b.handover.c.since), _OF_DOCKING, b.handover.c.docking)
+_FILES = _asked(select(*_LIMIT).where(b.deadline.c.subject.between("fil-", "fil.")), b.deadline.c.subject)
+_BROKEN_OFF = _asked(
     select(t.docking.c.id, t.docking.c.closed_at).where(t.docking.c.state.in_(("incomplete", "interrupted"))),
     t.docking.c.id,
 )
 """Dockings that may have seen files which they did not get."""
 
 
-def _missing() -> dict[str, tuple[tuple[Any, Any], ...]]:
-    """Per stage what the facts say is due, with since when, and the column of its subject."""
+def _missing() -> dict[str, tuple[_Asked, ...]]:
+    """Per stage what the facts say is due."""
     a, k, r, u = t.asset.c, t.docking.c, t.recording.c, b.untagged.c
     unprobed = select(a.id, a.stored_at).where(~exists().where(t.probe.c.asset == a.id))
     untimed = select(k.id, k.closed_at).where(
         k.closed_at.is_not(None), exists().where(a.docking == k.id, ~exists().where(t.timing.c.asset == a.id))
     )
     unseen = select(r.id, r.started_at).where(r.provisional.is_(False), ~exists().where(t.preview.c.recording == r.id))
-    shown = {stage: ((unseen.where(r.kind.in_(kinds)), r.id),) for stage, kinds in _SHOWN.items()}
-    unruled = tuple((query.where(~exists().where(b.deadline.c.subject == key)), key) for query, key in _RULED)
+    shown = {stage: (_asked(unseen.where(r.kind.in_(kinds)), r.id),) for stage, kinds in _SHOWN.items()}
     # What is met, and what is late with a reason, stands; the rest is little, and each of it may have changed.
-    d, h = b.deadline.c, b.handover.c
+    d = b.deadline.c
     unsettled = (
         *(d.state == state for state in ("waiting", "open", "untrusted")),
         and_(d.state == "late", d.justified.is_(False)),
     )
     # Each by itself in the index; together they would be a walk over all rulings.
-    waits = tuple((select(*_LIMIT).where(where), d.subject) for where in unsettled)
-    ruled = exists().where(d.rule == SIGNATURE, d.subject == h.docking)
-    unsigned = _SIGNED[0].where(h.state == "waiting", ~ruled)
+    waits = tuple(_asked(select(*_LIMIT).where(where), d.subject) for where in unsettled)
     unmatched = select(u.recording, u.since).where(~exists().where(b.proposal.c.recording == u.recording))
     return {
-        PROBE: ((unprobed, a.id),), ASSEMBLE: ((untimed, k.id),), **shown,
-        RULE: (*unruled, *waits, _BROKEN_OFF), TO_SIGN: ((unsigned, _OF_DOCKING),), MATCH: ((unmatched, u.recording),),
+        PROBE: (_asked(unprobed, a.id),), ASSEMBLE: (_asked(untimed, k.id),), **shown,
+        RULE: (_unruled(_RECORDINGS), _unruled(_CASES), *waits, _BROKEN_OFF), MATCH: (_asked(unmatched, u.recording),),
     }  # fmt: skip
 
 
+def _unruled(asked: _Asked) -> _Asked:
+    return asked.where(~exists().where(b.deadline.c.subject == asked.subject))
+
+
 _MISSING = _missing()
+
+_UNSIGNED = _SIGNED.where(
+    b.handover.c.state == "waiting",
+    ~exists().where(b.deadline.c.rule == SIGNATURE, b.deadline.c.subject == b.handover.c.docking),
+)
+_MISSING_SINCE = {TO_SIGN: (_UNSIGNED, b.handover.c.since), OUT: (_unruled(_HANDED_OUT), _OUT.c.at)}
+"""What may have no limit, with the column that says when it began."""

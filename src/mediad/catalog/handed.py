@@ -1,8 +1,8 @@
 """Facts of recorders that were handed out, and of hand-overs."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, or_, select
@@ -19,46 +19,60 @@ from mediad.model.carrier import Carrier
 from mediad.model.instants import stamp
 from mediad.model.people import Numbers
 from mediad.model.registers import Move
-from mediad.model.spans import HandedOut
+from mediad.model.spans import HandedOut, back_by
 from mediad.model.trips import Trip
 
 
-def handed_out(conn: Connection, subjects: Collection[str]) -> list[tuple[HandedOut, Carrier]]:
-    """Hand-outs of recorders, and what came of each. A recorder stands for all of its own."""
+def handed_out(conn: Connection, subjects: Collection[str], limit: timedelta | None) -> list[tuple[HandedOut, Carrier]]:
+    """Hand-outs of recorders, and what came of each. A recorder stands for all of its own. ``limit``: within what a recorder is
+    to be back that nobody said when to expect."""
+    bare = {subject for subject in subjects if registers.handed_out(subject) == subject}
+    all_of_them = (
+        registers.hand_out(recorder, stamp(m.at)) for recorder, moves in bureau.moves(conn, bare).items() for m in moves
+    )
     found = []
-    for recorder, moves in sorted(bureau.moves(conn, {registers.handed_out(s) for s in subjects}).items()):
+    for name in sorted({*subjects, *all_of_them} - bare):
+        recorder, at = registers.handed_out(name), datetime.fromisoformat(registers.out_at(name))
+        docked = first_docking(conn, recorder, at)
+        moves = bureau.moves_between(conn, recorder, at, docked)
         # Of two at the same moment the one that was entered later stands for both.
-        outs = {registers.hand_out(recorder, stamp(m.at)): n for n, m in enumerate(moves) if m.state == "issued"}
-        found += [
-            (of_move(conn, moves, n), Carrier(moves[n].carrier, "assigned", moves[n].carrier))
-            for name, n in outs.items()
-            if name in subjects or recorder in subjects
-        ]
+        out = max((n for n, m in enumerate(moves) if m.state == "issued" and m.at == at), default=None)
+        if out is not None:
+            who = moves[out].carrier
+            found.append((_came_of(conn, moves, out, limit, docked), Carrier(who, "assigned", who)))
     return found
 
 
-def of_move(conn: Connection, moves: Sequence[Move], position: int, until: datetime | None = None) -> HandedOut:
-    """One hand-out, by the recorder's moves in their order; with ``until``, and by what was docked until then."""
+def of_move(
+    conn: Connection, moves: Sequence[Move], position: int, limit: timedelta | None, until: datetime
+) -> HandedOut:
+    """One hand-out, by the recorder's moves in their order, and by what was docked until a moment."""
+    docked = first_docking(conn, moves[position].recorder, moves[position].at)
+    facts = _came_of(conn, moves, position, limit, docked if docked is not None and docked <= until else None)
+    return replace(facts, proofs=tuple(at for at in facts.proofs if at <= until))
+
+
+def _came_of(
+    conn: Connection, moves: Sequence[Move], position: int, limit: timedelta | None, docked: datetime | None
+) -> HandedOut:
     issued, after = moves[position], moves[position + 1 :]
-    away = trips_since(conn, issued)
-    docked = first_docking(conn, issued.recorder, issued.at)
-    proofs = Proofs(conn).of(away, {issued.carrier})
-    if until is not None:
-        docked = docked if docked is not None and docked <= until else None
-        proofs = tuple(at for at in proofs if at <= until)
+    away = trips_at(conn, issued, back_by(issued.at, issued.expected, limit))
     return HandedOut(
         subject=registers.hand_out(issued.recorder, stamp(issued.at)), issued=issued.at, expected=issued.expected, trips=away,
-        proofs=proofs, docked=docked, ended=next((m for m in after if m.state in ("lost", "broken")), None),
+        proofs=Proofs(conn).of(away, {issued.carrier}), docked=docked,
+        ended=next((m for m in after if m.state in ("lost", "broken")), None),
         returned=any(m.state == "returned" for m in after),
     )  # fmt: skip
 
 
-def trips_since(conn: Connection, issue: Move) -> tuple[Trip, ...]:
-    """The trips of a carrier, and of the recorder, that had not ended when it was handed out."""
+def trips_at(conn: Connection, issue: Move, at: datetime | None) -> tuple[Trip, ...]:
+    """The trips of a carrier, and of the recorder, that may cover an instant: no others count for a hand-out that ends there."""
+    if at is None:
+        return ()
     who = {issue.carrier, issue.recorder}
-    times = bureau.trip_times(conn, who, issue.at, datetime.max.replace(tzinfo=UTC))
+    times = bureau.trip_times(conn, who, at, at)
     found = bureau.trips_by_id(conn, {trip for rows in times.values() for trip, _, _ in rows})
-    return tuple(trips.of(trip, who) for trip in found.values())
+    return tuple(mine for mine in (trips.of(trip, who) for trip in found.values()) if trips.may_cover(mine, at))
 
 
 def first_docking(conn: Connection, recorder: str, since: datetime) -> datetime | None:

@@ -1,7 +1,7 @@
 """Facts for the rules: what is known of recordings, of files that were seen and not stored; and the rulings that stand."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -259,12 +259,12 @@ def rulings(conn: Connection, subjects: Iterable[str]) -> dict[tuple[str, str], 
     }
 
 
-def bodies(conn: Connection) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every ruling that stands, by rule and subject."""
+def in_order(conn: Connection) -> Iterator[tuple[str, str, str]]:
+    """Rule, limit (empty for none) and subject of every ruling that stands, in that order."""
     d = b.deadline.c
-    return {
-        (row.rule, row.subject): json.loads(row.detail) for row in conn.execute(select(d.rule, d.subject, d.detail))
-    }
+    limit = func.coalesce(d.due_at, "")
+    for row in conn.execute(select(d.rule, limit, d.subject).order_by(d.rule, limit, d.subject)):
+        yield row[0], row[1], row[2]
 
 
 def pressing(conn: Connection, soon: str, limit: int) -> list[Row[Any]]:
@@ -302,11 +302,13 @@ def counts(conn: Connection, now: str, soon: str) -> dict[tuple[str, str], int]:
     }
 
 
-def untagged(conn: Connection, before: str) -> tuple[int, Row[Any] | None]:
-    """How many recordings were of no case since before then, and the one of them that is the oldest."""
+def untagged(conn: Connection, before: str, since: str = "") -> tuple[int, Row[Any] | None]:
+    """How many recordings were of no case since before then, and the one of them that is the oldest. What was there before
+    ``since`` is not counted."""
     u = b.untagged.c
-    oldest = conn.execute(select(b.untagged).where(u.since < before).order_by(u.since, u.recording).limit(1)).first()
-    return conn.execute(select(func.count()).where(u.since < before)).scalar_one(), oldest
+    bare = and_(u.since >= since, u.since < before)
+    oldest = conn.execute(select(b.untagged).where(bare).order_by(u.since, u.recording).limit(1)).first()
+    return conn.execute(select(func.count()).where(bare)).scalar_one(), oldest
 
 
 def overdue_trips(conn: Connection, now: str) -> list[Row[Any]]:

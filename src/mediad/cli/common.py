@@ -104,10 +104,25 @@ def tell_fault(error: BaseException) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output: UTF-8 where that is what it takes, and nothing in it that controls a terminal."""
+    with _output():
+        sys.stdout.write(_json(value) + "\n")
+
+
+def print_json_list(values: Iterable[Any]) -> None:
+    """The same of a list that is too long to be held in memory."""
+    between = "[\n  "
+    with _output():
+        for value in values:
+            # Within a text a new line is written as two characters.
+            sys.stdout.write(between + _json(value).replace("\n", "\n  "))
+            between = ",\n  "
+        sys.stdout.write("[]\n" if between[0] == "[" else "\n]\n")
+
+
+def _json(value: Any) -> str:
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(value, ensure_ascii=not unicode, indent=2, sort_keys=False)
-    with _output():
-        sys.stdout.write(_UNUSUAL.sub(_escaped, text) + "\n")
+    return _UNUSUAL.sub(_escaped, text)
 
 
 _UNUSUAL = re.compile(r"[^\n -~\u4e00-\u9fff]+")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from tempfile import TemporaryFile
+from typing import IO, Annotated, Any
 
 import typer
 
 from mediad.cli import common, progress
 from mediad.cli.registers import moment
+from mediad.errors import UsageError
 from mediad.model.deadline import STORAGE, UPLOAD
 from mediad.model.words import RULES as NAMES
 from mediad.model.words import STATUSES as WORDS
@@ -41,31 +44,45 @@ def deadlines(
 
     config = common.load_config()
     unruled = 0
-    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        rules, now = rules_of(conn, config), ledger.clock()
-        if as_json or everything:
-            rows: Sequence[Mapping[str, Any]] = list(shown(conn, rules, now))
-            counts: Mapping[str, int] = Counter(r["status"] for r in rows)
+    # Of millions neither memory holds them, nor the catalogue while somebody leafs through them.
+    with TemporaryFile("w+", encoding="utf-8") as kept:
+        with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+            rules, now = rules_of(conn, config), ledger.clock()
+            if as_json or everything:
+                counts: Mapping[str, int] = Counter(_keep(kept, shown(conn, rules, now)))
+                rows: Iterable[Mapping[str, Any]] = map(json.loads, kept)
+            else:
+                found = pressing(conn, rules, now)
+                rows, counts, unruled = found.rows, found.counts, found.unruled
+        if as_json:
+            common.print_json_list(rows)
         else:
-            found = pressing(conn, rules, now)
-            rows, counts, unruled = found.rows, found.counts, found.unruled
-    if as_json:
-        common.print_json(rows)
-    else:
-        for r in rows:
-            due = str(r["due_at"] or "-")[:16].replace("T", " ")
-            name = NAMES.get(r["rule"], r["rule"])
-            state = common.column(f"{WORDS[r['status']]} {r['status']}", 25)
-            common.say(f"{state} {due:16} {common.column(name, 18)} {r['subject']}")
-            reason = r.get("justification")
-            said = reason and f"理由 reason: {reason}"
-            common.say("    " + "  ".join(part for part in (r["carrier"], r["reason"], said) if part))
-        told = (f"{WORDS[word]} {word} {counts[word]}" for word in WORDS if counts.get(word))
-        common.say(" · ".join(told) or "没有时限 no limits")
-        if unruled:
-            common.say(f"另有 {unruled} 项待重新计算，以上为原结果 are still to be worked out: shown as they stood")
+            _say(rows, counts, unruled)
     if counts.get("late") or counts.get("untrusted"):
         sys.exit(1)
+
+
+def _keep(kept: IO[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Their states; they themselves are in the file afterwards, each in a line."""
+    for r in rows:
+        kept.write(json.dumps(r) + "\n")
+        yield r["status"]
+    kept.seek(0)
+
+
+def _say(rows: Iterable[Mapping[str, Any]], counts: Mapping[str, int], unruled: int) -> None:
+    for r in rows:
+        due = str(r["due_at"] or "-")[:16].replace("T", " ")
+        name = NAMES.get(r["rule"], r["rule"])
+        state = common.column(f"{WORDS[r['status']]} {r['status']}", 25)
+        common.say(f"{state} {due:16} {common.column(name, 18)} {r['subject']}")
+        reason = r.get("justification")
+        said = reason and f"理由 reason: {reason}"
+        common.say("    " + "  ".join(part for part in (r["carrier"], r["reason"], said) if part))
+    told = (f"{WORDS[word]} {word} {counts[word]}" for word in WORDS if counts.get(word))
+    common.say(" · ".join(told) or "没有时限 no limits")
+    if unruled:
+        common.say(f"另有 {unruled} 项待重新计算，以上为原结果 are still to be worked out: shown as they stood")
 
 
 @deadlines_app.command("justify")
@@ -106,6 +123,10 @@ def deadlines_rules(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Put the rules of the configuration in force: everything is ruled anew.")
     ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Rule on everything anew, though the rules are the same: nothing else is done."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show how the rules of the configuration differ from those in force, and which limits they would change. They have no effect
@@ -113,6 +134,12 @@ def deadlines_rules(
     from mediad.wiring.bureau import rules
 
     config = common.load_config()
+    if again:
+        if adopt or as_json:
+            raise UsageError("--again stands alone", hint="`--adopt` rules on everything anew as well")
+        rules.again(config)
+        common.say("全部时限将重新计算 everything is ruled on anew, by the daemon or the next `mediad derive`")
+        return
     with common.ledger(config) as ledger:
         with ledger.catalog.read() as conn:
             settings = rules.differing(conn, config)

@@ -52,6 +52,11 @@ def handed_out(subject: str) -> str:
     return subject.partition("@")[0]
 
 
+def out_at(subject: str) -> str:
+    """When the recorder of a hand-out was handed out, as a stamp."""
+    return subject.partition("@")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class TripEntry:
     """A trip as it is entered: whose it is, and when."""

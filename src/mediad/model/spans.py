@@ -59,12 +59,17 @@ def upload(facts: Recorded, receipt: Receipt | None, rules: SpanRules) -> Ruling
     return span(Span(UPLOAD, facts.subject, ended, ended + rules.upload, met, "after-recording", remarks))
 
 
+def back_by(issued: datetime, expected: datetime | None, limit: timedelta | None) -> datetime | None:
+    """Until when a recorder is to be back that nobody takes on a trip; None: there is no such limit."""
+    return None if limit is None else expected or issued + limit
+
+
 def recorder_back(facts: HandedOut, rules: SpanRules) -> Ruling:
     """A recorder that was handed out is docked: by when it was expected, else so long after it was handed out; and if its carrier
     is away at that time, so long after the return. That it is lost or broken ends the limit, and is told. That it is handed in, and
     lies somewhere with all that was recorded, ends nothing."""
-    limit = rules.back
-    if limit is None:
+    limit, first = rules.back, back_by(facts.issued, facts.expected, rules.back)
+    if limit is None or first is None:
         return _none(RECORDER, facts.subject, "no-limit")
     if rules.since is not None and facts.issued < rules.since:
         return _none(RECORDER, facts.subject, "before-the-rule")
@@ -72,7 +77,6 @@ def recorder_back(facts: HandedOut, rules: SpanRules) -> Ruling:
     if end is not None and (met is None or end.at < met):
         reason = "recorder-lost" if end.state == "lost" else "recorder-broken"
         return Ruling(RECORDER, facts.subject, "not-applicable", None, None, reason, why=end.why, ended_at=facts.issued)
-    first = facts.expected or facts.issued + limit
     way, waiting = trips.away(first, facts.trips, facts.proofs, first, rules.backdated)
     remarks = ("trip-wants-approval",) if waiting else ()
     if facts.returned and met is None:

@@ -55,6 +55,8 @@ class Bureau:
     telling: Telling
     untagged: timedelta | None
     """After so long a recording of no case is told of; None: never."""
+    tagged_from: datetime | None = None
+    """What was there before then wants no case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,13 @@ def topics(conn: Connection, bureau_: Bureau, now: datetime) -> list[Topic]:
         for trip, expected, persons in memory.away(conn, since, until)
     ]
     if bureau_.untagged is not None and not any(topic.rule == TAG for topic in found):
-        found += _untagged(conn, bureau_.telling, bureau_.untagged, now)
+        found += _untagged(conn, bureau_, bureau_.untagged, now)
     return found
 
 
-def _untagged(conn: Connection, telling: Telling, after: timedelta, now: datetime) -> list[Topic]:
-    since, until = telling.since(now) - after, telling.until(now) - after
+def _untagged(conn: Connection, bureau_: Bureau, after: timedelta, now: datetime) -> list[Topic]:
+    since, until = bureau_.telling.since(now) - after, bureau_.telling.until(now) - after
+    since = max(since, bureau_.tagged_from or since)
     return [
         Topic(
             TAG, r.recording, "waiting", datetime.fromisoformat(r.since) + after,

@@ -7,7 +7,7 @@ hand-outs of recorders (rcd-...@...).
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,6 +44,8 @@ class Rules:
     zone: ZoneInfo
     untagged: timedelta | None = None
     """How long a recording may be of no case; None: for ever."""
+    tagged_from: datetime | None = None
+    """What was there before then wants no case: there was no such rule yet. None: all wants one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _rule_on(conn: Connection, rules: Rules, subjects: Sequence[str]) -> list[Ru
     stands = limits.rulings(conn, to_sign.union(*kinds.values()))
     seen_by = {body["docking"] for (_, subject), body in stands.items() if subject.startswith("fil-")}
     files = recorded.of_files(conn, sorted(kinds["dck"] | seen_by), rules.zone)
-    outs = handed.handed_out(conn, kinds["rcd"])
+    outs = handed.handed_out(conn, kinds["rcd"], rules.spans.back)
     signed = handed.handovers(conn, sorted(to_sign), rules.zone)
     named = (*(k.facts.subject for k in files), *(facts.subject for facts, _ in outs), *(h.docking for h in signed))
     stands |= limits.rulings(conn, named)

@@ -61,8 +61,10 @@ def alarms_of(conn: Connection, config: Config, now: datetime) -> list[dict[str,
 
 def untagged(conn: Connection, config: Config, now: datetime) -> tuple[int, Any]:
     """How many recordings were of no case for longer than the unit lets them, and the oldest of them."""
-    days = built(limits.rules_in_force(conn) or rules_of_file(config), config).untagged
-    return (0, None) if days is None else limits.untagged(conn, stamp(now - days))
+    rules = built(limits.rules_in_force(conn) or rules_of_file(config), config)
+    if rules.untagged is None:
+        return 0, None
+    return limits.untagged(conn, stamp(now - rules.untagged), stamp(rules.tagged_from) if rules.tagged_from else "")
 
 
 def deadline_samples(station: Station) -> Iterator[tuple[str, tuple[str, ...], float]]:

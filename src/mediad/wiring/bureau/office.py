@@ -62,11 +62,13 @@ class OfficePart(Threaded):
                 delay, said = min(2 * max(delay, self._poll), RETRY_MOST_SECONDS), code
 
     def turn(self) -> int:
-        """Everything that is due now, once; what was recorded is in the vault's log at the end."""
-        if not self._refilled:
-            due.refill(self._station.ledger.catalog, due.BUREAU, to_sign_since=rules.signed_since(self._station))
-            self._refilled = True
+        """Everything that is due now, once; what was recorded is in the vault's log at the end. The first time it is looked
+        behind it for what is missing among the due: that may take a while, and nobody waits for it."""
         recorded = work_once(self._station, self._work)
+        if not self._refilled:
+            due.refill(self._station.ledger.catalog, due.BUREAU, since=rules.limited_since(self._station))
+            self._refilled = True
+            recorded += work_once(self._station, self._work)
         if recorded:
             began = time.monotonic()
             self._station.parts.mirror()

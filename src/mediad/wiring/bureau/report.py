@@ -54,7 +54,7 @@ def make(conn: Connection, config: Config, month: Month, by: By, now: datetime) 
     recorded = list(_recordings(conn, rules, fresh, month, keys, labels))
 
     def out(moves: Sequence[Move], position: int, at: datetime) -> Ruling:
-        return recorder_back(handed.of_move(conn, moves, position, at), rules.spans)
+        return recorder_back(handed.of_move(conn, moves, position, rules.spans.back, at), rules.spans)
 
     devices = report.devices(bureau.moves(conn).values(), out, month, now)
     found = report.report(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import heapq
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -27,8 +30,8 @@ from mediad.model.deadline import STORAGE, Status, status_at
 from mediad.model.instants import stamp
 from mediad.stages import rule
 from mediad.stages.rule import Rules
-from mediad.wiring.bureau.acts import perform
-from mediad.wiring.station import now
+from mediad.wiring.bureau.acts import perform, who_may
+from mediad.wiring.station import now, open_ledger
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -86,9 +89,9 @@ def built(body: Body, config: Config) -> Rules:
     zone = config.unit.zone
     cases = section.cases(zone, Calendar.of(free, worked))
     untagged = timedelta(days=section.untagged_days) or None
-    asked = body.get("since")
-    spans = replace(section.spans(zone), asked=datetime.fromisoformat(asked) if asked else None)
-    return Rules(section.storage(zone), cases, spans, zone, untagged)
+    asked = datetime.fromisoformat(body["since"]) if body.get("since") else None
+    storage, spans = section.storage(zone), replace(section.spans(zone), asked=asked)
+    return Rules(storage, cases, spans, zone, untagged, storage.since or asked)
 
 
 def differing(conn: Connection, config: Config) -> list[str]:
@@ -145,6 +148,15 @@ def _state(body: Body | None, now: datetime) -> str:
     return Status.NOT_APPLICABLE.value if body is None else status(body, now).value
 
 
+def again(config: Config) -> None:
+    """Make everything due to be ruled on though no rule changed: should a ruling that is met have missed a fact, it is mended by
+    that. It is no fact itself, and what is ruled as before is none either."""
+    ledger = open_ledger(config)
+    with closing(ledger.catalog):
+        who_may(ledger, config, "adopt-rules")
+        ledger.catalog.write(lambda conn: due.again(conn, due.RULE, [EVERYTHING], ledger.clock()))
+
+
 # --- what is due --------------------------------------------------------------------------------------------------------
 
 
@@ -173,12 +185,14 @@ def work_off(station: Station) -> int:
     return recorded
 
 
-def signed_since(station: Station) -> str | None:
-    """From when on hand-overs have a limit, as a stamp; None if they have none."""
+def limited_since(station: Station) -> dict[str, str]:
+    """From when on hand-overs and hand-outs have a limit, as a stamp, in the words of ``due``; those that have none are not in
+    it."""
     with station.ledger.catalog.read() as conn:
         spans = rules_of(conn, station.config).spans
-    first = max((at for at in (spans.since, spans.signed_from) if at is not None), default=None)
-    return None if spans.sign is None else stamp(first) if first is not None else ""
+    signed = max((at for at in (spans.since, spans.signed_from) if at is not None), default=None)
+    limited = ((due.TO_SIGN, spans.sign, signed), (due.OUT, spans.back, spans.since))
+    return {kind: stamp(first) if first else "" for kind, limit, first in limited if limit is not None}
 
 
 def _in_force(station: Station) -> Rules:
@@ -204,14 +218,8 @@ def _answered(seen: Sequence[Any], failed: Mapping[str, str], now: datetime, con
 # --- what it comes to ---------------------------------------------------------------------------------------------------
 
 
-def standing(conn: Connection, rules: Rules) -> dict[tuple[str, str], Body]:
-    """Every ruling by rule and subject as it is now: what stands, and what is due to be ruled on worked out on the spot."""
-    bodies: dict[tuple[str, str], Body] = dict(limits.bodies(conn))
-    return bodies | fresh(conn, rules, _not_ruled(conn))
-
-
 def storage_standing(conn: Connection, rules: Rules) -> dict[str, Body]:
-    """The same of recordings and Article 28 alone."""
+    """Recording to its ruling by Article 28 as it is now: what stands, and what is due to be ruled on worked out on the spot."""
     bodies: dict[str, Body] = dict(limits.storage_rulings(conn))
     now = fresh(conn, rules, _not_ruled(conn))
     return bodies | {name: body for (rule_name, name), body in now.items() if rule_name == STORAGE}
@@ -250,12 +258,27 @@ def status(body: Body, now: datetime) -> Status:
     return status_at(body["state"], datetime.fromisoformat(body["due_at"]) if body["due_at"] else None, now)
 
 
-def shown(conn: Connection, rules: Rules, now: datetime) -> Iterable[dict[str, Any]]:
-    """As `mediad deadlines --json` prints them: in the order of rule, limit and subject."""
+def shown(conn: Connection, rules: Rules, now: datetime) -> Iterator[dict[str, Any]]:
+    """As `mediad deadlines --json` prints them: in the order of rule, limit and subject. There may be millions: what stands is read
+    some at a time, and what is due to be ruled on is worked out on the spot."""
     people = {p.id: p.name for p in bureau.people(conn)}
-    told, received = limits.reasons_given(conn), limits.receipts(conn)
-    listed = sorted(standing(conn, rules).items(), key=lambda item: (item[0][0], item[1]["due_at"] or "", item[0][1]))
-    for (name, subject), body in listed:
+    known = fresh(conn, rules, _not_ruled(conn))
+    anew = sorted((name, body["due_at"] or "", subject) for (name, subject), body in known.items())
+    stands = (key for key in limits.in_order(conn) if (key[0], key[2]) not in known)
+    listed = heapq.merge(stands, anew)
+    while some := list(itertools.islice(listed, _SOME)):
+        yield from _shown(conn, rules, now, [(name, subject) for name, _, subject in some], known, people)
+
+
+def _shown(
+    conn: Connection, rules: Rules, now: datetime, some: Sequence[tuple[str, str]], known: Mapping[tuple[str, str], Body],
+    people: Mapping[str, str],
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    subjects = sorted({subject for _, subject in some})
+    bodies: dict[tuple[str, str], Body] = {**limits.rulings(conn, subjects), **known}
+    told, received = limits.reasons_given(conn, subjects), limits.receipts(conn, subjects)
+    for name, subject in some:
+        body = bodies[name, subject]
         yield {
             **brief(name, body, rules, now, subject=subject), "code": body["reason"], "remarks": body["remarks"],
             "limb": body["limb"] or None, "trip": body["trip"] or None, "ended_at": local(body["ended_at"], rules),

@@ -61,8 +61,9 @@ def ways_of(config: Config) -> list[Way]:
 
 def bureau_of(conn: Connection, config: Config) -> Bureau:
     """Who tells, and by which rules: limits are those in force, as everywhere; how people are told is the file's."""
-    zone, untagged = config.unit.zone, rules.rules_of(conn, config).untagged
-    return Bureau(config.unit.name, config.station.id, zone, config.telling.rules(zone), untagged)
+    zone, force = config.unit.zone, rules.rules_of(conn, config)
+    telling = config.telling.rules(zone)
+    return Bureau(config.unit.name, config.station.id, zone, telling, force.untagged, force.tagged_from)
 
 
 def tell(station: Station, ways: Sequence[Way]) -> Told:
