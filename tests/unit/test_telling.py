@@ -42,6 +42,8 @@ def topic(
 minutes = st.integers(0, 3 * 1440)
 clocks = st.builds(time, st.integers(0, 23), st.sampled_from([0, 10, 30, 59]))
 zones = st.sampled_from([SHANGHAI, ZoneInfo("Europe/Berlin"), ZoneInfo("America/St_Johns")])
+begins = st.sampled_from([BEGIN, *(datetime(2026, m, d, tzinfo=UTC) for m, d in ((3, 7), (3, 28), (10, 24), (10, 31)))])
+"""An ordinary day, and those before which a clock is changed in one of the zones."""
 
 
 def leaves_some(times: list[tuple[time, time]]) -> bool:
@@ -61,23 +63,24 @@ quiets = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(
     quiet=quiets,
+    begin=begins,
     limits=st.lists(minutes, min_size=1, max_size=5),
     known_after=st.lists(st.integers(-3000, 1440), min_size=5, max_size=5),
     gaps=st.lists(st.integers(3, 13), min_size=1, max_size=20),
 )
 def test_every_step_is_told_once_never_in_a_quiet_time_and_what_is_due_in_one_before_it(
-    quiet: Quiet, limits: list[int], known_after: list[int], gaps: list[int]
+    quiet: Quiet, begin: datetime, limits: list[int], known_after: list[int], gaps: list[int]
 ) -> None:
     """The station looks every few minutes for five days; for each step it is worked out here by when it has to be told."""
     of, people = rules(quiet, after_days=1), {"per-1": person(1)}
     topics = [
-        (topic(BEGIN + m * MINUTE, f"rec-{n}"), BEGIN + (m + known_after[n]) * MINUTE) for n, m in enumerate(limits)
+        (topic(begin + m * MINUTE, f"rec-{n}"), begin + (m + known_after[n]) * MINUTE) for n, m in enumerate(limits)
     ]
     rows: list[tuple[str, str, str, str, int]] = []
     told: list[tuple[datetime, Notice]] = []
     looks: list[datetime] = []
-    now, n = BEGIN, 0
-    while now < BEGIN + 5 * DAY:
+    now, n = begin, 0
+    while now < begin + 5 * DAY:
         looks.append(now)
         here = [each for each, since in topics if since <= now]
         for who, notices in due(here, of, people, {w: known(rows).get(w, {}) for w in people}, now).items():
@@ -105,16 +108,36 @@ def test_every_step_is_told_once_never_in_a_quiet_time_and_what_is_due_in_one_be
                     assert first <= begins
 
 
-@given(quiet=quiets, at=minutes, later=st.integers(0, 1440))
-def test_a_step_that_has_come_stays_so(quiet: Quiet, at: int, later: int) -> None:
-    of, it = rules(quiet), topic(BEGIN + DAY)
-    first, second = BEGIN + at * MINUTE, BEGIN + (at + later) * MINUTE
+@given(quiet=quiets, begin=begins, at=minutes)
+def test_whatever_a_clock_shows_in_a_quiet_time_is_quiet(quiet: Quiet, begin: datetime, at: int) -> None:
+    """Also in the hour that comes twice, and around the one that never comes."""
+    shown = (begin + at * MINUTE).astimezone(quiet.zone).time()
+    if any(start <= shown < end if start < end else not end <= shown < start for start, end in quiet.times):
+        assert quiet.within(begin + at * MINUTE)
+
+
+@given(quiet=quiets, begin=begins, at=minutes, later=st.integers(0, 1440))
+def test_a_step_that_has_come_stays_so(quiet: Quiet, begin: datetime, at: int, later: int) -> None:
+    of, it = rules(quiet), topic(begin + DAY)
+    first, second = begin + at * MINUTE, begin + (at + later) * MINUTE
     if quiet.within(first) or quiet.within(second):
         return
     assert first <= quiet.reach(first) <= quiet.reach(second)
     before, after = of.step(it, first, quiet.reach(first)), of.step(it, second, quiet.reach(second))
     if before is not None and second < it.limit + 4 * DAY:
         assert after is not None and before <= after
+
+
+@pytest.mark.parametrize("times", [(time(2, 50), time(3, 10)), (time(22), time(2, 30)), (time(2, 10), time(2, 50))])
+def test_a_quiet_time_over_a_change_of_the_clock_holds_and_ends(times: tuple[time, time]) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    quiet = Quiet((times,), berlin)
+    for change in (datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)):
+        around = [change + n * MINUTE for n in range(-180, 180)]
+        assert all(now <= quiet.reach(now) for now in around if not quiet.within(now))
+        shown = [now for now in around if not quiet.within(now)]
+        assert len(shown) > 60, "it is no longer than that"
+    assert quiet.within(datetime(2026, 10, 25, 1, 15, tzinfo=UTC)), "the second time that it is 02:15"
 
 
 # --- by example ------------------------------------------------------------------------------------------------------------

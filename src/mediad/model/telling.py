@@ -8,7 +8,7 @@ begins; within it nothing does. The words name a recorder, times and how many th
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -98,7 +98,7 @@ class Quiet:
         day = at.astimezone(self.zone).date()
         found: list[tuple[datetime, datetime]] = []
         for start, end in sorted(
-            (self._on(day + n * _DAY, start), self._on(day + (n + (end <= start)) * _DAY, end))
+            (min(self._on(day + n * _DAY, start)), max(self._on(day + (n + (end <= start)) * _DAY, end)))
             for n in range(-2, 3)
             for start, end in self.times
         ):
@@ -108,8 +108,10 @@ class Quiet:
                 found.append((start, end))
         return found
 
-    def _on(self, day: datetime | object, at: time) -> datetime:
-        return datetime.combine(day, at, self.zone).astimezone(UTC)  # type: ignore[arg-type]
+    def _on(self, day: date, at: time) -> list[datetime]:
+        """When a clock shows it, which is twice where it is put back, and not at all where it is put forward: a quiet time is
+        then as long as it can be."""
+        return [datetime.combine(day, at.replace(fold=fold), self.zone).astimezone(UTC) for fold in (0, 1)]
 
 
 @dataclass(frozen=True, slots=True)
