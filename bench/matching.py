@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from mediad import config as configuration
+from mediad.catalog import tags
 from mediad.model.cases import Case, CaseKind, Numbered
 from mediad.model.custody import canonical
 from mediad.model.deadline import STORAGE
 from mediad.model.instants import stamp
+from mediad.model.numbers import beginnings
 from mediad.model.people import Dated, Person
 from mediad.model.registers import case_json, person_json
 from mediad.stages import match
@@ -84,8 +86,10 @@ def fill(catalogue: Path, recordings: int, cases: int) -> None:
         put(db, "recording_asset", ((f"rec-{n:07}", 0, f"ast-{n:07}") for n in range(recordings)))
         put(db, "timing", (timing(n, recordings) for n in range(recordings)))
         put(db, "deadline", (deadline(n, recordings) for n in range(recordings)))
-        put(db, "untagged", ((f"rec-{n:07}", stamp(LAST), False) for n in range(recordings)))
-        put(db, "mention", ((f"rec-{n:07}", f"外出检查{n % 977}-{n % 31}") for n in range(0, recordings, 10)))
+        put(db, "untagged", ((f"rec-{n:07}", stamp(LAST)) for n in range(recordings)))
+        mentioned = {f"rec-{n:07}": f"外出检查{n % 977}-{n % 31}" for n in range(0, recordings, 10)}
+        put(db, "mention", iter(mentioned.items()))
+        put(db, "mention_part", ((part, text) for text in set(mentioned.values()) for part in beginnings(text)))
         db.commit()
         db.execute("ANALYZE")
         db.commit()
@@ -184,6 +188,14 @@ def measure(station: Station, rounds: int) -> None:
     tell("a docking of 50 recordings", [timed(station, newest[n * 50 : n * 50 + 50]) for n in range(rounds)])
     tell("a case that is imported late", [timed(station, [short_case]) for _ in range(rounds)])
     tell("one that never ended", [timed(station, [open_case]) for _ in range(rounds)])
+    tell("1,000 numbers, asked of what mentions them", [asked(station) for _ in range(rounds)])
+
+
+def asked(station: Station) -> tuple[float, float]:
+    began, used = time.perf_counter(), time.process_time()
+    with station.ledger.catalog.read() as conn:
+        tags.recordings_that_mention(conn, (f"外出检查{n}-{n % 31}" for n in range(1_000)))
+    return time.perf_counter() - began, time.process_time() - used
 
 
 def timed(station: Station, subjects: list[str]) -> tuple[float, float]:

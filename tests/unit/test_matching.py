@@ -11,12 +11,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, event
 
+from mediad.catalog import bureau_tables
+from mediad.catalog import tags as catalog_tags
 from mediad.errors import Refused
 from mediad.model.cases import Case, CaseKind, Numbered
 from mediad.model.custody import Draft
 from mediad.model.matching import Match, Matched, Scene, doubtful, match, naming
-from mediad.model.numbers import mentioned, mentions, number_key, telling
+from mediad.model.numbers import beginnings, mentioned, mentions, number_key, telling
 from mediad.stages.match import Outcome
 from mediad.wiring.bureau import casework, filing, matching, registers, rules, spoken, tagging
 from tests.support import Site, make_card, make_site, noise
@@ -290,6 +293,44 @@ def test_what_a_text_could_hold_is_what_it_mentions(text: str, number: str) -> N
 def test_a_number_within_a_text_is_found_exactly_where_it_is_mentioned(text: str, start: int, length: int) -> None:
     key = number_key(number_key(text)[start : start + length])
     assert (key in mentioned(text)) == (telling(key) and mentions(text, key))
+
+
+@given(TEXTS, st.integers(0, 39), st.integers(1, 40))
+def test_a_number_that_is_mentioned_begins_where_a_number_may_begin(text: str, start: int, length: int) -> None:
+    key = number_key(number_key(text)[start : start + length])
+    begun = any(part.startswith(key) for part in beginnings(text))
+    assert begun or not mentions(text, key)
+    assert len(beginnings(text)) <= len(number_key(text))
+
+
+def test_a_case_that_comes_later_asks_an_index_who_mentions_it_and_not_every_mention() -> None:
+    engine = create_engine("sqlite://")
+    some = (bureau_tables.proposal, bureau_tables.mention, bureau_tables.mention_part)
+    bureau_tables.metadata.create_all(engine, tables=some)
+    texts = {
+        "rec-a": "大金卫罚[2026]12号",
+        "rec-b": "9月大金卫罚[2026]12号-2",
+        "rec-c": "大金卫罚[2026]123号",
+        "rec-d": "12",
+        "rec-e": "A12",
+    }
+    said: list[str] = []
+    with engine.begin() as conn:
+        catalog_tags.note(conn, {}, {name: {text} for name, text in texts.items()})
+        catalog_tags.note(conn, {"rec-a": []}, {"rec-e": set(), "rec-a": {texts["rec-a"]}})  # matched once more
+        event.listen(engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+        asked = {
+            key: catalog_tags.recordings_that_mention(conn, [key])
+            for key in ("大金卫罚[2026]12号", "金卫罚[2026]12", "12", "卫罚[20")
+        }
+        one = next(statement for statement in said if "mention_part" in statement).replace("?", "'x'")
+        plan = [row[-1] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}")]
+    assert asked == {
+        "大金卫罚[2026]12号": {"rec-a", "rec-b"}, "金卫罚[2026]12": {"rec-a", "rec-b", "rec-c"}, "12": {"rec-d"},
+        "卫罚[20": {"rec-a", "rec-b", "rec-c"},
+    }, "what goes on with more digits falls out when it is matched"  # fmt: skip
+    assert plan
+    assert all(step.startswith("SEARCH") for step in plan), plan
 
 
 @pytest.mark.parametrize("number", ["12", "20260921", "0921"])

@@ -326,14 +326,23 @@ mention = Table(
     metadata,
     Column("recording", String, primary_key=True),
     Column("text", String, primary_key=True),  # as model/numbers.py:number_key has it
+    Index("mention_text", "text"),
 )
 """What stands on folders and in sidecars and may hold the number of a case that is imported later."""
+
+mention_part = Table(
+    "mention_part",
+    metadata,
+    Column("part", String, primary_key=True),  # as model/numbers.py:beginnings has them
+    Column("text", String, primary_key=True),
+)
+"""Each text once, by all places in it where a number may begin. Many recordings lie in one folder, and what none of them bears any
+more finds none."""
 
 untagged = Table(
     "untagged",
     metadata,
     Column("recording", String, primary_key=True),
     Column("since", String, nullable=False),  # when it was timed first
-    Column("exempt", Boolean, nullable=False),  # it need be of none (model/deadline.py:NO_CASE)
-    Index("untagged_since", "exempt", "since"),
+    Index("untagged_since", "since"),
 )

@@ -9,20 +9,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, delete, exists, insert, literal, or_, select
+from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import limits
 from mediad.catalog import tables as t
-from mediad.catalog.apply_bureau import answered
+from mediad.catalog.apply import insert_new
 from mediad.catalog.chunks import chunks
 from mediad.catalog.recordings import of_kind
 from mediad.model import registers
 from mediad.model.cases import Case, merged
-from mediad.model.deadline import NO_CASE, STORAGE
+from mediad.model.deadline import STORAGE
 from mediad.model.duty import Tagged
 from mediad.model.instants import stamp
 from mediad.model.matching import Match
+from mediad.model.numbers import beginnings, telling
 from mediad.model.when import when
 
 
@@ -195,13 +196,19 @@ def cases_named(conn: Connection, keys: Collection[str]) -> set[str]:
 
 
 def recordings_that_mention(conn: Connection, keys: Iterable[str]) -> set[str]:
-    """Recordings on whose folders, or in whose sidecars, a number may stand."""
-    m = b.mention.c
+    """Recordings on whose folders, or in whose sidecars, a number may stand: what goes on with more of it falls out when it is
+    matched."""
+    m, p = b.mention.c, b.mention_part.c
+    query = select(m.recording).join(b.mention_part, p.text == m.text)
     found: set[str] = set()
     for key in keys:
-        like = literal("%" + key.replace("\\", "_") + "%")  # what is no such text falls out when it is matched
-        found |= set(conn.execute(select(m.recording).where(m.text.like(like))).scalars())
+        begins = and_(p.part >= key, p.part < key + _LAST) if telling(key) else p.part == key
+        found |= set(conn.execute(query.where(begins)).scalars())
     return found
+
+
+_LAST = "\U0010ffff"
+"""What comes after every other character."""
 
 
 def recordings_carried(conn: Connection, persons: Collection[str], first: str, last: str, limit: int) -> list[str]:
@@ -248,6 +255,9 @@ def note(conn: Connection, proposed: Mapping[str, Sequence[Match]], mentions: Ma
     texts = [{"recording": recording, "text": each} for recording, said in mentions.items() for each in sorted(said)]
     if texts:
         conn.execute(insert(b.mention), texts)
+        distinct = sorted({row["text"] for row in texts})
+        parts = [{"part": part, "text": text} for text in distinct for part in sorted(beginnings(text))]
+        insert_new(conn, b.mention_part, parts)
 
 
 # --- what people ask ----------------------------------------------------------------------------------------------------
@@ -289,8 +299,8 @@ def find(
     if cases is not None:
         query = query.where(exists().where(g.recording == r.id, g.state == "set", g.casefile.in_(sorted(cases))))
     if untagged:
-        exempt = exists().where(d.rule == STORAGE, d.subject == r.id, d.state.in_(NO_CASE))
-        query = query.where(r.kind != "data", ~answered(r.id), ~exempt)
+        of_no_duty = exists().where(b.said_of.c.recording == r.id, b.said_of.c.what == "excused")
+        query = query.where(r.kind != "data", ~of_no_duty, ~exists().where(g.recording == r.id, g.state == "set"))
     dated = limits.said_of_all(conn, "dated")
     since = [] if first is None else [r.started_at >= first]
     until = [] if last is None else [r.started_at <= last]

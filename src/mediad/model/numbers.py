@@ -66,10 +66,21 @@ def mentioned(text: str) -> frozenset[str]:
     """Every key of a telling number that a text could hold: what ``mentions`` says yes to. So the numbers of all cases need not
     be gone through."""
     plain = number_key(text[:LONGEST_TEXT])
-    starts = [n for n in range(len(plain)) if n == 0 or not _one_word(plain[n - 1], plain[n])]
+    starts = _starts(plain)
     ends = [n for n in range(1, len(plain) + 1) if n == len(plain) or not _one_word(plain[n], plain[n - 1])]
     spans = (plain[a:z] for a in starts for z in ends if TELLING <= z - a <= LONGEST)
     return frozenset(key for key in spans if telling(key))
+
+
+def beginnings(text: str) -> frozenset[str]:
+    """What stands in a text from each place on at which a number may begin: one of them begins with every key of a number that it
+    mentions. So a number is looked up where texts are in order."""
+    plain = number_key(text[:LONGEST_TEXT])
+    return frozenset(plain[at : at + LONGEST] for at in _starts(plain))
+
+
+def _starts(plain: str) -> list[int]:
+    return [n for n in range(len(plain)) if n == 0 or not _one_word(plain[n - 1], plain[n])]
 
 
 def _one_word(beside: str, edge: str) -> bool:

@@ -283,14 +283,20 @@ def upgrade() -> None:
         sa.Column("text", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("recording", "text"),
     )
+    op.create_index("mention_text", "mention", ["text"], unique=False)
+    op.create_table(
+        "mention_part",
+        sa.Column("part", sa.String(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("part", "text"),
+    )
     op.create_table(
         "untagged",
         sa.Column("recording", sa.String(), nullable=False),
         sa.Column("since", sa.String(), nullable=False),
-        sa.Column("exempt", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("recording"),
     )
-    op.create_index("untagged_since", "untagged", ["exempt", "since"], unique=False)
+    op.create_index("untagged_since", "untagged", ["since"], unique=False)
     op.create_index("docking_key_opened", "docking", ["recorder", "opened_at"], unique=False)
     op.create_index("docking_id_opened", "docking", ["recorder_id", "opened_at"], unique=False)
     op.create_table(
@@ -321,8 +327,7 @@ def upgrade() -> None:
         " SELECT 'match', id, closed_at, 0, '', NULL, '' FROM docking WHERE closed_at IS NOT NULL"
     )
     op.execute(
-        "INSERT INTO untagged (recording, since, exempt)"
-        " SELECT id, ended_at, false FROM recording WHERE kind <> 'data' AND NOT provisional"
+        "INSERT INTO untagged (recording, since) SELECT id, ended_at FROM recording WHERE kind <> 'data' AND NOT provisional"
     )
     _hand_overs()
     _counted()
