@@ -329,6 +329,11 @@ def test_a_table_that_nobody_has_looked_at_gives_no_rights() -> None:
     ]  # fmt: skip
 
 
+def test_of_a_department_a_watched_table_says_whether_it_is_in_use() -> None:
+    (change,) = read("departments", "名称,在用\n监督一科,否\n", replace(EMPTY, watched=True)).changes
+    assert change.entry.active is False
+
+
 def test_nobody_gives_rights_to_themselves() -> None:
     own = bureau().people[0].id
     for column, cell in (("roles", "officer;approver"), ("login", "second")):
@@ -374,7 +379,7 @@ def test_an_older_table_sets_nothing_back_unless_a_person_says_so() -> None:
         states.append(replace(bureau(), cases=[change.entry]))
     (first,), (case,) = states[1].cases, states[2].cases
     left = replace(case, numbers=case.numbers[::2])  # 文1 was entered by mistake, and taken back
-    known = replace(bureau(), cases=[left], earlier={case.id: [first, case, left]})
+    known = replace(bureau(), cases=[left], earlier={case.id: [first, case, left]}.__getitem__)
     older = read("cases", text.format("文1;文3,甲案,检查,,210001,2026-09-02"), known)
     assert codes(older) == [(2, "goes-back")]
     assert older.findings[0].detail.startswith("kind, numbers, name, party, handlers: it is what it was before")
@@ -392,12 +397,12 @@ def test_an_older_table_sets_nothing_back_unless_a_person_says_so() -> None:
 def test_of_dated_numbers_an_older_table_takes_back_neither_days_nor_what_came_since() -> None:
     person = bureau().people[0]
     ended = replace(person, certificates=(Dated("210001", None, date(2026, 6, 30)), Dated("210777", date(2026, 7, 1))))
-    known = replace(bureau(), people=[ended], earlier={person.id: [person, ended]})
+    known = replace(bureau(), people=[ended], earlier=lambda _: [person, ended])
     text = "certificate,name,from,until\n210001,李明,{}\n"
     assert read("people", text.format(","), known).same == 1
     for had, days in (((None, date(2026, 5, 31)), ",2026-05-31"), ((date(2026, 1, 1), None), "2026-01-01,")):
         was = replace(person, certificates=(Dated("210001", *had),))
-        again = read("people", text.format(days), replace(known, earlier={person.id: [was, person, ended]}))
+        again = read("people", text.format(days), replace(known, earlier=lambda _, was=was: [was, person, ended]))
         assert (again.changes, codes(again)) == ((), [(2, "goes-back")])
 
 
@@ -670,7 +675,7 @@ def test_a_table_before_the_last_one_comes_too_late_whatever_it_says(data: Any, 
     known, earlier = bureau(), {}
     rows = [data.draw(st.lists(st.tuples(*(COLLIDING[what][c] for c in header)), max_size=4)) for _ in range(2)]
     for n in (0, 1, 0):
-        known = replace(known, earlier=earlier)
+        known = replace(known, earlier=earlier.__getitem__)
         found = plan(what, header, list(enumerate(rows[n], 2)), known)
         there = {each.id: each for each in getattr(known, what)}
         for change in found.changes:

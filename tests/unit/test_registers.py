@@ -1,7 +1,6 @@
 """Registers by their commands: people, departments, trips, cases, recorders handed out; who may, and who has to sign."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -9,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
+import mediad.cli.casefile
+import mediad.cli.trips  # noqa: F401
 from mediad.catalog import bureau
+from mediad.cli import registers as cli
 from mediad.edges.tabular import read_table
 from mediad.errors import MediadError, NotFound, Refused, UsageError
 from mediad.model.custody import Draft
@@ -59,6 +63,15 @@ def table(folder: Path, text: str, name: str = "table.csv") -> Path:
 
 def events(site: Site, kind: str) -> list[dict[str, Any]]:
     return [json.loads(row[0]) for row in site.rows("SELECT detail FROM custody WHERE kind = ? ORDER BY seq", kind)]
+
+
+def command(site: Site, *words: str | Path) -> Result:
+    """A command in this process."""
+    app = typer.Typer()
+    cli.register(app)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mediad.cli.common.selected_config", site.config_file)
+        return CliRunner().invoke(app, [*map(str, words)])
 
 
 def refused(work: Callable[[], object]) -> str:
@@ -111,8 +124,8 @@ def test_an_older_table_goes_back_to_nothing_but_by_a_persons_word(office: Site,
     assert [e["name"] for e in events(office, "case.registered")] == ["某诊所案", "某医院案"]
     told = events(office, "table.imported")[-1]
     assert (told["taken"], told["bad"], [f["code"] for f in told["findings"]]) == (True, 0, ["goes-back"])
-    done = office.run("case", "import", older, "--dry-run")
-    assert (done.returncode, "第2行 line 2: name, handlers: it is what it was before" in done.stdout) == (0, True)
+    done = command(office, "case", "import", older, "--dry-run")
+    assert (done.exit_code, "第2行 line 2: name, handlers: it is what it was before" in done.stdout) == (0, True)
     assert "变更 changed 0 · 不变 same 1 · 有误 bad 0" in done.stdout
     plan, performed = registers.take(office.config, "cases", older, good=False, back=True)
     assert (plan.changes[0].fields, [f.code for f in plan.findings]) == (("name", "handlers"), ["goes-back"])
@@ -133,24 +146,42 @@ def test_an_older_table_goes_back_to_nothing_but_by_a_persons_word(office: Site,
 
 
 def test_the_commands_say_what_came_of_a_table(site: Site, tmp_path: Path) -> None:
-    def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
-        return site.run(*words)
+    def run(*words: str | Path) -> Result:
+        return command(site, *words)
 
     assert "新增 new 3" in run("officer", "import", table(tmp_path, PEOPLE)).stdout
     assert "不变 same 3" in run("officer", "import", table(tmp_path, PEOPLE)).stdout
     assert "3 人 people" in run("officer", "list").stdout
     done = run("case", "import", table(tmp_path, CASES))
-    assert (done.returncode, "第3行 line 3" in done.stdout, "未导入" in done.stdout) == (2, True, True)
-    assert run("case", "import", table(tmp_path, CASES), "--good").returncode == 0
+    assert (done.exit_code, "第3行 line 3" in done.stdout, "未导入" in done.stdout) == (2, True, True)
+    assert run("case", "import", table(tmp_path, CASES), "--good").exit_code == 0
     shown = json.loads(run("case", "show", "大金卫罚[2026]第12号", "--json").stdout)
     assert (shown["name"], shown["handlers"]) == ("某诊所案", ["李明"])
     assert shown["opened"] == "2026-09-01T09:00:00+08:00", "in the unit's zone, not in that of the catalogue"
     assert "立案 opened: 2026-09-01 09:00" in run("case", "show", "大金卫罚〔2026〕12号").stdout
     assert "2026-09-01 办理中 open" in run("case", "list").stdout
-    assert run("case", "show", "nothing").returncode == 3
-    assert "there is 大金卫罚[2026]12号" in run("case", "show", "大金卫罚〔2026〕").stderr
+    registers.take(
+        site.config,
+        "cases",
+        table(tmp_path, "编号,名称,类别,立案时间\nJ1,甲,检查,2026-08-01\nJ2,乙,检查,\n"),
+        good=False,
+    )
+    listed = json.loads(run("case", "list", "--json").stdout)
+    assert [c["name"] for c in listed] == ["某诊所案", "甲", "乙"], "the last to be opened first"
+    shown = run("case", "list", "--limit", "2").stdout
+    assert ("某诊所案" in shown, "乙" in shown, "3 件 cases，以上为最近的" in shown) == (True, False, True)
+    trip = "人员,外出时间,预计返回时间,返回时间,事由\n"
+    days = "".join(f"210001,2026-09-0{n},2026-09-03,{back},{n}\n" for n, back in ((1, ""), (2, "2026-09-02"), (3, "")))
+    registers.take(site.config, "trips", table(tmp_path, trip + days), good=False)
+    listed = json.loads(run("trip", "list", "--open", "--json").stdout)
+    assert [(t["reason"], t["officers"], t["returned"]) for t in listed] == [
+        ("3", ["李明"], None),
+        ("1", ["李明"], None),
+    ]
+    assert site.run("case", "show", "nothing").returncode == 3
+    assert "there is 大金卫罚[2026]12号" in site.run("case", "show", "大金卫罚〔2026〕").stderr
     assert "有误 bad 1" in run("imports").stdout
-    assert "Traceback" not in run("case", "import", tmp_path / "missing.csv").stderr
+    assert "Traceback" not in site.run("case", "import", tmp_path / "missing.csv").stderr
 
 
 def test_a_department_that_a_table_names_is_registered_with_it(office: Site) -> None:

@@ -114,10 +114,19 @@ def brought(conn: Connection, dockings: Collection[str]) -> dict[str, str]:
     }
 
 
-def trips(conn: Connection) -> list[TripEntry]:
-    """Every trip as it was entered last."""
-    rows = conn.execute(select(b.trip.c.id, b.trip.c.detail).order_by(b.trip.c.left, b.trip.c.id))
-    return [registers.trip_of(row.id, json.loads(row.detail)) for row in rows]
+def trips(conn: Connection, ids: Collection[str] | None = None) -> list[TripEntry]:
+    """Every trip, or some, as it was entered last, by when they left."""
+    k = b.trip.c
+    query = select(k.id, k.detail).order_by(k.left, k.id)
+    some = [query] if ids is None else [query.where(k.id.in_(chunk)) for chunk in chunks(sorted(ids))]
+    return [registers.trip_of(row.id, json.loads(row.detail)) for each in some for row in conn.execute(each)]
+
+
+def newest_trips(conn: Connection, *, still_open: bool = False) -> list[str]:
+    """Ids of trips, or of those that nobody has come back from, the last to leave first."""
+    k = b.trip.c
+    query = select(k.id).order_by(k.left.desc(), k.id)
+    return list(conn.scalars(query.where(k.returned.is_(None), k.void.is_(False)) if still_open else query))
 
 
 def trip(conn: Connection, trip_id: str) -> TripEntry | None:
@@ -177,15 +186,17 @@ def cases(conn: Connection, ids: Collection[str] | None = None) -> list[Case]:
     return [registers.case_of(row.id, json.loads(row.detail)) for each in some for row in conn.execute(each)]
 
 
-def earlier(conn: Connection, kind: str, ids: Collection[str]) -> dict[str, list[Mapping[str, Any]]]:
-    """All that events of a kind ever said of these subjects, the newest last."""
+def told_of(conn: Connection, kind: str, subject: str) -> list[Mapping[str, Any]]:
+    """All that events of a kind ever said of a subject, the newest last."""
     c = t.custody.c
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for chunk in chunks(sorted(ids)):
-        query = select(c.subject, c.detail).where(c.subject.in_(chunk), c.kind == kind).order_by(c.seq)
-        for row in conn.execute(query):
-            found.setdefault(row.subject, []).append(json.loads(row.detail))
-    return found
+    query = select(c.detail).where(c.subject == subject, c.kind == kind).order_by(c.seq)
+    return [json.loads(detail) for detail in conn.scalars(query)]
+
+
+def newest_cases(conn: Connection) -> list[str]:
+    """Ids of all cases, the last to be opened first, and those last of which nobody said when."""
+    c = b.casefile.c
+    return list(conn.scalars(select(c.id).order_by(c.opened.desc().nulls_last(), c.id)))
 
 
 def imported(conn: Connection, import_id: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mediad.cli import common
-from mediad.cli.registers import case_app, local
+from mediad.cli.registers import Newest, by_and_by, case_app, local, minute, these_are_the_newest
 from mediad.model.words import CASE_FORMS, CASE_KINDS
 
 if TYPE_CHECKING:
@@ -31,23 +31,24 @@ def register(_app: typer.Typer) -> None:
 
 
 @case_app.command("list")
-def case_list(as_json: AsJson = False) -> None:
-    """List cases."""
+def case_list(limit: Newest = None, as_json: AsJson = False) -> None:
+    """List cases, the last to be opened first."""
     from mediad.catalog import bureau
 
     config = common.load_config()
-    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        names = {p.id: p.name for p in bureau.people(conn)}
-        rows = [_row(c, names, config.unit.zone) for c in bureau.cases(conn)]
-    if as_json:
-        common.print_json(rows)
-        return
-    for r in rows:
-        number = r["numbers"][0]["number"] if r["numbers"] else r["id"]
-        kind = f"{CASE_KINDS[r['kind']]} {r['kind']}"
-        standing = common.column(_standing(r), 17)
-        common.say(f"{common.column(number, 26)} {kind:13} {_day(r['opened']):10} {standing}  {r['name']}")
-    common.say(f"{len(rows)} 件 cases")
+    with common.ledger(config) as ledger:
+        with ledger.catalog.read() as conn:
+            ids, names = bureau.newest_cases(conn), {p.id: p.name for p in bureau.people(conn)}
+        found = (_row(c, names, config.unit.zone) for c in by_and_by(ledger.catalog, bureau.cases, ids, limit, as_json))
+        if as_json:
+            common.print_json_list(found)
+            return
+        for r in found:
+            number = r["numbers"][0]["number"] if r["numbers"] else r["id"]
+            kind = f"{CASE_KINDS[r['kind']]} {r['kind']}"
+            standing = common.column(_standing(r), 17)
+            common.say(f"{common.column(number, 26)} {kind:13} {_day(r['opened']):10} {standing}  {r['name']}")
+        common.say(f"{len(ids)} 件 cases{these_are_the_newest(ids, limit)}")
 
 
 @case_app.command("show")
@@ -88,10 +89,6 @@ def _day(time: str | None) -> str:
     return (time or "")[:10]
 
 
-def _minute(time: str | None) -> str:
-    return (time or "")[:16].replace("T", " ")
-
-
 def _standing(row: Mapping[str, Any]) -> str:
     if row["merged_into"]:
         return "已并入 merged"
@@ -113,7 +110,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield "  情况紧急，先行启动 begun in an emergency"
     for key, words in _TIMES.items():
         if told[key]:
-            yield f"  {words}: {_minute(told[key])}"
+            yield f"  {words}: {minute(told[key])}"
     if told["merged_into"]:
         yield f"  并入 merged into: {told['merged_into']}"
     for other in told["merged"]:
@@ -121,12 +118,12 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"  音像记录 recordings: {len(told['recordings'])}"
     for r in told["recordings"]:
         activities = " ".join(sorted(set(r["activities"])))
-        yield f"    {_minute(r['started_at'])}  {r['recorder']}  {r['id']}  {activities}".rstrip()
+        yield f"    {minute(r['started_at'])}  {r['recorder']}  {r['id']}  {activities}".rstrip()
     for a in told["activities"]:
         why = a["reason"] or a["equivalent"]
         yield f"  环节 activity {a['activity']}" + (f": {why}" if why else "")
     if archived := told["archived"]:
-        yield f"  归档 archived: {_minute(archived['at'])}  案卷号 {archived['file_number']}  保管期限 {archived['term']}"
+        yield f"  归档 archived: {minute(archived['at'])}  案卷号 {archived['file_number']}  保管期限 {archived['term']}"
         yield f"    存放 place: {archived['place']}  接收人 receiver: {archived['receiver']}"
     for each in told["archives"]:
-        yield f"  清单 manifest {each['number']}: {_minute(each['at'])}  {each['key']}"
+        yield f"  清单 manifest {each['number']}: {minute(each['at'])}  {each['key']}"

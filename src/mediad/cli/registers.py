@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import typer
@@ -15,8 +15,21 @@ from mediad.errors import UsageError
 from mediad.model.instants import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from mediad.catalog.db import Catalog
     from mediad.model.imports import Plan
     from mediad.wiring.bureau.acts import Performed
+
+
+class _Entry(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Entry)
 
 officer_app = typer.Typer(help="Registered people (执法人员 and others).", no_args_is_help=True)
 department_app = typer.Typer(help="Departments (科室).", no_args_is_help=True)
@@ -24,6 +37,10 @@ trip_app = typer.Typer(help="Trips (外出).", no_args_is_help=True)
 case_app = typer.Typer(help="Cases and enforcement activities (案件, 执法活动).", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Newest = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Only the newest so many; else 50 as a table, all as JSON.")
+]
+_A_PAGE = 50
 Table = Annotated[
     Path, typer.Argument(help="A table: CSV or JSON, UTF-8 or GB18030.", parser=common.given_path, metavar="TABLE")
 ]
@@ -137,10 +154,10 @@ def imports(limit: Annotated[int, typer.Option(help="Only the newest so many.")]
         common.print_json(rows)
         return
     for r in rows:
-        at = local(datetime.fromisoformat(r["at"]), config.unit.zone) or ""
+        at = minute(local(datetime.fromisoformat(r["at"]), config.unit.zone))
         word = "已导入 taken" if r["taken"] else "未导入 not taken"
         common.say(
-            f"{at[:16]} {word} {r['what']:11} {r['name']}: 新增 new {r['new']}, 变更 changed {r['changed']}, 有误 bad {r['bad']}"
+            f"{at} {word} {r['what']:11} {r['name']}: 新增 new {r['new']}, 变更 changed {r['changed']}, 有误 bad {r['bad']}"
         )
         for f in r["findings"]:
             common.say(f"    第{f['line']}行 line {f['line']}: {f['detail']} ({f['code']})")
@@ -305,6 +322,33 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
     if not isinstance(found, datetime):
         raise UsageError(f"{text or 'an empty text'} is no time", hint="write it like 2026-11-24 09:30")
     return found
+
+
+def by_and_by(
+    catalog: Catalog,
+    read: Callable[[Connection, Sequence[str]], Iterable[T]],
+    ids: Sequence[str],
+    limit: int | None,
+    as_json: bool,
+) -> Iterator[T]:
+    """Entries in the order of their ``ids``, some hundreds at a time: whoever reads slowly holds neither all of them nor the
+    catalogue."""
+    from mediad.catalog.chunks import chunks
+
+    for some in chunks(ids[: limit or (None if as_json else _A_PAGE)]):
+        with catalog.read() as conn:
+            found = {entry.id: entry for entry in read(conn, some)}
+        yield from (found[each] for each in some if each in found)
+
+
+def these_are_the_newest(ids: Sequence[str], limit: int | None) -> str:
+    """What is said below a table that leaves some out."""
+    return "，以上为最近的 these are the newest" if len(ids) > (limit or _A_PAGE) else ""
+
+
+def minute(time: str | None) -> str:
+    """A time to the minute, as tables show it."""
+    return (time or "")[:16].replace("T", " ")
 
 
 def local(at: datetime | None, zone: ZoneInfo) -> str | None:

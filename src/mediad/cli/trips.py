@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mediad.cli import common
 from mediad.cli.acts import SignatureFile
-from mediad.cli.registers import AsJson, enter, local, moment, trip_app
+from mediad.cli.registers import AsJson, Newest, by_and_by, enter, local, minute, moment, these_are_the_newest, trip_app
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from zoneinfo import ZoneInfo
+
+    from mediad.model.registers import TripEntry
 
 
 def register(_app: typer.Typer) -> None:
@@ -74,30 +80,33 @@ def trip_approve(
 @trip_app.command("list")
 def trip_list(
     still_open: Annotated[bool, typer.Option("--open", help="Only those who are not back.")] = False,
+    limit: Newest = None,
     as_json: AsJson = False,
 ) -> None:
-    """List trips."""
+    """List trips, the last to leave first."""
     from mediad.catalog import bureau
 
     config = common.load_config()
-    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
-        names = {p.id: p.name for p in bureau.people(conn)}
-        trips = [t for t in bureau.trips(conn) if not (still_open and (t.returned or t.void))]
-    rows: list[dict[str, Any]] = [
-        {
-            "id": t.id, "officers": [names.get(p, p) for p in sorted(t.persons)], "recorders": sorted(t.recorders),
-            "left": local(t.left, config.unit.zone), "expected": local(t.expected, config.unit.zone),
-            "returned": local(t.returned, config.unit.zone), "reason": t.reason, "void": t.void,
-            "approved_by": names.get(t.approved_by) or t.approved_by or None,
-        }
-        for t in trips
-    ]  # fmt: skip
-    if as_json:
-        common.print_json(rows)
-        return
-    for r in rows:
-        back = "作废 void" if r["void"] else str(r["returned"] or "未归 away")[:16]
-        common.say(
-            f"{str(r['left'])[:16]} → {back:16} {common.column('、'.join(r['officers']), 20)} {r['reason']}  {r['id']}"
-        )
-    common.say(f"{len(rows)} 次外出 trips")
+    with common.ledger(config) as ledger:
+        with ledger.catalog.read() as conn:
+            ids = bureau.newest_trips(conn, still_open=still_open)
+            names = {p.id: p.name for p in bureau.people(conn)}
+        trips = by_and_by(ledger.catalog, bureau.trips, ids, limit, as_json)
+        found = (_row(trip, names, config.unit.zone) for trip in trips)
+        if as_json:
+            common.print_json_list(found)
+            return
+        for r in found:
+            back = "作废 void" if r["void"] else minute(r["returned"]) or "未归 away"
+            common.say(
+                f"{minute(r['left'])} → {back:16} {common.column('、'.join(r['officers']), 20)} {r['reason']}  {r['id']}"
+            )
+        common.say(f"{len(ids)} 次外出 trips{these_are_the_newest(ids, limit)}")
+
+
+def _row(trip: TripEntry, names: Mapping[str, str], zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "id": trip.id, "officers": [names.get(p, p) for p in sorted(trip.persons)], "recorders": sorted(trip.recorders),
+        "left": local(trip.left, zone), "expected": local(trip.expected, zone), "returned": local(trip.returned, zone),
+        "reason": trip.reason, "void": trip.void, "approved_by": names.get(trip.approved_by) or trip.approved_by or None,
+    }  # fmt: skip

@@ -9,13 +9,12 @@ from typing import Any
 def going_back(before: Any, after: Any, earlier: Sequence[Any]) -> tuple[str, ...]:
     """The fields that an entry would have again as in one of its ``earlier`` states. Of numbers, which gather, each counts for
     itself."""
-    changed = (name for name in before.__slots__ if getattr(before, name) != getattr(after, name))
-    return tuple(name for name in changed if any(_again(name, before, after, each) for each in earlier))
+    return tuple(name for name in after.__slots__ if any(_again(name, before, after, each) for each in earlier))
 
 
 def _again(name: str, before: Any, after: Any, then: Any) -> bool:
     now, new, old = (getattr(each, name) for each in (before, after, then))
-    return new == old or (isinstance(new, tuple) and any(n in old and n not in now for n in new))
+    return (new == old and new != now) or (isinstance(new, tuple) and any(n in old and n not in now for n in new))
 
 
 def kept(before: Any, after: Any, fields: Sequence[str], earlier: Sequence[Any]) -> Any:

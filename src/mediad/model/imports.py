@@ -97,7 +97,7 @@ class _Run:
         if wait and any(p.code in ("unknown-case", "unknown-person") for p in wrongs):
             return False
         self.wrong += [BadLine(line.number, p.code, p.detail) for p in (*wrongs, *notes)]
-        if after is None or wrongs:
+        if wrongs:
             return True
         self.good += 1
         self._seen[after.id] = line.number
@@ -119,8 +119,8 @@ class _Run:
 
     def _not_back(self, before: Any, after: Any) -> tuple[Any, list[Problem]]:
         """What a line comes to, if nothing of it goes back to what it was before, unless a person says so."""
-        earlier = self._known.earlier.get(after.id, ())
-        fields = going_back(before, after, earlier) if before is not None else ()
+        earlier = self._known.earlier(after.id) if before not in (None, after) else ()
+        fields = going_back(before, after, earlier)
         if not fields:
             return after, []
         said = f"{', '.join(fields)}: it is what it was before, as in an older table,"

@@ -1,6 +1,6 @@
 """What the readers of tables share: what the registers hold, what keeps a line from being taken, and who is meant by a number."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -34,8 +34,8 @@ class Known:
     single: bool = False
     watched: bool = False
     actor: str = ""
-    earlier: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Id of an entry to its earlier states."""
+    earlier: Callable[[str], Sequence[Any]] = lambda _: ()
+    """The states in which an entry ever was, by its id."""
     back: bool = False
     """Whether a person wants what a table sets back to such a state."""
 

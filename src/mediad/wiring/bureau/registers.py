@@ -57,15 +57,13 @@ def known(
 
 
 def planned(ledger: Ledger, what: str, table: Table, there: Known) -> Plan[Any]:
-    """What a table comes to. What it would change is held against what that was before: a second look, at few entries mostly."""
-    found = plan(what, table.header, table.rows, there)
-    changed = [c.entry.id for c in found.changes if not c.new]
-    if there.single or not changed:
-        return found
+    """What a table comes to. What it changes is held against what that was before; a person who makes a single entry sees that."""
     with ledger.catalog.read() as conn:
-        bodies = bureau.earlier(conn, KINDS_OF_EVENTS[what], changed)
-    earlier = {name: [entry_of(what, name, each) for each in some] for name, some in bodies.items()}
-    return plan(what, table.header, table.rows, replace(there, earlier=earlier))
+
+        def earlier(name: str) -> list[Any]:
+            return [entry_of(what, name, said) for said in bureau.told_of(conn, KINDS_OF_EVENTS[what], name)]
+
+        return plan(what, table.header, table.rows, there if there.single else replace(there, earlier=earlier))
 
 
 def preview(ledger: Ledger, config: Config, what: str, path: Path, *, back: bool = False) -> Plan[Any]:
