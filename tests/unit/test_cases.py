@@ -160,8 +160,23 @@ def test_an_inspection_that_became_a_case_is_that_case_from_then_on() -> None:
     ],
 )
 def test_what_cannot_be_is_a_problem(change: dict[str, Any], code: str) -> None:
-    assert [p.code for p in problems(replace(CASE, **change), {"TAKEN": "cas-z"})] == [code]
-    assert not list(problems(CASE, {"TAKEN": "cas-z"}))
+    assert [p.code for p in problems(replace(CASE, **change), {"TAKEN": "cas-z"}, ZONE)] == [code]
+    assert not list(problems(CASE, {"TAKEN": "cas-z"}, ZONE))
+
+
+def test_an_end_of_which_only_the_day_is_known_lies_not_before_a_beginning_on_it() -> None:
+    opened = datetime(2026, 9, 3, 9, 30, tzinfo=ZONE)
+    for day, wrong in ((2, True), (3, False), (4, False)):
+        end = datetime(2026, 9, day, tzinfo=ZONE)
+        for case in (
+            replace(CASE, opened=opened, act_ended=end),
+            replace(CASE, opened=opened, act_ended=opened, concluded=end),
+        ):
+            assert bool(list(problems(case, {}, ZONE))) is wrong, day
+    midnight = datetime(2026, 9, 4, tzinfo=ZONE)
+    assert list(problems(replace(CASE, opened=midnight, act_ended=midnight - timedelta(days=1)), {}, ZONE))
+    assert not list(problems(replace(CASE, opened=opened, act_ended=opened), {}, ZONE))
+    assert list(problems(replace(CASE, opened=opened, act_ended=opened - timedelta(microseconds=1)), {}, ZONE))
 
 
 # --- matching -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from mediad.catalog.bureau_tables import untagged
+from mediad.cli.tags import picked
 from mediad.edges.activities import load_activities
 from mediad.errors import ConfigError, NotFound, Refused, UsageError
 from mediad.model.custody import Draft
@@ -157,6 +158,16 @@ def test_recordings_are_chosen_by_recorder_and_time(site: Site) -> None:
     assert recordings(site, "--recorder", "another") == []
     assert recordings(site, "--until", "2026-09-21 21:00") == []
     assert [r["id"] for r in recordings(site, "--from", "2026-09-21 21:00")] == [taken]
+    zone = site.config.unit.zone
+    for day in ("2026-09-21", "2026年9月21日", "20260921"):
+        some = picked(site.config, day, day, "", "")
+        assert (some.first, some.last) == (
+            datetime(2026, 9, 21, tzinfo=zone),
+            datetime.combine(date(2026, 9, 21), time.max, zone),
+        )
+        with closing(site.open()) as station, station.ledger.catalog.read() as conn:
+            assert tagging.chosen(conn, site.config, some) == [taken], "a day alone is all of it"
+    assert picked(site.config, "", "2026-09-21 00:00", "", "").last == datetime(2026, 9, 21, tzinfo=zone)
 
 
 def test_a_recording_is_chosen_by_the_time_that_a_person_set_and_bears_the_number_of_that_day(site: Site) -> None:

@@ -112,7 +112,7 @@ def recordings(
     officer: Annotated[str, typer.Option(help="Those of whom bears this number.")] = "",
     recorder: Annotated[str, typer.Option(help="Those of this recorder: its label, name, serial or key.")] = "",
     first: Annotated[str, typer.Option("--from", help="Those that start at this time or later.")] = "",
-    until: Annotated[str, typer.Option(help="Those that start at this time or before.")] = "",
+    until: Annotated[str, typer.Option(help="Those that start at this time or before, or on this day.")] = "",
     untagged: Annotated[bool, typer.Option("--untagged", help="Those that want a case and have none.")] = False,
 ) -> None:
     """List recordings (音像记录), all or those that are chosen."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Recordings (rec-), or assets (ast-) of them.")]
 OneCase = Annotated[str, typer.Option("--case", help="Any number of the case.")]
 From = Annotated[str, typer.Option("--from", help="Those that start at this time or later.")]
-Until = Annotated[str, typer.Option("--until", help="Those that start at this time or before.")]
+Until = Annotated[str, typer.Option("--until", help="Those that start at this time or before, or on this day.")]
 Officer = Annotated[str, typer.Option(help="Those of whom bears this number.")]
 Recorder = Annotated[str, typer.Option(help="Those of this recorder: its label, name, serial or key.")]
 
@@ -40,12 +40,16 @@ def register(app: typer.Typer) -> None:
 
 def picked(config: Config, first: str, last: str, officer: str, recorder: str, **more: Any) -> Chosen:
     """What options choose."""
+    from mediad.model import columns
     from mediad.wiring.bureau.tagging import Chosen
 
     def at(text: str) -> datetime | None:
         return moment(text, config.unit.zone) if text else None
 
-    return Chosen(at(first), at(last), officer, recorder, **more)
+    until = at(last)
+    if until is not None and isinstance(columns.day(last), date):  # all of it
+        until = moment(f"{last} 23:59:59", config.unit.zone).replace(microsecond=999_999)
+    return Chosen(at(first), until, officer, recorder, **more)
 
 
 def tag(

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -99,8 +99,14 @@ class CaseRules:
     since: datetime | None = None
 
 
-def problems(case: Case, owners: Mapping[str, str]) -> Iterator[Problem]:
-    """What keeps a case from being registered. ``owners``: key of a number to the id of the case that has it."""
+def all_of_it(end: datetime, zone: tzinfo) -> datetime:
+    """An end at midnight of the unit's ``zone`` is a day of which nobody said the hour: it lasts until that is over."""
+    return end + timedelta(days=1) if end.astimezone(zone).timetz().replace(tzinfo=None) == datetime.min.time() else end
+
+
+def problems(case: Case, owners: Mapping[str, str], zone: tzinfo) -> Iterator[Problem]:
+    """What keeps a case from being registered. ``owners``: key of a number to the id of the case that has it; ``zone`` that of the
+    unit."""
     if not case.numbers:
         yield Problem("no-number", "a case has at least one number")
     seen: set[str] = set()
@@ -115,7 +121,7 @@ def problems(case: Case, owners: Mapping[str, str]) -> Iterator[Problem]:
     times = [("opened", case.opened), ("act_ended", case.act_ended), ("concluded", case.concluded)]
     known = [(name, at) for name, at in times if at is not None]
     for (before, start), (after, end) in itertools.pairwise(known):
-        if end < start:
+        if all_of_it(end, zone) <= start and end != start:
             yield Problem("ends-before-it-begins", f"{after} lies before {before}")
     if case.reported is not None and case.opened is not None and case.reported < case.opened:
         yield Problem("ends-before-it-begins", "reported lies before opened")

@@ -52,7 +52,8 @@ class Cases:
         if len(owners) > 1:
             owners = {cases.merged(self._into, owner) for owner in owners}
         if len(owners) > 1:
-            raise Bad("number-taken", "its numbers are those of several cases: merge them first")
+            said = ", ".join(n.number[:40] for n in numbers if n.key in self._owner)
+            raise Bad("number-taken", f"{said} are numbers of several cases: merge them, or withdraw the wrong one")
         return self._cases[owners.pop()] if owners else None
 
     def _filled(self, line: Line, case: Case) -> Case:
@@ -80,7 +81,7 @@ class Cases:
         return replace(case, **change)
 
     def problems(self, case: Case) -> Iterator[Problem]:
-        yield from cases.problems(case, self._owner)
+        yield from cases.problems(case, self._owner, self._known.zone)
         for column in ("reported", "act_ended", "concluded"):
             yield from past(column, getattr(case, column), self._known)
         before = self._cases.get(case.id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
-from mediad.model.cases import Case, within
+from mediad.model.cases import Case, all_of_it, within
 from mediad.model.numbers import LONGEST_TEXT, mentioned, mentions, number_key, telling
 
 NUMBER: Final = 100
@@ -35,7 +35,6 @@ MARGIN: Final = timedelta(hours=2)
 """So long before and after, it is taken for what was recorded in that time."""
 
 _SHORT: Final = timedelta(hours=36)
-_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +100,7 @@ def score(
 
 def _during(scene: Scene, case: Case, zone: tzinfo) -> bool:
     last = case.act_ended or case.concluded
-    if last is not None and last.astimezone(zone).timetz().replace(tzinfo=None) == datetime.min.time():
-        last += _DAY
+    last = None if last is None else all_of_it(last, zone)
     begun = case.opened is not None and scene.end >= case.opened - MARGIN
     return begun and (last is None or scene.start <= last + MARGIN)
 

@@ -260,7 +260,7 @@ def _change(
         with ledger.catalog.read() as conn:
             case = case_of(conn, number)
             after = change(conn, case, ledger.clock())
-            possible(conn, after)
+            possible(conn, config, after)
             if problem := next(cases.closed(case, after), None):
                 raise Refused(problem.detail, code=problem.code, hint="nothing was recorded")
         return [] if after == case else [Draft("case.registered", case.id, case_json(after))]
@@ -268,9 +268,10 @@ def _change(
     return perform(config, act, make).answer(said, number=number)
 
 
-def possible(conn: Connection, case: Case) -> None:
+def possible(conn: Connection, config: Config, case: Case) -> None:
     """Raise Refused for what cannot be."""
-    problem: Problem | None = next(cases.problems(case, casework.owners(conn, [n.key for n in case.numbers])), None)
+    owners = casework.owners(conn, [n.key for n in case.numbers])
+    problem: Problem | None = next(cases.problems(case, owners, config.unit.zone), None)
     if problem is not None:
         raise Refused(problem.detail, code=problem.code, hint="nothing was recorded")
 
@@ -291,7 +292,7 @@ def belongings(conn: Connection, case: Case, zone: ZoneInfo) -> dict[str, Any]:
                 "recorder": takes[name].label,
                 "activities": shown,
             }
-            for name, shown in recordings.items()
+            for name, shown in sorted(recordings.items(), key=lambda item: (takes[item[0]].started_at, item[0]))
         ],
         "activities": list(casework.activities(conn, own).values()),
         "archives": [

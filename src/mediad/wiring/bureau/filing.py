@@ -49,7 +49,7 @@ def archive(
         with station.ledger.catalog.read() as conn:
             case = case_of(conn, number)
             taken = _taken(config, case, now, actor, file_number=file_number, term=term, place=place, receiver=receiver)
-            after = _filed(conn, case, taken)
+            after = _filed(conn, config, case, taken)
             rulings, activities = work.rulings(conn, config, case), load_activities(config.cases.activities)
             missing = [
                 {"code": m.code, "activity": m.activity, "detail": m.detail, "explained": m.explained}
@@ -98,14 +98,14 @@ def _taken(config: Config, case: Case, now: datetime, actor: Actor, **given: str
     return stage.Taken(at=now, archivist=actor.person.id if actor.person else "", login=actor.login, **said)
 
 
-def _filed(conn: Connection, case: Case, taken: stage.Taken) -> Case:
+def _filed(conn: Connection, config: Config, case: Case, taken: stage.Taken) -> Case:
     """The case with its file number, which finds it from now on."""
     if isinstance(found := checked_number(taken.file_number), Problem):
         raise UsageError(found.detail, hint="--file-number is 案卷号 or 档号")
     numbered = Numbered(FILE_NUMBER, found)
     known = any(n.key == numbered.key for n in case.numbers)
     after = case if known else replace(case, numbers=(*case.numbers, numbered))
-    work.possible(conn, after)
+    work.possible(conn, config, after)
     return after
 
 
@@ -117,11 +117,7 @@ def manifest(ledger: Ledger, config: Config, number: str, *, supplement: int = 0
         rows = [row for row in casework.archives(conn, case.id) if supplement in (0, row.number)]
     if not rows:
         raise NotFound(f"{number} has no such archive", hint="`mediad case archive` makes it")
-    try:
-        data = read_first_vault(config, rows[-1].key)
-    except NotFound as e:
-        hint = "put it back from a backup and run `mediad fsck`; `mediad case archive` makes a supplement that does without it"
-        raise NotFound(e.message, hint=hint) from None
+    data = read_first_vault(config, rows[-1].key)
     if Digest.sha256(data).hex != rows[-1].sha256:
         raise IntegrityError(
             f"{rows[-1].key} is not the manifest whose digest stands in the custody log",
