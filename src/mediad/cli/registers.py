@@ -17,8 +17,6 @@ from mediad.model.instants import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection
-
     from mediad.catalog.db import Catalog
     from mediad.model.imports import Plan
     from mediad.wiring.bureau.acts import Performed
@@ -326,7 +324,7 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
 
 def by_and_by(
     catalog: Catalog,
-    read: Callable[[Connection, Sequence[str]], Iterable[T]],
+    read: Callable[[Any, Sequence[str]], Iterable[T]],
     ids: Sequence[str],
     limit: int | None,
     as_json: bool,
