@@ -90,7 +90,7 @@ def populate(raw: sqlite3.Connection, recordings: int) -> None:
         fill(raw, table, rows_of(dockings))
     for table, make in RECORDING_TABLES.items():
         fill(raw, table, (make(n, dockings) for n in range(recordings)))
-    fill(raw, "untagged", ((rec(n), stamp(ended(n // OF_DOCKING, dockings))) for n in range(0, recordings, 100)))
+    fill(raw, "untagged", ((rec(n), stamp(ended(n // OF_DOCKING, dockings)), False) for n in range(0, recordings, 100)))
     raw.execute(
         "INSERT INTO explained SELECT rule, subject, 'justified', subject, due_at, '[]', '{\"text\":\"x\"}'"
         " FROM deadline WHERE justified"

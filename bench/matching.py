@@ -86,7 +86,7 @@ def fill(catalogue: Path, recordings: int, cases: int) -> None:
         put(db, "recording_asset", ((f"rec-{n:07}", 0, f"ast-{n:07}") for n in range(recordings)))
         put(db, "timing", (timing(n, recordings) for n in range(recordings)))
         put(db, "deadline", (deadline(n, recordings) for n in range(recordings)))
-        put(db, "untagged", ((f"rec-{n:07}", stamp(LAST)) for n in range(recordings)))
+        put(db, "untagged", ((f"rec-{n:07}", stamp(LAST), False) for n in range(recordings)))
         mentioned = {f"rec-{n:07}": f"外出检查{n % 977}-{n % 31}" for n in range(0, recordings, 10)}
         put(db, "mention", iter(mentioned.items()))
         put(db, "mention_part", ((part, text) for text in set(mentioned.values()) for part in beginnings(text)))

@@ -114,6 +114,193 @@ def test_the_places_say_who_has_signed_in_the_system_and_when() -> None:
     )
 
 
+def values(**more: Any) -> dict[str, Any]:
+    return {zh: cell["value"] for zh, cell in cells(record(**more)).items()}
+
+
+def test_a_record_of_which_all_is_known_reads_so() -> None:
+    assert values() == {
+        "交出人": "李明", "执法证件编号": "LN0002", "接收人": "王芳", "执法记录仪": "B-07", "设备序列号": "A1",
+        "到达时间": "2026年11月23日 21:10:05", "存入时间": "2026年11月23日 21:10:05", "确认时间": "2026年11月23日 21:10:05",
+        "时钟偏差": None, "音像记录": "1 条（视频 1）", "新存文件": "1 件，900 B（900 字节）", "音像总时长": "1 分",
+        "记录起止": ["2026年11月23日 21:10 至 21:10"], "案件或执法活动": None,
+        "核验情况": "新存 1 件均已写入储存器，并从介质回读核对一致", "24 小时时限": ["—"],
+    }  # fmt: skip
+    page = words.page(record(), ZONE, None)
+    assert (page["unit"], page["number"], page["foot"], page["notes"], page["code"]) == (
+        "测试卫生监督所", "dck-1", "采集站 hq-01", [], None,
+    )  # fmt: skip
+
+
+def test_who_hands_over_in_the_place_of_another_stands_above_them() -> None:
+    told = record(giver=party("赵强", "LN0003"), on_behalf_of=party("李明"))
+    parties = words.page(told, ZONE, None)["sections"][0]["cells"]
+    assert [(c["zh"], c["value"]) for c in parties] == [
+        ("代交人", "赵强"), ("执法证件编号", "LN0003"), ("携带人", "李明"), ("执法证件编号", "LN0001"), ("接收人", "王芳"),
+        ("执法证件编号", "LN0002"),
+    ]  # fmt: skip
+    assert [c["beside"] for c in parties if "beside" in c] == ["卫生监督一队"] * 3
+    assert [s["zh"] for s in words.page(told, ZONE, None)["signatures"]] == ["代交人签名", "接收人签名"]
+    assert [s["zh"] for s in words.page(record(), ZONE, None)["signatures"]] == ["交出人签名", "接收人签名"]
+
+
+def test_a_position_stands_for_a_number_that_is_none_and_nobody_known_is_a_line_to_fill_in() -> None:
+    archivist = {**party("孙丽", ""), "position": "档案管理人员"}
+    told = values(giver=archivist, receiver=None)
+    assert (told["交出人"], told["职务"], told["接收人"], told["证件编号或职务"]) == ("孙丽", "档案管理人员", "", "")
+    assert "职务" not in values(giver={**archivist, "certificate": "LN0001"})
+
+
+def test_a_recorder_is_named_by_what_tells_it_from_others() -> None:
+    def named(key: str, registered: bool = False, label: str = "B-07") -> list[Any]:
+        told = record(recorder={"id": None, "key": key, "label": label, "registered": registered})
+        return [(c["zh"], c["value"]) for c in words.page(told, ZONE, None)["sections"][1]["cells"][:2]]
+
+    assert named("serial:A1") == [("执法记录仪", "B-07（未登记）"), ("设备序列号", "A1")]
+    assert named("fsuuid:1234-ABCD", True) == [("执法记录仪", "B-07"), ("存储卡标识", "1234-ABCD")]
+    assert named("folder:/srv/hall") == [("来源文件夹", "B-07"), ("路径", "/srv/hall")]
+    assert named("anonymous:x") == [("执法记录仪", "B-07（未登记）"), ("设备标识", None)]
+    assert named("serial:" + "9" * 101, True, "长" * 41) == [
+        ("执法记录仪", "长" * 39 + "…"),
+        ("设备序列号", "9" * 99 + "…"),
+    ]
+
+
+def test_what_was_brought_is_told_with_what_nobody_knows_of_it() -> None:
+    sums = {"count": 5, "kinds": {"video": 2, "photo": 3}, "seconds": 93_784.0, "without_length": 1, "from": AT,
+            "until": "2026-11-24T16:00:00.000000Z", "untrusted": 2}  # fmt: skip
+    told = values(recordings=sums)
+    assert told["音像记录"] == "5 条（视频 2、照片 3）"
+    assert told["音像总时长"] == "1 天 2 小时 3 分 4 秒（另有 1 条时长未知）"
+    assert told["记录起止"] == ["2026年11月23日 21:10 起", "2026年11月25日 00:00 止", "另有 2 条时间不可信"]
+    assert values(recordings={**sums, "seconds": None})["音像总时长"] is None
+    assert values(recordings={**sums, "kinds": {"photo": 3}, "seconds": 0, "without_length": 0})["音像总时长"] == "—"
+    assert values(recordings={**sums, "kinds": {"audio": 1}, "seconds": 0, "without_length": 0})["音像总时长"] == "0 秒"
+    assert values(recordings={**sums, "from": None})["记录起止"] is None
+    cases = [{"numbers": ["立-1", "检-1"], "name": "某诊所案"}, {"numbers": [], "name": "巡查"}]
+    assert values(cases=cases)["案件或执法活动"] == ["立-1 某诊所案", "巡查"]
+
+
+def test_what_was_seen_and_not_stored_anew_is_told_apart() -> None:
+    def checked(**counts: int) -> str:
+        return str(
+            values(counts={"new": 0, "sightings": 0, "skipped": 0, "failed": 0, "bytes": 0, **counts})["核验情况"]
+        )
+
+    assert checked() == "没有文件"
+    assert checked(failed=2) == "失败 2 件：未能采集，仍在记录仪上"
+    assert checked(sightings=1) == "重复 1 件，不重复存储"
+    assert checked(new=1, sightings=2, skipped=3) == (
+        "新存 1 件均已写入储存器，并从介质回读核对一致；重复 2 件，已有或不收 3 件，不重复存储"
+    )
+    twice = [{"docking": d, "code": "interrupted", "subject": "", "detail": ""} for d in ("dck-1", "dck-2")]
+    assert values(findings=twice)["核验情况"].count(words.FINDINGS["interrupted"]) == 1
+
+
+def test_the_limit_is_summed_up_and_what_is_late_is_told_with_its_reason() -> None:
+    def limits(*rulings: dict[str, Any]) -> list[str]:
+        return list(values(rulings=list(rulings))["24 小时时限"])
+
+    assert limits(ruling("met"), ruling("met"), ruling("not-applicable")) == ["按时 2 条；不适用 1 条"]
+    assert limits(ruling("late", "设备故障"), ruling("late")) == [
+        "逾期 2 条", "逾期：应于 2026年11月23日 21:10 前存入；理由：设备故障",
+        "逾期：应于 2026年11月23日 21:10 前存入；尚无书面理由",
+    ]  # fmt: skip
+    assert limits(*[ruling("late", "长" * 61)] * 3)[1:] == [
+        *[f"逾期：应于 2026年11月23日 21:10 前存入；理由：{'长' * 59}…"] * 2, "……（逾期共 3 条，其余见记录文件）",
+    ]  # fmt: skip
+    assert limits({**ruling("late"), "due_at": None})[1].startswith("逾期：应于 （未定） 前存入")
+    for status in ("untrusted", "open"):
+        assert limits({**ruling(status), "reason": "no-true-time"})[-1].startswith("未定：")
+
+
+def test_dockings_are_told_where_there_were_several_or_one_broke_off() -> None:
+    one = record()["dockings"][0]
+    broken = {**one, "state": "interrupted"}
+    assert "接入经过" not in values()
+    assert values(dockings=[broken, one])["接入经过"] == [
+        "第 1 次：2026年11月23日 21:10:05 至 2026年11月23日 21:10:05，中断",
+        "第 2 次：2026年11月23日 21:10:05 至 2026年11月23日 21:10:05，完成",
+    ]  # fmt: skip
+    many = values(dockings=[broken] * 4 + [one])["接入经过"]
+    assert [line[:5] for line in many] == ["第 1 次", "第 2 次", "……（共 ", "第 5 次"]
+    assert "接入经过" in values(dockings=[{**one, "state": "incomplete"}])
+
+
+def test_the_first_lines_say_what_the_page_is_worth() -> None:
+    def notes(**more: Any) -> list[str]:
+        return list(words.page(record(**more), ZONE, None)["notes"])
+
+    before = {"version": 1, "sha256": "ab" * 32}
+    assert notes(supersedes=before, version=2, why="交出人有误") == [
+        f"第 2 版，取代第 1 版（摘要 {'ab' * 8}…）。更正理由：交出人有误"
+    ]
+    told = notes(supersedes=before, version=0)
+    assert told == [
+        f"待重新确认，取代第 1 版（摘要 {'ab' * 8}…）。续采后重新确认",
+        "未签：接收人尚未在系统中确认。 Not signed yet.",
+    ]
+    assert notes(files=0) == ["本次接入没有新文件，无须签收。 Nothing new: nothing to sign."]
+    one = record()["dockings"][0]
+    assert "请重新插入" in notes(dockings=[one, {**one, "state": "interrupted"}])[0]
+    assert notes(dockings=[{**one, "state": "interrupted"}, one]) == [], "it was continued"
+
+
+def test_each_file_stands_in_the_annex_with_its_digest() -> None:
+    failed = {"path": "x" * 401, "size": 2048, "outcome": "failed", "sha256": None}
+    seen = {"path": "DCIM/2.mp4", "size": 1, "outcome": "sighting", "sha256": "12" * 32}
+    (annex,) = words.page(record(files=1) | {"files": [failed, seen]}, ZONE, None)["tables"]
+    assert annex["rows"] == [
+        ["1", f"{'x' * 200} … {'x' * 200}", "2.0 KiB", "失败", "—"],
+        ["2", "DCIM/2.mp4", "1 B", "重复", f"{'12' * 16}\n{'12' * 16}"],
+    ]  # fmt: skip
+    assert (annex["page"], len(annex["notes"]), annex["notes"][0][:5]) == (False, 1, "共 2 件")
+    assert words.page(record(0), ZONE, None)["tables"] == []
+    for files, apart in ((6, False), (7, True)):
+        page = words.page(record(files), ZONE, {"rows": [], "sha256": "", "key": "k"})
+        assert (page["tables"][0]["page"], "另页" in page["code"]["lines"][-1]) == (apart, apart)
+        assert page["code"]["lines"][0] == "k"
+    (long,) = words.page(record(1_001), ZONE, None)["tables"]
+    assert (len(long["rows"]), "仅列前 1000 件" in long["notes"][1]) == (1_000, True)
+    assert len(words.page(record(1_000), ZONE, None)["tables"][0]["notes"]) == 1
+
+
+def handed(**more: Any) -> dict[str, Any]:
+    """A line of the register."""
+    return {
+        "handover": "dck-1", "signature": "signed", "arrived_at": AT, "signed_at": AT, "giver_signed_at": None, "recorder": "B-07",
+        "giver": party("李明"), "on_behalf_of": None, "receiver": party("王芳", "LN0002"), "recordings": 3, "files": 4,
+        "bytes": 2048, "late": 0, **more,
+    }  # fmt: skip
+
+
+def test_a_hand_over_is_one_line_of_the_register() -> None:
+    def line(**more: Any) -> list[str]:
+        return words.register_cells(7, handed(**more), ZONE)
+
+    assert line() == [
+        "7", "2026-11-23 21:10", "B-07", "李明", "LN0001", "王芳", "2026-11-23 21:10", "3", "4", "2.0 KiB", "0", "已签", "dck-1",
+    ]  # fmt: skip
+    assert line(giver_signed_at=AT)[11] == "双方已签"
+    assert line(on_behalf_of=party("赵强"))[3] == "李明（代 赵强）"
+    assert line(giver={**party("孙丽", ""), "position": "档案管理人员"})[4] == "档案管理人员"
+    waits = line(signature="waiting", giver=None, receiver=None, signed_at=None)
+    assert (waits[3:7], waits[11]) == (["", "", "", ""], "待签")
+
+
+def test_the_register_sums_up_the_month() -> None:
+    rows = [handed(late=2), handed(signature="waiting", late=1, receiver=None, signed_at=None), handed()]
+    page = words.register(rows, ZONE, unit="测试局", station="hq-01", month="2026-09")
+    (table,) = page["tables"]
+    assert table["notes"] == ["共 3 次交接，音像记录 9 条，新存文件 12 件，6.0 KiB；待签 1 次；有逾期记录的 2 次"]
+    assert (page["number"], table["zh"], page["unit"], page["foot"], page["landscape"]) == (
+        "2026年09月", "2026 年 9 月", "测试局", "采集站 hq-01", True,
+    )  # fmt: skip
+    assert [row[0] for row in table["rows"]] == ["1", "2", "3"]
+    assert table["rows"][1][5] is None, "a line to fill in by hand"
+    assert [c["zh"] for c in table["columns"] if c["right"]] == ["序号", "记录", "文件", "大小", "逾期"]
+
+
 def test_the_fullest_record_is_one_page_to_sign_and_its_files_are_elsewhere() -> None:
     """Many cases with long names, many dockings, many late: the first and the last of them, and how many there are."""
     name = (

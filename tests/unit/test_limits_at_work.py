@@ -260,7 +260,8 @@ def test_status_lists_what_calls_for_a_person(site: Site) -> None:
     with closing(site.open()) as station:
         work_once(station)
         station.ledger.catalog.write(lambda conn: conn.exec_driver_sql(
-            "INSERT INTO untagged (recording, since) SELECT id, '2026-01-01T00:00:00.000000Z' FROM recording WHERE kind <> 'data'"
+            "INSERT INTO untagged (recording, since, exempt)"
+            " SELECT id, '2026-01-01T00:00:00.000000Z', false FROM recording WHERE kind <> 'data'"
         ))  # fmt: skip
         with station.ledger.catalog.read() as conn:
             force = {**(limits.rules_in_force(conn) or {}), "by": ""}

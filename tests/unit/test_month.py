@@ -156,7 +156,7 @@ def _counted(b: Bureau, film: dict[str, Any], recorder: str, stored: datetime) -
     who = film["officer"]
     b.counts("recordings", who, recorder)
     b.counts(column, who, recorder)
-    b.counts("untagged", who, recorder, not tagged)
+    b.counts("untagged", who, recorder, not tagged and film["is"] != "not_applicable")
     for key in {"*", who, department_of(who), recorder}:
         b.seconds[key] += int((film["end"] - film["start"]).total_seconds())
         b.bytes[key] += film["size"]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from mediad.catalog import due, handed, limits
+from mediad.catalog import due, handed, limits, reporting, tags, telling
 from mediad.catalog import tables as t
 from mediad.model.calendar import Month
 from mediad.model.custody import Draft
-from mediad.model.deadline import RECORDER, Ruling
+from mediad.model.deadline import NO_CASE, RECORDER, Ruling
 from mediad.model.instants import stamp
 from mediad.model.registers import Move, hand_out
 from mediad.model.report import devices
@@ -761,6 +761,34 @@ def test_what_is_of_no_case_for_a_week_is_counted_until_it_is_said_to_be_of_no_d
     with bureau.ledger.catalog.read() as conn:
         assert limits.untagged(conn, stamp(ENDED + 99 * H)) == (0, None)
     assert bureau.status(film().recording) == "met", "it is kept and counted all the same"
+
+
+def test_what_no_duty_covers_wants_no_case_and_no_list_counts_it(bureau: Any) -> None:
+    """The hall's CCTV fills a week; nobody ever says of which case each hour of it is."""
+    hall, ours = film("hall.mp4"), film("ours.mp4")
+    bureau.dock("hall", ENDED + H, hall, channel="cctv", folder=True)
+    bureau.dock("A", ENDED + H, ours)
+
+    def told() -> list[list[str]]:
+        later = stamp(ENDED + 99 * H)
+        with bureau.ledger.catalog.read() as conn:
+            n, oldest = limits.untagged(conn, later)
+            topics = sorted(row.recording for row in telling.untagged(conn, "", later))
+            month = sorted(
+                row.id for row in reporting.these(conn, [hall.recording, ours.recording])
+                if row.untagged and row.state not in NO_CASE
+            )  # fmt: skip
+            assert (n, oldest.recording) == (len(topics), topics[0])
+            return [topics, sorted(tags.find(conn, untagged=True)), month]
+
+    both = sorted([hall.recording, ours.recording])
+    for exempt, counted in ((("cctv",), [ours.recording]), ((), both), (("cctv",), [ours.recording])):
+        due.everything(bureau.ledger.catalog)
+        bureau.rule(rules(exempt_channels=exempt))
+        assert told() == [counted] * 3, exempt
+    bureau.say("recording.excused", hall.recording, ENDED + 3 * H, reason="设备测试")
+    bureau.say("recording.excused", hall.recording, ENDED + 4 * H, reason="", void=True)
+    assert told() == [[ours.recording]] * 3, "what comes to be of no case again is exempt as well"
 
 
 def test_a_trip_past_its_expected_return_is_listed_until_the_return_is_entered(bureau: Any) -> None:

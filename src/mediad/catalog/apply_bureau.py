@@ -18,6 +18,7 @@ from mediad.catalog.apply_limits import MATCH, RULE
 from mediad.catalog.chunks import chunks
 from mediad.model import registers, trips
 from mediad.model.custody import Event, canonical
+from mediad.model.deadline import NO_CASE, STORAGE
 from mediad.model.instants import stamp
 from mediad.model.numbers import number_key
 
@@ -222,16 +223,16 @@ def _excused(conn: Connection, batch: Batch) -> None:
 
 
 def _wants_a_case(conn: Connection, recordings: Mapping[str, str]) -> None:
-    """Since when recordings are of no case: those of them that are, and want one."""
-    r = t.recording.c
+    """Since when recordings are of no case: those of them that are, and whether they want one."""
+    r, d = t.recording.c, b.deadline.c
+    exempt = exists().where(d.rule == STORAGE, d.subject == r.id, d.state.in_(NO_CASE))
     for chunk in chunks(list(recordings)):
-        bare = select(r.id).where(r.id.in_(chunk), r.kind != "data", ~_answered(r.id))
-        insert_new(
-            conn, b.untagged, [{"recording": each, "since": recordings[each]} for each in conn.execute(bare).scalars()]
-        )
+        bare = select(r.id, exempt.label("exempt")).where(r.id.in_(chunk), r.kind != "data", ~answered(r.id))
+        rows = [{"recording": row.id, "since": recordings[row.id], "exempt": row.exempt} for row in conn.execute(bare)]
+        insert_new(conn, b.untagged, rows)
 
 
-def _answered(recording: Any) -> Any:
+def answered(recording: Any) -> Any:
     """Whether a recording is of a case, or of no duty."""
     g, s = b.tag.c, b.said_of.c
     tagged = exists().where(g.recording == recording, g.state == "set")
@@ -257,7 +258,7 @@ def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:
         for table in (b.proposal, b.untagged, b.mention):
             conn.execute(delete(table).where(table.c.recording.in_(chunk)))
     u = b.untagged.c
-    conn.execute(delete(b.untagged).where(u.recording == survivor, _answered(u.recording)))
+    conn.execute(delete(b.untagged).where(u.recording == survivor, answered(u.recording)))
     told = select(b.explained.c.rule).where(b.explained.c.subject == survivor, b.explained.c.what == "justified")
     late = and_(b.deadline.c.subject == survivor, b.deadline.c.rule.in_(told))
     conn.execute(update(b.deadline).where(late).values(justified=True))

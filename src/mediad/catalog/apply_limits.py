@@ -13,7 +13,7 @@ from mediad.catalog.apply import Batch, becomes_due, upsert
 from mediad.catalog.chunks import chunks
 from mediad.model import registers
 from mediad.model.custody import canonical
-from mediad.model.deadline import RECORDER, STORAGE
+from mediad.model.deadline import NO_CASE, RECORDER, STORAGE
 
 RULE: Final = "rule"
 MATCH: Final = "match"
@@ -94,11 +94,17 @@ def counted(conn: Connection, batch: Batch) -> None:
 
 
 def _ruled(conn: Connection, batch: Batch) -> None:
-    """Another carrier than before may have recorded for another case."""
+    """Another carrier than before may have recorded for another case. What the rule exempts need be of none."""
     carried = {
         e.subject: (d["carrier"], e.at) for e, d in batch if d["rule"] == STORAGE and e.subject.startswith("rec-")
     }
-    g = b.deadline.c
+    g, u = b.deadline.c, b.untagged.c
+    freed = {e.subject: d["state"] in NO_CASE for e, d in batch if e.subject in carried and d["rule"] == STORAGE}
+    for chunk in chunks(sorted(freed)):
+        for exempt in (True, False):
+            now = [each for each in chunk if freed[each] is exempt]
+            other = and_(u.recording.in_(now), u.exempt.is_not(exempt))
+            conn.execute(update(b.untagged).where(other).values(exempt=exempt))
     for chunk in chunks(sorted(carried)):
         before = select(g.subject, g.carrier).where(g.rule == STORAGE, g.subject.in_(chunk))
         known = {row.subject: row.carrier for row in conn.execute(before)}

@@ -344,5 +344,6 @@ untagged = Table(
     metadata,
     Column("recording", String, primary_key=True),
     Column("since", String, nullable=False),  # when it was timed first
-    Index("untagged_since", "since"),
+    Column("exempt", Boolean, nullable=False),  # it need be of none (model/deadline.py:NO_CASE)
+    Index("untagged_since", "exempt", "since"),
 )

@@ -303,10 +303,10 @@ def counts(conn: Connection, now: str, soon: str) -> dict[tuple[str, str], int]:
 
 
 def untagged(conn: Connection, before: str, since: str = "") -> tuple[int, Row[Any] | None]:
-    """How many recordings were of no case since before then, and the one of them that is the oldest. What was there before
-    ``since`` is not counted."""
+    """How many recordings that want a case were of none since before then, and the one of them that is the oldest. What was there
+    before ``since`` is not counted."""
     u = b.untagged.c
-    bare = and_(u.since >= since, u.since < before)
+    bare = and_(u.exempt.is_(False), u.since >= since, u.since < before)
     oldest = conn.execute(select(b.untagged).where(bare).order_by(u.since, u.recording).limit(1)).first()
     return conn.execute(select(func.count()).where(bare)).scalar_one(), oldest
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
+from mediad.catalog.apply_bureau import answered
 from mediad.catalog.chunks import chunks
 from mediad.model.deadline import STORAGE
 
@@ -51,7 +52,7 @@ def _recordings(where: Any, *, unruled: bool = False) -> Any:
     return (
         select(
             r.id, r.source, r.started_at, r.ended_at, r.label, size.label("size"), stored.label("stored_at"),
-            explained.label("explained"), exists().where(b.untagged.c.recording == r.id).label("untagged"),
+            explained.label("explained"), (~answered(r.id)).label("untagged"),
             d.state, d.due_at, d.met_at, d.carrier, d.ended_at.label("ruled_end"), d.detail,
         )
         .select_from(tables)

@@ -15,11 +15,12 @@ from mediad.catalog import bureau_tables as b
 from mediad.catalog import limits
 from mediad.catalog import tables as t
 from mediad.catalog.apply import insert_new
+from mediad.catalog.apply_bureau import answered
 from mediad.catalog.chunks import chunks
 from mediad.catalog.recordings import of_kind
 from mediad.model import registers
 from mediad.model.cases import Case, merged
-from mediad.model.deadline import STORAGE
+from mediad.model.deadline import NO_CASE, STORAGE
 from mediad.model.duty import Tagged
 from mediad.model.instants import stamp
 from mediad.model.matching import Match
@@ -299,8 +300,8 @@ def find(
     if cases is not None:
         query = query.where(exists().where(g.recording == r.id, g.state == "set", g.casefile.in_(sorted(cases))))
     if untagged:
-        of_no_duty = exists().where(b.said_of.c.recording == r.id, b.said_of.c.what == "excused")
-        query = query.where(r.kind != "data", ~of_no_duty, ~exists().where(g.recording == r.id, g.state == "set"))
+        exempt = exists().where(d.rule == STORAGE, d.subject == r.id, d.state.in_(NO_CASE))
+        query = query.where(r.kind != "data", ~answered(r.id), ~exempt)
     dated = limits.said_of_all(conn, "dated")
     since = [] if first is None else [r.started_at >= first]
     until = [] if last is None else [r.started_at <= last]

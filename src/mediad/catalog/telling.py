@@ -86,13 +86,13 @@ def away(conn: Connection, since: str, until: str) -> list[tuple[str, str, froze
 
 
 def untagged(conn: Connection, since: str, until: str) -> list[Row[Any]]:
-    """Recordings of no case since some time: their recorder, when they ended, and who carried it."""
+    """Recordings that want a case and have none since some time: their recorder, when they ended, and who carried it."""
     u, r, d = b.untagged.c, t.recording.c, b.deadline.c
     query = (
         select(u.recording, u.since, r.label, r.ended_at, func.max(d.carrier).label("carrier"))
         .join(t.recording, r.id == u.recording)
         .join(b.deadline, d.subject == u.recording, isouter=True)
-        .where(u.since >= since, u.since <= until)
+        .where(u.exempt.is_(False), u.since >= since, u.since <= until)
         .group_by(u.recording, u.since, r.label, r.ended_at)
     )
     return list(conn.execute(query))

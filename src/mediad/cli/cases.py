@@ -182,6 +182,7 @@ def case_inventory(
     """Print the list by which a case file is handed over to the archive (归档移交清册)."""
     from mediad.edges.tabular import csv_text
     from mediad.model.archive import table
+    from mediad.model.instants import minute
     from mediad.wiring.bureau.filing import inventory, inventory_page
 
     config = common.load_config()
@@ -189,7 +190,7 @@ def case_inventory(
         told = inventory(ledger, config, number, supplement=supplement)
         drawn = inventory_page(ledger, config, number, supplement=supplement) if page is not None else b""
     if out is not None:
-        head, *lines = table(told["lines"])
+        head, *lines = table(told["lines"], config.unit.zone)
         common.write_file(csv_text(head, lines), out)
     if page is not None:
         common.write_file(drawn, page)
@@ -201,7 +202,6 @@ def case_inventory(
             f"归档移交清册 {act['file_number']}  {told['name']}  {act['term']}  接收人 receiver {act['receiver']}"
         )
         for line in told["lines"]:
-            common.say(
-                f"  {line['row']:4}  {str(line['started_at'])[:16]}  {line['carrier']:8} {line['file']}  {line['sha256']}"
-            )
+            at, who = minute(line["started_at"], config.unit.zone), common.column(line["carrier"] or "-", 8)
+            common.say(f"  {line['row']:4}  {at}  {who} {line['file']}  {line['sha256']}")
         common.say(f"{told['recordings']} 条音像记录 recordings, {common.size(told['bytes'])}")

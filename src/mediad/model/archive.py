@@ -10,13 +10,17 @@ from zoneinfo import ZoneInfo
 
 from mediad.model.custody import canonical
 from mediad.model.ids import Digest
-from mediad.model.instants import minute
+from mediad.model.instants import local, minute
 from mediad.model.sizes import human
+from mediad.model.words import KINDS
 
 FORMAT: Final = "mediad-archive/1"
 LOST: Final = (
     "前一份清单已不在储存器中，变更情况无从比对 the manifest before it is lost, so what changed cannot be told"
 )
+
+ON_THE_PAGE: Final = 3
+"""So many files stand on the page to sign; more have pages of their own."""
 
 _OF_THE_ACT: Final = ("format", "number", "archive", "supplements", "added", "removed", "changed", "chain")
 """What a manifest says of the act of archiving; the rest is what was archived."""
@@ -74,19 +78,23 @@ def inventory(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     return lines
 
 
-def table(lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The list as rows of text, the headings first."""
-    return [list(COLUMNS.values()), *([_cell(line[column]) for column in COLUMNS] for line in lines)]
+def table(lines: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[list[str]]:
+    """The list as rows of text, the headings first; times by the unit's clock."""
+    return [list(COLUMNS.values()), *([_cell(line[column], column, zone) for column in COLUMNS] for line in lines)]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, column: str, zone: ZoneInfo) -> str:
+    if column in ("started_at", "ended_at"):
+        return f"{local(value, zone):%Y-%m-%d %H:%M:%S}"
+    if column == "kind":
+        return KINDS[value]
     return "、".join(value) if isinstance(value, list) else str(value)
 
 
 _LIST: Final[Sequence[tuple[str, str, dict[str, Any]]]] = (
-    ("row", "No.", {"right": True}), ("started_at", "Start", {}), ("carrier", "Recorded by", {"parts": 2}),
-    ("activities", "Activity", {"parts": 3}), ("file", "File", {"parts": 4}), ("size", "Bytes", {"right": True}),
-    ("sha256", "SHA-256", {"parts": 6, "mono": True}),
+    ("row", "No.", {"right": True}), ("started_at", "Start", {}), ("kind", "Kind", {}),
+    ("carrier", "Recorded by", {"parts": 3}), ("recorder", "Recorder", {"parts": 3}), ("activities", "Activity", {"parts": 4}),
+    ("file", "File", {"parts": 5}), ("size", "Bytes", {"right": True}), ("sha256", "Digest of the bytes", {"mono": True}),
 )  # fmt: skip
 
 
@@ -99,14 +107,15 @@ def page(manifest: Mapping[str, Any], zone: ZoneInfo, code: Mapping[str, Any]) -
         ("案件名称", "Case", case["name"], {"wide": True}), ("编号", "Numbers", numbers, {}),
         ("当事人", "Party", case["party"], {}), ("承办机构", "Department", _department(case), {}),
         ("承办人", "Handlers", [f"{h['name']} {h['certificate']}" for h in case["handlers"]], {}),
-        ("结案时间", "Concluded", minute(case["concluded"], zone), {}),
+        ("行为终结", "Act ended", _moment(case["act_ended"], zone), {}),
+        ("结案时间", "Concluded", _moment(case["concluded"], zone), {}),
         ("音像记录", "Recordings", f"{len(manifest['recordings'])} 条，{len(lines)} 个文件", {}),
         ("大小", "Size", human(sum(line["size"] for line in lines)), {}),
         ("纸质案卷存放", "Paper file", act["place"], {}), ("归档时间", "Archived", minute(act["at"], zone), {}),
     ]  # fmt: skip
     shown = [[_shown(line[name], name, zone) for name, *_ in _LIST] for line in lines]
     return {
-        "unit": manifest["unit"], "title": "归档移交清册", "title_en": "List of what is handed over to the archive",
+        "unit": manifest["unit"], "title": "归档移交清册", "title_en": "LIST OF WHAT IS HANDED OVER TO THE ARCHIVE",
         "number": f"{act['file_number']} · {manifest['number']}", "foot": f"采集站 {manifest['station']}",
         "landscape": True, "notes": _notes(manifest),
         "sections": [
@@ -122,7 +131,7 @@ def page(manifest: Mapping[str, Any], zone: ZoneInfo, code: Mapping[str, Any]) -
             "lines": [code["key"]],
         },
         "tables": [
-            {"zh": "音像记录文件", "en": "Files", "page": True, "rows": shown,
+            {"zh": "音像记录文件", "en": "Files", "page": len(lines) > ON_THE_PAGE, "rows": shown,
              "columns": [{"zh": COLUMNS[name], "en": english, **more} for name, english, more in _LIST]}
         ],
     }  # fmt: skip
@@ -150,7 +159,20 @@ def _department(case: Mapping[str, Any]) -> list[str]:
     return [text for text in (of["name"], of["unit"]) if text]
 
 
-def _shown(value: Any, name: str, zone: ZoneInfo) -> str:
-    if name == "started_at":
-        return minute(value, zone)
-    return _cell(value)
+def _moment(at: str | None, zone: ZoneInfo) -> str:
+    """A time that somebody entered, or a day."""
+    return minute(at, zone).removesuffix(" 00:00")
+
+
+def _shown(value: Any, name: str, zone: ZoneInfo) -> str | None:
+    """A cell of the list; None where something is to be filled in by hand."""
+    match name:
+        case "carrier":
+            return value or None
+        case "started_at":
+            return minute(value, zone)
+        case "size":
+            return f"{value:,}"
+        case "sha256":
+            return f"{value[:32]}\n{value[32:]}"
+    return _cell(value, name, zone)

@@ -37,6 +37,10 @@ RECORDER: Final = "recorder-back"
 TAG: Final = "tagged"
 RULES: Final = (STORAGE, URGENT, ARCHIVE, UPLOAD, SIGNATURE, RECORDER, TAG)
 
+NO_CASE: Final = ("not-applicable",)
+"""States under Article 28 of recordings that need be of no case, for no duty covers them: taken over from an older system, from
+before the rule, or of an exempt channel, such as what the hall's CCTV sees day and night. They may be of one all the same."""
+
 SecondLimb = Literal["return-after-limit", "any-trip"]
 Basis = Literal["limit", "open", "untrusted", "not-applicable"]
 

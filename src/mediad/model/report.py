@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final, Literal
 
 from mediad.model.calendar import Month
-from mediad.model.deadline import Ruling, Status, status_at
+from mediad.model.deadline import NO_CASE, Ruling, Status, status_at
 from mediad.model.registers import Move
 
 By = Literal["department", "officer", "recorder"]
@@ -28,7 +28,8 @@ Outcome = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A recording of the month as far as figures go. ``state``, ``limb`` and ``due_at`` are those of its ruling by Article 28."""
+    """A recording of the month as far as figures go. ``state``, ``limb`` and ``due_at`` are those of its ruling by Article 28,
+    ``untagged``: nobody and no rule has said of which case it is, or that it is of no duty."""
 
     carrier: str
     recorder: str
@@ -101,7 +102,7 @@ class Sums:
         self.recordings += 1
         self.seconds += of.seconds
         self.bytes += of.size
-        self.untagged += of.untagged
+        self.untagged += of.untagged and of.state not in NO_CASE
         name = of.outcome(now)
         setattr(self, name, getattr(self, name) + 1)
 

@@ -117,7 +117,11 @@ def manifest(ledger: Ledger, config: Config, number: str, *, supplement: int = 0
         rows = [row for row in casework.archives(conn, case.id) if supplement in (0, row.number)]
     if not rows:
         raise NotFound(f"{number} has no such archive", hint="`mediad case archive` makes it")
-    data = read_first_vault(config, rows[-1].key)
+    try:
+        data = read_first_vault(config, rows[-1].key)
+    except NotFound as e:
+        hint = "put it back from a backup and run `mediad fsck`; `mediad case archive` makes a supplement that does without it"
+        raise NotFound(e.message, hint=hint) from None
     if Digest.sha256(data).hex != rows[-1].sha256:
         raise IntegrityError(
             f"{rows[-1].key} is not the manifest whose digest stands in the custody log",

@@ -294,9 +294,10 @@ def upgrade() -> None:
         "untagged",
         sa.Column("recording", sa.String(), nullable=False),
         sa.Column("since", sa.String(), nullable=False),
+        sa.Column("exempt", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("recording"),
     )
-    op.create_index("untagged_since", "untagged", ["since"], unique=False)
+    op.create_index("untagged_since", "untagged", ["exempt", "since"], unique=False)
     op.create_index("docking_key_opened", "docking", ["recorder", "opened_at"], unique=False)
     op.create_index("docking_id_opened", "docking", ["recorder_id", "opened_at"], unique=False)
     op.create_table(
@@ -327,7 +328,8 @@ def upgrade() -> None:
         " SELECT 'match', id, closed_at, 0, '', NULL, '' FROM docking WHERE closed_at IS NOT NULL"
     )
     op.execute(
-        "INSERT INTO untagged (recording, since) SELECT id, ended_at FROM recording WHERE kind <> 'data' AND NOT provisional"
+        "INSERT INTO untagged (recording, since, exempt)"
+        " SELECT id, ended_at, false FROM recording WHERE kind <> 'data' AND NOT provisional"
     )
     _hand_overs()
     _counted()
