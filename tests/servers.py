@@ -40,18 +40,19 @@ def server_side(cert: Path) -> ssl.SSLContext:
 
 
 class Mailbox:
-    """What a mail server does, and what it took. ``refuse``: addresses that it does not take; ``answer``: what it says to a
-    message."""
+    """What a mail server does, and what it took. ``refuse``: addresses that it does not take, ``refusal``: what it says then;
+    ``answer``: what it says to a message."""
 
     def __init__(self) -> None:
         self.letters: list[EmailMessage] = []
         self.envelopes: list[tuple[str, list[str]]] = []
         self.refuse: set[str] = set()
+        self.refusal = "550 no such mailbox"
         self.answer = "250 taken"
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if address in self.refuse:
-            return "550 no such mailbox"
+            return self.refusal
         envelope.rcpt_tos.append(address)
         return "250 ok"
 

@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mediad.model.instants import stamp
 from mediad.stages import notify
 from mediad.wiring.bureau import alarms, rules
 from mediad.wiring.bureau.office import OfficePart, work_once
+from mediad.wiring.bureau.pressing import pressing
 from mediad.wiring.bureau.telling import bureau_of
 from mediad.wiring.check import config_problems
 from mediad.wiring.station import Station
@@ -255,6 +256,35 @@ def test_a_receipt_meets_what_was_late_and_none_is_of_the_future(site: Site) -> 
     assert [r["receipts"] for r in rows if r["subject"] == late] == [["HZ-7"]]
 
 
+def test_what_has_a_name_is_shown_and_justified_by_it(site: Site, station: Station) -> None:
+    now = station.ledger.clock()
+    move = {"state": "issued", "carrier": "", "expected": None, "why": "", "presumed": ""}
+    case = {"form": "case", "kind": "penalty", "numbers": [{"type": "立案号", "number": "浦卫立〔2026〕7号"}], "name": "某某案",
+            "department": "", "handlers": [], "opened": stamp(now - timedelta(days=3)), "urgent": True, "act_ended": None,
+            "archived": None, "merged_into": ""}  # fmt: skip
+    station.ledger.record([
+        Draft("recorder.registered", "rcd-7", {"label": "07号", "name": "07号", "profile": "", "keys": ["serial:7"]}),
+        *(Draft("recorder.moved", "rcd-7", {**move, "at": stamp(now - timedelta(days=days))}) for days in (4, 2)),
+        Draft("case.registered", "cas-7", case),
+    ])  # fmt: skip
+    with station.ledger.catalog.read() as conn:
+        found = pressing(conn, rules.rules_of(conn, site.config), now).rows
+    named = [row["label"] for row in found if row["subject"][:3] in ("cas", "rcd")]
+    assert named == ["07号", "浦卫立〔2026〕7号", "07号"]
+    shown = ask(site, "deadlines", expect=1)
+    assert "    07号" in shown and "    浦卫立〔2026〕7号" in shown
+    ask(site, "deadlines", "justify", "浦卫立[2026]7号", "--rule", "article-8-urgent-report", "--text", "系统故障")
+    with pytest.raises(MediadError, match="late 2 times") as caught:
+        ask(site, "deadlines", "justify", "07号", "--rule", "recorder-back", "--text", "忘带")
+    first, second = str(caught.value.hint).removeprefix("one of ").split(", ")
+    ask(site, "deadlines", "justify", first, "--rule", "recorder-back", "--text", "忘带")
+    told = ask(site, "deadlines", "justify", "07号", "--rule", "recorder-back", "--text", "仍忘带", "--json")
+    assert told["subject"] == "07号"
+    rows = {row["subject"]: row for row in ask(site, "deadlines", "--json", expect=1)}
+    assert [rows[name]["justification"] for name in (first, second, "cas-7")] == ["忘带", "仍忘带", "系统故障"]
+    assert rows[second]["label"] == "07号"
+
+
 def test_status_lists_what_calls_for_a_person(site: Site) -> None:
     """What was there before the station had rules came with an upgrade: nobody is told that it is of no case."""
     with closing(site.open()) as station:
@@ -310,6 +340,19 @@ def test_a_time_that_cannot_have_been_is_refused(site: Site, more: tuple[str, ..
     recording = ask(site, "recordings", "--json")[0]["id"]
     with pytest.raises(MediadError, match=says):
         ask(site, "recordings", "set-time", recording, *more, "--source", "x", "--reason", "y")
+
+
+def test_nobody_was_recording_any_more_when_the_file_was_docked(site: Site, station: Station) -> None:
+    """Else a limit could be made to begin after what meets it."""
+    now = station.ledger.clock()
+    opened = {"opened_at": stamp(now - timedelta(hours=3))}
+    station.ledger.catalog.write(lambda conn: conn.execute(t.docking.update().values(opened)))
+    recording = ask(site, "recordings", "--json")[0]["id"]
+    for hours, refused in ((2, True), (4, False)):
+        ended = f"{(now - timedelta(hours=hours)).astimezone(site.config.unit.zone):%Y-%m-%d %H:%M}"
+        said = ("recordings", "set-time", recording, "--ended", ended, "--source", "x", "--reason", "y")
+        with pytest.raises(MediadError, match="had been docked by then") if refused else nullcontext():
+            ask(site, *said)
 
 
 def test_carrier_and_co_officers_are_told_by_their_numbers(site: Site) -> None:

@@ -99,12 +99,19 @@ def test_a_wrong_password_an_unknown_address_and_a_message_that_is_not_taken_are
         assert failure(mail(port, cert)).code == "address-refused"
         box.refuse, box.answer = set(), "452 no room"
         assert failure(mail(port, cert)).code == "message-refused"
+        box.answer = "421 closing"
+        assert failure(mail(port, cert)).code == "undelivered", "it says so to everybody"
+        box.refuse, box.refusal = {WANG.mail}, "421 closing"
+        assert failure(mail(port, cert)).code == "undelivered"
 
 
 def test_a_server_that_is_not_there_hangs_or_dies_in_the_middle_is_unreachable(cert: Path) -> None:
     assert failure(mail(servers.free_port(), cert)).code == "unreachable"
     with servers.raw(servers.silent) as port:
         assert failure(mail(port, cert, timeout=0.3)).code == "unreachable"
+    for greeting, code in ((b"421 too busy\r\n", "undelivered"), (b"", "unreachable")):
+        with servers.raw(lambda connection, said=greeting: (connection.sendall(said), connection.close())) as port:  # type: ignore[misc]
+            assert failure(mail(port, None, "none")).code == code
     with servers.raw(servers.drips) as port:  # what it began to say may count as an answer: that it ends is what counts
         assert failure(mail(port, cert, timeout=0.3)).code in ("unreachable", "undelivered")
     with servers.raw(servers.dies_in_the_middle) as port:

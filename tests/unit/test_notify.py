@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -313,6 +313,20 @@ def test_an_address_that_is_refused_holds_up_nobody_else(office: Office) -> None
     office.ruled("rec-c", NOON)
     assert office.tell(post) == Told(1, 1, {"mail": "no such mailbox"})  # who comes after it is told
     assert post.told() == ["per-wang", "per-wang"]
+
+
+def test_two_persons_of_one_address_are_told_the_same_once_and_each_what_is_their_own(office: Office) -> None:
+    twin = replace(LI, id="per-twin", key="9", certificates=())
+    office.ledger.record([Draft("person.registered", twin.id, person_json(twin))])
+    office.ruled("rec-a", NOON)
+    post = Post()
+    assert office.tell(post) == Told(3)
+    assert len(post.got) == 2, "the carrier, and both approvers by one message"
+    assert {s["person"] for s in office.sent()} == {WANG.id, LI.id, twin.id}
+    for own in (LI, twin):
+        office.ruled(f"rec-{own.id}", NOON + HOUR, carrier=own.id)
+    assert office.tell(post) == Told(2)
+    assert len(post.got) == 4, "of other recordings"
 
 
 def test_a_fault_of_ours_and_a_wrong_file_end_no_pass(office: Office) -> None:

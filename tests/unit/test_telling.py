@@ -237,7 +237,7 @@ def test_one_message_gathers_and_names_recorder_time_count_and_limit_alone() -> 
     late = Notice(topic(now - 26 * HOUR, "rec-9"), 1440)
     case = Notice(Topic(ARCHIVE, "cas-1", "waiting", now + DAY, frozenset({"per-1"})), -240)
     said = message("卫监所", "hq-01", [*many, late, case], now, SHANGHAI)
-    assert said.title == "【执法记录】已逾期 1 项，将到期 4 项 1 overdue, 4 due soon"
+    assert said.title == "【执法记录】已逾期 1 项；将到期 4 项 1 overdue; 4 due soon"
     assert said.lines[2] == (
         "• 已逾期 · 音像记录入库（第28条）：记录仪 B-07，1 项，时间 2026-11-23 13:00，时限 2026-11-24 13:00（已过 1 天 2 小时）"
     )

@@ -242,6 +242,14 @@ def seen_only(conn: Connection, docking: str, counted: Counted) -> list[Row[Any]
     return list(conn.execute(query))
 
 
+def docked_last(conn: Connection, recording: str) -> datetime | None:
+    """When the docking began that brought the last file of a recording; nobody was recording any more by then."""
+    m, a, k = t.recording_asset.c, t.asset.c, t.docking.c
+    query = select(func.max(k.opened_at)).join(t.asset, a.docking == k.id).join(t.recording_asset, m.asset == a.id)
+    found = conn.execute(query.where(m.recording == recording)).scalar()
+    return None if found is None else datetime.fromisoformat(found)
+
+
 def recordings_of_dockings(conn: Connection, dockings: Sequence[str]) -> list[str]:
     """Recordings of which a docking brought a file."""
     m, a = t.recording_asset.c, t.asset.c

@@ -78,7 +78,7 @@ def _say(rows: Iterable[Mapping[str, Any]], counts: Mapping[str, int], unruled: 
         common.say(f"{state} {due:16} {common.column(name, 18)} {r['subject']}")
         reason = r.get("justification")
         said = reason and f"理由 reason: {reason}"
-        common.say("    " + "  ".join(part for part in (r["carrier"], r["reason"], said) if part))
+        common.say("    " + "  ".join(part for part in (r["label"], r["carrier"], r["reason"], said) if part))
     told = (f"{WORDS[word]} {word} {counts[word]}" for word in WORDS if counts.get(word))
     common.say(" · ".join(told) or "没有时限 no limits")
     if unruled:
@@ -88,7 +88,10 @@ def _say(rows: Iterable[Mapping[str, Any]], counts: Mapping[str, int], unruled: 
 @deadlines_app.command("justify")
 def deadlines_justify(
     subject: Annotated[
-        str, typer.Argument(metavar="ID", help="What is late: a recording, a case, a file, a recorder.")
+        str,
+        typer.Argument(
+            metavar="ID", help="What is late: a recording, a file, a case or its number, a recorder or its label."
+        ),
     ],
     text: Annotated[str, typer.Option(help="The reason in writing.")],
     rule: Annotated[str, typer.Option(help="The rule, if not that of Article 28.")] = STORAGE,

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Security = Literal["starttls", "tls", "none"]
 
+_CLOSING = 421
+"""What a server says that cannot serve anybody now (RFC 5321, 3.8)."""
+
 
 class Mail:
     """The mail server. Credentials are read anew for each message, so that another password needs no restart."""
@@ -59,7 +62,7 @@ class Mail:
             self._hand_over(letter, person.mail, login)
         except smtplib.SMTPRecipientsRefused as e:
             code = next(iter(e.recipients.values()))[0]
-            raise self._refused(f"takes no mail for this address ({code})", "address-refused") from None
+            raise self._refused("takes no mail for this address", code, "address-refused") from None
         except smtplib.SMTPAuthenticationError as e:
             raise Undelivered(
                 f"the mail server {self._host} refuses the login ({e.smtp_code})",
@@ -73,7 +76,7 @@ class Mail:
                 hint="check telling.mail.port and telling.mail.security",
             ) from None
         except smtplib.SMTPDataError as e:
-            raise self._refused(f"does not take the message ({e.smtp_code})", "message-refused") from None
+            raise self._refused("does not take the message", e.smtp_code, "message-refused") from None
         except ssl.SSLError as e:
             raise Undelivered(
                 f"no safe connection to the mail server {self._host}: {e.reason or type(e).__name__}",
@@ -94,10 +97,13 @@ class Mail:
                 hint="it is tried again",
             ) from None
 
-    def _refused(self, what: str, kind: Literal["address-refused", "message-refused"]) -> Undelivered:
+    def _refused(self, what: str, code: int, kind: Literal["address-refused", "message-refused"]) -> Undelivered:
+        said = f"the mail server {self._host} {what} ({code})"
+        if code == _CLOSING:  # whatever it was asked, that is what it says to everybody
+            return Undelivered(said)
         if kind == "address-refused":
-            return Undelivered(f"the mail server {self._host} {what}", code="address-refused")
-        return Undelivered(f"the mail server {self._host} {what}", code="message-refused")
+            return Undelivered(said, code="address-refused")
+        return Undelivered(said, code="message-refused")
 
     def _letter(self, to: str, message: Message, at: datetime) -> EmailMessage:
         letter = EmailMessage(policy=SMTP_LINES)

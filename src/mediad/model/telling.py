@@ -279,7 +279,7 @@ def message(unit: str, station: str, notices: Sequence[Notice], now: datetime, z
     made = groups(notices, now)
     counts = {kind: sum(g.count for g in made if g.kind == kind) for kind in KINDS}
     said = [(kind, n) for kind, n in counts.items() if n]
-    zh, en = "，".join(f"{KINDS[k][0]} {n} 项" for k, n in said), ", ".join(f"{n} {KINDS[k][1]}" for k, n in said)
+    zh, en = "；".join(f"{KINDS[k][0]} {n} 项" for k, n in said), "; ".join(f"{n} {KINDS[k][1]}" for k, n in said)
     lines = [f"{unit} 采集站 station {station}", ""]
     for g in made[:MOST_LINES]:
         lines += [f"• {_zh(g, now, zone)}", f"  {_en(g, now, zone)}"]

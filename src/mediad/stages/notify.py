@@ -171,6 +171,7 @@ def run(
         failures = memory.failures(conn)
     by_name = {way.name: way for way in ways}
     done, down = Told(), set[str]()
+    taken: set[tuple[str, str, str]] = set()
     for letter in waiting:
         if letter.held:
             done.trouble.setdefault(letter.way, letter.why)
@@ -180,8 +181,11 @@ def run(
         if of.telling.quiet.within(ledger.clock()):  # it has begun while others were told
             done.waits(letter.way)
             continue
-        failure = _tell(ledger, by_name[letter.way], letter, failures, new_id)
+        # Two persons of one address: the same words go there once, and both are told.
+        same = (letter.way, by_name[letter.way].reaches(letter.person), letter.message.key)
+        failure = _tell(ledger, by_name[letter.way], letter, failures, new_id, there=same in taken)
         if failure is None:
+            taken.add(same)
             done.sent += 1
             continue
         done.waits(letter.way)
@@ -200,11 +204,14 @@ def _tell(
     letter: Letter,
     failures: Mapping[str, memory.Failure],
     new_id: Callable[[str], str],
+    *,
+    there: bool,
 ) -> tuple[str, str] | None:
-    """Tell one person; the code and the sentence of what kept it from them."""
+    """Tell one person, unless it is ``there`` already; the code and the sentence of what kept it from them."""
     both = (way.name, f"{letter.person.id} {way.name}")
     try:
-        way.send(letter.person, letter.message, ledger.clock())
+        if not there:
+            way.send(letter.person, letter.message, ledger.clock())
     except MediadError as e:
         code, why = e.code, e.message
     except Exception as e:  # a fault of ours ends neither the pass nor the thread

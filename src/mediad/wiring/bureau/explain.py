@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mediad.catalog import recordings
+from mediad.catalog import limits, recordings
 from mediad.config import Config
 from mediad.errors import NotFound, Refused, UsageError
 from mediad.model.acts import Actor
 from mediad.model.custody import Draft
 from mediad.model.deadline import RULES, STORAGE, UPLOAD
-from mediad.model.instants import stamp
+from mediad.model.instants import rfc3339, stamp
+from mediad.model.registers import handed_out
 from mediad.wiring.bureau import typed
 from mediad.wiring.bureau.acts import perform
+from mediad.wiring.bureau.called import meant
 from mediad.wiring.bureau.rules import fresh, rules_of, status
 
 if TYPE_CHECKING:
@@ -30,13 +32,23 @@ def justify(config: Config, subject: str, rule: str, text: str) -> dict[str, Any
 
     def make(ledger: Ledger, _: Actor) -> list[Draft]:
         with ledger.catalog.read() as conn:
-            name = recordings.recording_of(conn, subject) or subject
-            body = fresh(conn, rules_of(conn, config), [name]).get((rule, name))
-        if body is None:
+            name = recordings.recording_of(conn, subject) or meant(conn, rule, subject)
+            known = fresh(conn, rules_of(conn, config), [name])
+            told = limits.reasons_given(conn, sorted({each for _, each in known}), rule)
+        mine = {each: body for (of, each), body in known.items() if of == rule and handed_out(each) == handed_out(name)}
+        if name in mine:
+            mine = {name: mine[name]}
+        if not mine:
             raise NotFound(f"{subject} has no limit {rule}", hint="`mediad deadlines --all` lists what has one")
-        if (found := status(body, ledger.clock())) != "late":
-            raise Refused(f"{subject} is not late: {found}", hint="a reason is wanted for what is late")
-        return [Draft("deadline.justified", name, {"rule": rule, "text": reason})]
+        late = [each for each, body in mine.items() if status(body, ledger.clock()) == "late"]
+        if not late:
+            states = sorted({status(body, ledger.clock()) for body in mine.values()})
+            raise Refused(f"{subject} is not late: {', '.join(states)}", hint="a reason is wanted for what is late")
+        # Of all that a recorder was handed out, a reason is wanted for what has none.
+        late = [each for each in late if (rule, each) not in told] or late
+        if len(late) > 1:
+            raise Refused(f"{subject} is late {len(late)} times", hint="one of " + ", ".join(sorted(late)))
+        return [Draft("deadline.justified", late[0], {"rule": rule, "text": reason})]
 
     return perform(config, "late-reason", make).answer("理由已记录 the reason is recorded", subject=subject)
 
@@ -58,7 +70,7 @@ def mark_met(config: Config, subject: str, receipt: str, at: datetime, rule: str
             raise NotFound(f"{subject} is no recording", hint="`mediad recordings` lists what is there")
         if began is not None and at < began:
             raise Refused(
-                f"the receipt is older than the recording, which began at {began.isoformat()}",
+                f"the receipt is older than the recording, which began at {rfc3339(began, config.unit.zone)}",
                 code="ends-before-it-begins",
                 hint="`mediad recordings set-time` says when a recording was, if its recorder's clock was wrong",
             )

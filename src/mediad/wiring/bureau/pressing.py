@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mediad.catalog import bureau, limits
 from mediad.model.deadline import Status
 from mediad.model.instants import stamp
+from mediad.wiring.bureau.called import called
 from mediad.wiring.bureau.rules import Body, brief, fresh, on_the_spot, status
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Pressing:
-    """``rows`` as ``wiring.rules.brief`` makes them, with subject and carrier; ``counts``: status to how many limits have it, but
-    for those that are met or not applicable; ``unruled``: subjects that are due to be ruled on anew and are told here as they
-    stood before."""
+    """``rows`` as ``wiring.rules.brief`` makes them, with subject, label and carrier; ``counts``: status to how many limits have
+    it, but for those that are met or not applicable; ``unruled``: subjects that are due to be ruled on anew and are told here as
+    they stood before."""
 
     rows: Sequence[Mapping[str, Any]]
     counts: Mapping[str, int]
@@ -52,8 +53,13 @@ def pressing(conn: Connection, rules: Rules, now: datetime) -> Pressing:
     counts.update(status(body, now).value for body in known.values())
     people = {p.id: p.name for p in bureau.people(conn)}
     listed = sorted(bodies.items(), key=lambda each: (each[1]["due_at"] is None, each[1]["due_at"] or "", each[0]))
+    labels = called(conn, {subject: body for (_, subject), body in listed[:MOST]})
     rows = [
-        {**brief(rule, body, rules, now, subject=subject), "carrier": people.get(body["carrier"])}
+        {
+            **brief(rule, body, rules, now, subject=subject),
+            "label": labels.get(subject),
+            "carrier": people.get(body["carrier"]),
+        }
         for (rule, subject), body in listed[:MOST]
     ]
     shown = (each.value for each in Status if each not in (Status.MET, Status.NOT_APPLICABLE))

@@ -31,6 +31,7 @@ from mediad.model.instants import stamp
 from mediad.stages import rule
 from mediad.stages.rule import Rules
 from mediad.wiring.bureau.acts import perform, who_may
+from mediad.wiring.bureau.called import called
 from mediad.wiring.station import now, open_ledger
 
 if TYPE_CHECKING:
@@ -277,10 +278,12 @@ def _shown(
     subjects = sorted({subject for _, subject in some})
     bodies: dict[tuple[str, str], Body] = {**limits.rulings(conn, subjects), **known}
     told, received = limits.reasons_given(conn, subjects), limits.receipts(conn, subjects)
+    labels = called(conn, {subject: bodies[name, subject] for name, subject in some})
     for name, subject in some:
         body = bodies[name, subject]
         yield {
             **brief(name, body, rules, now, subject=subject), "code": body["reason"], "remarks": body["remarks"],
+            "label": labels.get(subject),
             "limb": body["limb"] or None, "trip": body["trip"] or None, "ended_at": local(body["ended_at"], rules),
             "carrier": people.get(body["carrier"]), "justification": told.get((name, subject), {}).get("text"),
             "justified_by": people.get(told.get((name, subject), {}).get("by", "")),

@@ -14,7 +14,7 @@ from mediad.model import secrecy
 from mediad.model.acts import Actor
 from mediad.model.calendar import day_of
 from mediad.model.custody import Draft
-from mediad.model.instants import stamp
+from mediad.model.instants import minute, stamp
 from mediad.wiring.bureau import typed
 from mediad.wiring.bureau.acts import perform
 
@@ -36,9 +36,16 @@ def set_time(
     for what cannot have been."""
     source, why = _checked(source, "the source of the time"), _checked(why, "a reason")
 
-    def detail(_conn: Connection, _recording: dict[str, Any], now: datetime) -> dict[str, Any]:
+    def detail(conn: Connection, recording: dict[str, Any], now: datetime) -> dict[str, Any]:
         if ended > now:
             raise Refused("that is in the future", code="future", hint="give a time that has been")
+        docked = limits.docked_last(conn, recording["id"])
+        if docked is not None and ended > docked:
+            raise Refused(
+                f"it had been docked by then, at {minute(docked, config.unit.zone)}",
+                code="after-docking",
+                hint="a recording ends before its file is docked: give the time at which it ended",
+            )
         if started is not None and started > ended:
             raise Refused("it ends before it begins", code="ends-before-it-begins", hint="check both times")
         return {
