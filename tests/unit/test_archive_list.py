@@ -88,10 +88,12 @@ def test_few_files_stand_on_the_page_itself_and_what_is_unknown_is_filled_in_by_
 
 def test_a_reader_is_told_first_that_it_is_a_supplement_and_what_was_missing() -> None:
     before = {"key": "cases/cas-1/archive-1.json", "sha256": "d" * 64}
-    told = manifest(supplements=before, added=["a"], removed=["b", "c"], changed=["d"] * 3, missing=[{}, {}])
-    supplement, missing = archive.page(told, ZONE, CODE)["notes"]
+    codes = ["late-unexplained", "not-recorded", "late-unexplained", "new-code"]
+    missing = [{"code": code, "explained": code == "not-recorded"} for code in codes]
+    told = manifest(supplements=before, added=["a"], removed=["b", "c"], changed=["d"] * 3, missing=missing)
+    supplement, note = archive.page(told, ZONE, CODE)["notes"]
     assert before["key"] in supplement and "新增 added 1, 移除 removed 2, 变更 changed 3" in supplement
-    assert "尚缺 2 项" in missing
+    assert note.endswith("逾期入库未说明原因 2 项、未作音像记录（已说明原因）1 项、new-code 1 项")
     (lost,) = archive.page(manifest(supplements=before, **archive.changes(None, {})), ZONE, CODE)["notes"]
     assert archive.LOST in lost and "d" * 16 in lost and "d" * 17 not in lost
 

@@ -1,6 +1,6 @@
 """The page of a hand-over in words: what stands out, what is said of the unknown, and that it stays one page to sign."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,8 @@ import pytest
 from mediad.edges import typst
 from mediad.model import board
 from mediad.model import handover_form as words
-from mediad.model.handover import giver_of
+from mediad.model.handover import giver_of, person_by
+from mediad.model.people import Dated, Person
 from tests.handover_support import pages_of
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -100,6 +101,28 @@ def test_who_hands_over_is_said_or_clear_and_never_one_of_several(
     told: str, named: list[str], carried: list[str], gives: str
 ) -> None:
     assert giver_of(told, named, carried) == gives
+
+
+def test_a_person_is_found_by_a_number_that_is_theirs_that_day() -> None:
+    last, next_ = date(2026, 6, 30), date(2026, 7, 1)
+    li = Person(
+        "per-1", "LN1", "李明", certificates=(Dated("LN1", None, last), Dated("LN9", next_)), device_numbers=(Dated("0123"),)
+    )  # fmt: skip
+    sun = Person("per-2", "staff:007", "孙丽")
+
+    def found(number: str, day: date = next_) -> list[Person]:
+        return person_by([li, sun], number, day)
+
+    assert [found(number) for number in ("LN9", "０１２３", "007", "staff:007", " ００７")] == [
+        [li],
+        [li],
+        [sun],
+        [sun],
+        [sun],
+    ]
+    assert [found("LN1", last), found("LN1"), found("7"), found("")] == [[li], [], [], []], (
+        "one that has ended is nobody's"
+    )
 
 
 def test_the_places_say_who_has_signed_in_the_system_and_when() -> None:

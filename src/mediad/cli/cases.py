@@ -10,6 +10,7 @@ import typer
 
 from mediad.cli import common
 from mediad.cli.registers import case_app, moment
+from mediad.model.words import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,16 +19,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Number = Annotated[str, typer.Argument(metavar="NO", help="Any number of the case, or its id.")]
 Activity = Annotated[str, typer.Option(help="Its key in the file of activities (执法环节).")]
 Disputed = Annotated[Literal["yes", "no"] | None, typer.Option(help="Whether it easily causes dispute (Article 18).")]
-
-WORDS = {
-    "not-recorded": "未作音像记录", "disputed-unknown": "未说明是否易引起争议", "field-missing": "记录事项不全",
-    "unknown-activity": "未配置的执法环节", "activity-out-of-place": "与案件类别不符", "act-not-ended": "执法行为未终结",
-    "not-concluded": "未结案", "no-handler": "无承办人", "no-party": "无当事人", "not-reported": "紧急启动未补报",
-    "time-unknown": "录制时间不明", "late-unexplained": "逾期入库未说明原因", "original-lost": "原始文件缺失",
-    "proposals-waiting": "有音像记录待确认", "archive-behind": "归档后有变化",
-    "above-vault": "密级超出存储许可",
-}  # fmt: skip
-"""Codes of findings in Chinese; docs/cases.md is held against them."""
 
 
 def register(_app: typer.Typer) -> None:
@@ -56,7 +47,7 @@ def case_check(number: Number, as_json: AsJson = False) -> None:
 def _findings(findings: Sequence[dict[str, Any]]) -> None:
     for f in findings:
         explained = "（已说明原因 explained）" if f["explained"] else ""
-        common.say(f"  {WORDS.get(f['code'], f['code'])}{explained}: {f['detail']} ({f['code']})")
+        common.say(f"  {MISSING.get(f['code'], f['code'])}{explained}: {f['detail']} ({f['code']})")
 
 
 @case_app.command("happened")

@@ -4,7 +4,8 @@ A manifest is frozen: it says what the case file held when the archivist took it
 later makes a supplement, a manifest of its own that names the one before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from mediad.model.custody import canonical
 from mediad.model.ids import Digest
 from mediad.model.instants import local, minute
 from mediad.model.sizes import human
-from mediad.model.words import KINDS
+from mediad.model.words import KINDS, MISSING
 
 FORMAT: Final = "mediad-archive/1"
 LOST: Final = (
@@ -147,10 +148,14 @@ def _notes(manifest: Mapping[str, Any]) -> list[str]:
             told = f"{LOST} (SHA-256 {before['sha256'][:16]}…)"
         found.append(f"补充归档 Supplement to {before['key']}: {told}")
     if manifest["missing"]:
-        found.append(
-            f"归档时尚缺 {len(manifest['missing'])} 项，见归档清单 of what was missing then the manifest tells"
-        )
+        found.append(f"归档时尚缺 missing then: {'、'.join(_missing(manifest['missing']))}")
     return found
+
+
+def _missing(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What was missing, each kind once; the manifest tells of each."""
+    for (code, explained), n in Counter((each["code"], each["explained"]) for each in findings).items():
+        yield f"{MISSING.get(code, code)}{'（已说明原因）' if explained else ' '}{n} 项"
 
 
 def _department(case: Mapping[str, Any]) -> list[str]:

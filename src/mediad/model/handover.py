@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Final
 
 from mediad.model.acts import Actor, no_signature
-from mediad.model.people import Person, bearers
+from mediad.model.people import Person, bearers, plain_number
 from mediad.model.problems import Problem
 
 FORMAT: Final = "mediad-handover-signed/1"
@@ -19,7 +19,8 @@ GIVER_FORMAT: Final = "mediad-handover-signature/1"
 
 def person_by(people: Sequence[Person], number: str, day: date) -> list[Person]:
     """Whose number it is on a day: certificate, device user number, or the staff number of somebody without either."""
-    return bearers(people, number, day) or [p for p in people if p.key in (number, f"staff:{number}")]
+    staff = f"staff:{plain_number(number).removeprefix('staff:')}"
+    return bearers(people, number, day) or [p for p in people if p.key == staff]
 
 
 def giver_of(told: str, named: Iterable[str], carried: Iterable[str]) -> str:

@@ -28,3 +28,12 @@ RULES: Final[Mapping[str, str]] = {
     SIGNATURE: "交接签字 signature", RECORDER: "设备归还 recorder",
 }  # fmt: skip
 """A rule in a column; in a sentence: ``model/telling.py``."""
+MISSING: Final[Mapping[str, str]] = {
+    "not-recorded": "未作音像记录", "disputed-unknown": "未说明是否易引起争议", "field-missing": "记录事项不全",
+    "unknown-activity": "未配置的执法环节", "activity-out-of-place": "与案件类别不符", "act-not-ended": "执法行为未终结",
+    "not-concluded": "未结案", "no-handler": "无承办人", "no-party": "无当事人", "not-reported": "紧急启动未补报",
+    "time-unknown": "录制时间不明", "late-unexplained": "逾期入库未说明原因", "original-lost": "原始文件缺失",
+    "proposals-waiting": "有音像记录待确认", "archive-behind": "归档后有变化",
+    "above-vault": "密级超出存储许可",
+}  # fmt: skip
+"""What the check of a case finds, by its code."""
