@@ -110,6 +110,21 @@ def test_what_became_of_a_recorder_is_whose_it_was() -> None:
     assert found(move("lost", MONTH.start - H)) == [], "of another month"
 
 
+def test_a_recorder_that_was_docked_since_is_back_whatever_was_before() -> None:
+    """It is the newest carrier's to bring, as long as any hand-out is past its limit; that it was docked late is another matter."""
+    early, late = Ruling(RECORDER, "", "limit", NOW + H, None, ""), Ruling(RECORDER, "", "limit", NOW - H, None, "")
+    met, met_late = replace(early, met_at=NOW), replace(late, met_at=NOW)
+    away = replace(early, basis="open", due_at=None)
+    outs = [move("issued", MONTH.start, "李"), move("issued", MONTH.start + H, "王")]
+
+    def found(*rulings: Ruling) -> list[str]:
+        devices = report.devices([outs], lambda _, position, at: rulings[position], MONTH, NOW)
+        return [d.carrier for d in devices]
+
+    assert [found(late, early), found(late, away), found(early, late)] == [["王"]] * 3
+    assert [found(early, early), found(late, met), found(late, met_late), found(met_late, early)] == [[]] * 4
+
+
 def test_no_recorder_has_cases() -> None:
     made = report.report(MONTH, "recorder", [MET], [], [Filed("", frozenset(), incomplete=True, late=True)], str, NOW)
     told = report.figures(made.rows["B-07"], "recorder")
