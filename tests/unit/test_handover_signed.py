@@ -151,6 +151,9 @@ def test_several_receivers_may_be_named_and_an_archivist_by_staff_number(
     archivist = {"number": "007", "name": "孙丽", "roles": "archivist", "login": "sunli", "position": "档案管理人员"}
     register(site, [{("staff_number" if k == "number" else k): v for k, v in archivist.items()}])
     docking = dock(site, "DSJ-1")
+    with closing(site.open()) as station, station.ledger.catalog.read() as conn:
+        facts = handover.Facts(conn, site.config, station.ledger.clock())
+        assert ({p.name for p in facts.receivers()}, facts.only_receiver()) == ({"王芳", "孙丽"}, None)
     acts_as(monkeypatch, "sunli")
     (told,) = handover.sign_all(site.config, [docking])
     assert told["receiver"] == "孙丽"
@@ -481,7 +484,8 @@ def test_the_commands_say_it_to_people_and_programs(site: Site, tmp_path: Path) 
     done = site.run("handover", "sign", docking)  # this account is nobody's
     assert (done.returncode, "cannot sign" in done.stderr) == (4, True)
     month = datetime.now(site.config.unit.zone).strftime("%Y-%m")
-    assert "1 次交接" in site.run("handover", "ledger", "--month", month).stdout
+    head, line, sums = site.run("handover", "ledger", "--month", month).stdout.splitlines()
+    assert (sums, head.index("交接编号") > head.index("交出人"), docking in line) == ("1 次交接 hand-overs", True, True)
     assert json.loads(site.run("handover", "ledger", "--month", month, "--json").stdout)[0]["handover"] == docking
     nowhere = tmp_path / "no" / "page.pdf"
     failed = site.run("handover", "pdf", docking, "--output", nowhere)

@@ -172,7 +172,7 @@ def case_inventory(
 ) -> None:
     """Print the list by which a case file is handed over to the archive (归档移交清册)."""
     from mediad.edges.tabular import csv_text
-    from mediad.model.archive import table
+    from mediad.model.archive import COLUMNS, table
     from mediad.model.instants import minute
     from mediad.wiring.bureau.filing import inventory, inventory_page
 
@@ -192,7 +192,11 @@ def case_inventory(
         common.say(
             f"归档移交清册 {act['file_number']}  {told['name']}  {act['term']}  接收人 receiver {act['receiver']}"
         )
-        for line in told["lines"]:
-            at, who = minute(line["started_at"], config.unit.zone), common.column(line["carrier"] or "-", 8)
-            common.say(f"  {line['row']:4}  {at}  {who} {line['file']}  {line['sha256']}")
+        shown = ("row", "started_at", "carrier", "file", "sha256")
+        cells = [
+            [minute(line[c], config.unit.zone) if c == "started_at" else str(line[c]) for c in shown]
+            for line in told["lines"]
+        ]
+        for text in common.table([COLUMNS[c] for c in shown], cells):
+            common.say(text)
         common.say(f"{told['recordings']} 条音像记录 recordings, {common.size(told['bytes'])}")

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -86,6 +86,16 @@ def column(text: str, width: int) -> str:
     from rich.cells import cell_len
 
     return text + " " * (width - cell_len(text))
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of columns as wide as what is in them; what is empty is a dash."""
+    from rich.cells import cell_len
+
+    shown = [list(heads), *([plain(cell) or "-" for cell in row] for row in rows)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*shown, strict=True)]
+    for line in shown:
+        yield "  ".join(column(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def tell(line: object) -> None:

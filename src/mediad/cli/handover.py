@@ -199,7 +199,7 @@ def handover_ledger(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print as CSV.")] = False,
 ) -> None:
     """Print the register of a month (交接登记簿): as a table, JSON, CSV, or with --output as a PDF."""
-    from mediad.model.handover_form import register_cells
+    from mediad.model.handover_form import REGISTER, register_cells
     from mediad.wiring.bureau.handover_register import csv_of, pdf_of, register_of
 
     config = common.load_config()
@@ -211,6 +211,7 @@ def handover_ledger(
     elif output is not None:
         common.write_file(pdf_of(config, month, rows), output)
     else:
-        for n, row in enumerate(rows, 1):
-            common.say("  ".join(cell or "-" for cell in register_cells(n, row, config.unit.zone)))
+        cells = [register_cells(n, row, config.unit.zone) for n, row in enumerate(rows, 1)]
+        for line in common.table([zh for zh, _ in REGISTER], cells) if cells else []:
+            common.say(line)
         common.say(f"{len(rows)} 次交接 hand-overs")
