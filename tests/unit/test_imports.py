@@ -92,10 +92,8 @@ def test_a_title_above_the_columns_is_said_in_one_sentence() -> None:
     for title in ("2026年执法人员名册,,\n", "sep=,\n", "\n,,\n单位：某卫生监督所,,\n日期：,2026-3-5,\n"):
         (finding,) = read("people", title + PEOPLE).findings
         number = title.count("\n") + 1
-        assert (finding.code, finding.detail.partition(":")[0]) == (
-            "column-missing",
-            f"line {number} names the columns",
-        )
+        assert (finding.line, finding.code) == (1, "column-missing")
+        assert finding.detail.startswith(f"line {number} names the columns:")
     assert {f.code for f in read("people", "甲,乙\n1,2\n").findings} == {"column-unknown", "column-missing"}
 
 
@@ -323,7 +321,8 @@ def test_a_table_that_nobody_has_looked_at_gives_no_rights() -> None:
     text = "certificate,name,roles,login,shared,active\n210001,李明,approver,evil,no,yes\n210009,赵强,approver,x,,\n"
     found = read("people", text, replace(bureau(), watched=True))
     assert codes(found) == [(1, "column-of-rights")]
-    assert "roles, login, shared, active" in found.findings[0].detail
+    assert found.findings[0].detail.startswith("roles, login, shared, active: ")
+    assert read("people", PEOPLE, replace(EMPTY, watched=True)).findings == ()
     assert [(c.entry.name, c.entry.roles, c.entry.logins) for c in found.changes] == [
         ("赵强", frozenset({Role.OFFICER}), frozenset()),
     ]  # fmt: skip
@@ -541,8 +540,11 @@ def test_each_bad_line_has_its_number_and_its_reason(what: str, text: str, found
 
 
 def test_good_lines_stand_beside_bad_ones() -> None:
-    found = read("cases", "number,name,kind\n1,x,检查\n2,y,dance\n3,z,处罚\n")
+    found = read("cases", "number,name,kind,department\n1,x,检查,一科\n2,y,dance,二科\n3,z,处罚,一科\n")
     assert ([c.line for c in found.changes], codes(found)) == ([2, 4], [(3, "bad-word")])
+    assert [d.name for d in found.departments] == ["一科"], "what a bad line names is not registered"
+    nothing = read("cases", "number,name\n1,x\n")
+    assert (nothing.changes, nothing.same, nothing.departments) == ((), 0, ())
 
 
 def test_numbers_of_several_cases_on_one_line_are_no_merge() -> None:
