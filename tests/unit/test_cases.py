@@ -185,6 +185,69 @@ SCENE = Scene("rec-a", OPENED + 2 * H, OPENED + 3 * H, "per-li")
 OTHER = replace(CASE, id="cas-b", numbers=(Numbered("立案号", "大金卫罚〔2026〕13号"),))
 
 
+BOTH = replace(CASE, act_ended=OPENED + 6 * H, handlers=frozenset({"per-li", "per-wang"}))
+LATER = replace(SCENE, start=OPENED + 15 * H, end=OPENED + 16 * H)
+TICK = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("scene", "case", "score", "reasons"),
+    [
+        (replace(SCENE, texts=("JC-1",), important=True), BOTH, 100, ["number"]),
+        (SCENE, BOTH, 80, ["carrier", "short-window"]),
+        (SCENE, replace(BOTH, act_ended=None, concluded=OPENED + 6 * H), 80, ["carrier", "short-window"]),
+        (SCENE, CASE, 55, ["carrier", "window"]),
+        (LATER, BOTH, 40, ["carrier", "near"]),
+        (replace(SCENE, others=frozenset({"per-wang"})), BOTH, 90, ["carrier", "short-window", "co-officer"]),
+        (replace(SCENE, carrier="per-x", others=frozenset({"per-wang"})), BOTH, 45, ["window", "co-officer"]),
+        (replace(LATER, carrier="", others=frozenset({"per-wang"})), BOTH, 30, ["near", "co-officer"]),
+        (replace(LATER, important=True), BOTH, 45, ["carrier", "near", "important"]),
+    ],
+)  # fmt: skip
+def test_each_reason_has_its_score(scene: Scene, case: Case, score: int, reasons: list[str]) -> None:
+    """As docs/cases.md has them."""
+    (found,) = match(scene, [case], zone=ZONE).proposed
+    assert (found.score, list(found.reasons)) == (score, reasons)
+
+
+@pytest.mark.parametrize(
+    ("moved", "wanted"),
+    [
+        ({"end": OPENED - 2 * H}, "short-window"), ({"end": OPENED - 2 * H - TICK}, "near"),
+        ({"end": OPENED - 24 * H}, "near"), ({"end": OPENED - 24 * H - TICK}, None),
+        ({"start": OPENED + 8 * H}, "short-window"), ({"start": OPENED + 8 * H + TICK}, "near"),
+        ({"start": OPENED + 30 * H}, "near"), ({"start": OPENED + 30 * H + TICK}, None),
+    ],
+)  # fmt: skip
+def test_the_time_of_a_case_ends_where_it_is_said_to_end(moved: dict[str, datetime], wanted: str | None) -> None:
+    scene = replace(SCENE, **{"start": next(iter(moved.values())), "end": next(iter(moved.values())), **moved})
+    found = match(scene, [BOTH], zone=ZONE).proposed
+    assert [m.reasons[-1] for m in found] == ([wanted] if wanted else [])
+
+
+def test_a_day_and_a_half_is_short_and_a_number_leads_enough_and_ten_are_proposed() -> None:
+    for took, reason in ((36 * H, "short-window"), (36 * H + TICK, "window")):
+        assert match(SCENE, [replace(BOTH, act_ended=OPENED + took)], zone=ZONE).proposed[0].reasons[-1] == reason
+    rival = replace(BOTH, id="cas-b", numbers=())
+    assert match(replace(SCENE, texts=("JC-1",)), [BOTH, rival]).clear is not None, "100 and 80"
+    window = replace(rival, act_ended=None)
+    assert match(SCENE, [BOTH, window]).clear is not None, "80 and 55"
+    beside = replace(SCENE, others=frozenset({"per-wang"}))
+    assert match(beside, [replace(BOTH, handlers=frozenset({"per-li"})), window]).clear is None, "80 and 65"
+    many = [replace(rival, id=f"cas-{n:02}", opened=OPENED - n * H) for n in range(12)]
+    assert [m.case for m in match(SCENE, many).proposed] == [f"cas-{n:02}" for n in range(10)]
+    assert [m.case for m in match(SCENE, [replace(rival, id="cas-z"), rival]).proposed] == ["cas-b", "cas-z"]
+
+
+def test_what_was_merged_twice_into_a_case_proposes_it_once_by_the_best_that_speaks_for_it() -> None:
+    whole = replace(CASE, id="cas-w", numbers=(), handlers=frozenset())
+    parts = [replace(BOTH, id="cas-p", numbers=()), replace(BOTH, id="cas-q", numbers=(), act_ended=None)]
+    for order in (parts, parts[::-1]):
+        found = match(SCENE, order, wholes=dict.fromkeys(("cas-p", "cas-q"), whole))
+        assert [(m.case, m.score) for m in found.proposed] == [("cas-w", 80)]
+        assert found.clear == found.proposed[0]
+
+
 def test_a_number_in_a_folders_name_is_clear() -> None:
     scene = replace(SCENE, carrier="", texts=("DCIM/大金卫罚（2026）12号",))
     found = match(scene, [CASE, OTHER])

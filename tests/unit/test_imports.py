@@ -1,5 +1,6 @@
 """Tables of people, trips and cases: what they come to, and what is wrong with them, line by line."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from mediad.edges.tabular import parse_table, read_table
 from mediad.errors import UsageError
 from mediad.model import columns, registers
 from mediad.model.cases import Archived, Case, CaseKind
+from mediad.model.custody import canonical
 from mediad.model.earlier import going_back
 from mediad.model.imports import _TABLES, NOTES, Plan, body, plan
 from mediad.model.lines import Known
@@ -687,13 +689,41 @@ def test_a_table_before_the_last_one_comes_too_late_whatever_it_says(data: Any, 
         known = replace(known, **{"departments": [*known.departments, *found.departments], what: list(there.values())})
 
 
-@given(st.binary(max_size=300))
-def test_any_bytes_are_a_table_or_are_refused(data: bytes) -> None:
-    try:
-        header, rows, _ = parse_table(data, "x")
-    except UsageError:
-        return
-    plan("people", header, rows, EMPTY)
+HOSTILE = st.sampled_from(
+    ["'", "＝1", "-", "无", "20260305", "46086", "9999-12-31 23:59", "2026-01-01T00:00:00+24:00", "210001", "检查", "\ufeff",
+     "\0", "\u202e", "\ud800", "a" * 2001, "〔2026〕", "1;2", ",", "\t", '"', "\r", "\n", "，", "\x1a", "\x85", "²", "{", "["]
+)  # fmt: skip
+
+
+@st.composite
+def files(draw: Any, what: str) -> bytes:
+    """A table of a kind as somebody's program may have left it: in some encoding, anything in its cells, perhaps broken."""
+    names = [each for name, others in _TABLES[what][0].headers.items() for each in (name, *others)]
+    cell = st.lists(HOSTILE | st.text(max_size=3), max_size=3).map("".join)
+    head = [*_TABLES[what][0].wanted, *draw(st.lists(st.sampled_from(names) | cell, max_size=4))]
+    rows = [head, *draw(st.lists(st.lists(cell, max_size=8), max_size=4))]
+    text = draw(st.sampled_from(["\n", "\r\n", "\r"])).join(draw(st.sampled_from(",;\t，")).join(row) for row in rows)
+    if draw(st.booleans()):
+        text = json.dumps([dict(zip(head, row, strict=False)) for row in rows[1:]])
+    data: bytes = text.encode(draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])), "surrogatepass")
+    if draw(st.booleans()):
+        data = text.encode("gb18030", "replace")
+    at = draw(st.integers(0, len(data)))
+    return data[:at] + draw(st.just(b"") | st.binary(max_size=3)) + data[at + draw(st.integers(0, 2)) :]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.sampled_from(sorted(COLLIDING)), st.booleans())
+def test_any_bytes_are_a_plan_with_the_lines_that_are_wrong_or_are_refused(data: Any, what: str, single: bool) -> None:
+    for given_bytes in (data.draw(files(what)), data.draw(st.binary(max_size=200))):
+        try:
+            header, rows, _ = parse_table(given_bytes, "x")
+        except UsageError:
+            continue
+        found = plan(what, header, rows, replace(bureau(), single=single))
+        assert {f.line for f in found.findings} | {c.line for c in found.changes} <= {n for n, _ in rows} | {1}
+        for change in found.changes:
+            canonical(body(what, change.entry)).encode()
 
 
 @given(st.text(max_size=40))
