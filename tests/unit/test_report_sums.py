@@ -46,6 +46,8 @@ def test_rates_are_of_what_the_rule_says_something_of() -> None:
     total = report.report(MONTH, "officer", [*some, replace(MET, state="not-applicable")], [], [], str, NOW).total
     assert (total.on_time, total.late, total.rate, total.json()["on_time_percent"]) == (2, 1, 50.0, 50.0)
     assert (total.json()["hours"], total.json()["bytes"]) == (round(5 * 90 / 3600, 2), 500)
+    assert (total.not_back, total.lost, total.broken, total.cases) == (0, 0, 0, 0)
+    assert set(total.json()) == {column for column, _, _ in report.COLUMNS}
     none = report.report(MONTH, "officer", [replace(MET, state="open")], [], [], str, NOW).total
     assert (none.rate, none.json()["on_time_percent"]) == (None, None)
 
@@ -106,13 +108,17 @@ def test_what_became_of_a_recorder_is_whose_it_was() -> None:
     assert found(out, now=MONTH.start + H) == [], "the limit itself is in time"
     assert ("lost", "王") in found(out, move("lost", NOW, "王")), "whom that says"
     assert ("broken", "李") in found(out, move("broken", NOW)), "else to whom it had gone before"
-    assert ("broken", "") in found(out, move("returned", NOW - H), move("broken", NOW))
+    assert ("broken", "") in found(out, move("returned", NOW - H, "李"), move("broken", NOW))
+    assert found(move("lost", NOW)) == [("lost", "")], "nobody knows whose it was"
     assert found(move("lost", MONTH.start - H)) == [], "of another month"
 
 
 def test_a_recorder_that_was_docked_since_is_back_whatever_was_before() -> None:
     """It is the newest carrier's to bring, as long as any hand-out is past its limit; that it was docked late is another matter."""
-    early, late = Ruling(RECORDER, "", "limit", NOW + H, None, ""), Ruling(RECORDER, "", "limit", NOW - H, None, "")
+    early, late = (
+        Ruling(RECORDER, "", "limit", NOW + H, None, ""),
+        Ruling(RECORDER, "", "limit", MONTH.start - H, None, ""),
+    )
     met, met_late = replace(early, met_at=NOW), replace(late, met_at=NOW)
     away = replace(early, basis="open", due_at=None)
     outs = [move("issued", MONTH.start, "李"), move("issued", MONTH.start + H, "王")]
@@ -121,6 +127,10 @@ def test_a_recorder_that_was_docked_since_is_back_whatever_was_before() -> None:
         devices = report.devices([outs], lambda _, position, at: rulings[position], MONTH, NOW)
         return [d.carrier for d in devices]
 
+    before = [move("issued", MONTH.start - 2 * H, "李")]
+    assert report.devices([before], lambda *_: late, MONTH, MONTH.start) == [], (
+        "of a month that has not begun nothing is known"
+    )
     assert [found(late, early), found(late, away), found(early, late)] == [["王"]] * 3
     assert [found(early, early), found(late, met), found(late, met_late), found(met_late, early)] == [[]] * 4
 
