@@ -78,6 +78,7 @@ def test_a_segment_that_arrives_late_reopens_what_was_met() -> None:
 def test_a_file_that_was_seen_and_is_not_stored_is_due_by_its_estimated_end() -> None:
     found = rule(part(10, estimated=True))
     assert (found.status(at(20)), found.remarks) == (Status.DUE, ("end-estimated",))
+    assert rule(part(1, 5), part(2, 5, estimated=True)).remarks == ("end-estimated",), "one file is enough"
 
 
 # --- the second limb ----------------------------------------------------------------------------------------------------
@@ -201,6 +202,7 @@ def test_what_was_in_time_even_at_the_earliest_possible_end_is_met() -> None:
 
 def test_without_a_bound_nothing_is_known() -> None:
     assert rule(part(None, 20)).status(LATER) is Status.UNTRUSTED
+    assert rule(part(10, 30), part(None, 30)).reason == "bounded", "but it ended not before any of its files"
 
 
 # --- what the rule does not reach ---------------------------------------------------------------------------------------
@@ -219,6 +221,8 @@ def test_what_ended_before_the_rule_was_in_force_is_not_applicable() -> None:
     in_force = replace(RULE, since=at(10))
     assert rule(part(9.99), rule=in_force).reason == "before-the-rule"
     assert rule(part(10), rule=in_force).reason == "after-recording"
+    for latest, reason in ((9, "before-the-rule"), (11, "no-true-time")):
+        assert rule(part(5), part(None, latest=at(latest)), rule=in_force).reason == reason
 
 
 def test_a_receipt_of_the_enforcement_system_meets_it() -> None:
@@ -229,6 +233,7 @@ def test_a_receipt_of_the_enforcement_system_meets_it() -> None:
 def test_a_receipt_that_comes_after_it_was_stored_takes_nothing_away() -> None:
     found = rule(part(10, 20, receipt=Receipt("XZZF-1", at(60))))
     assert (found.met_at, found.status(LATER), found.remarks) == (at(20), Status.MET, ())
+    assert rule(part(10, 20, receipt=Receipt("1", at(20)))).remarks == (), "nor does one of the same moment"
 
 
 def test_a_receipt_is_for_the_files_that_it_was_given_for() -> None:

@@ -69,6 +69,14 @@ def test_what_a_terminal_recorded_is_with_the_platform_in_time(
         assert found == told(receipt and receipt.at, max(e for e in ends if e) + 48 * H, now)
 
 
+def test_an_upload_counts_from_the_last_file_and_says_if_any_end_is_estimated() -> None:
+    parts = (Part(ZERO, None), Part(ZERO + 2 * H, None, estimated=True), Part(ZERO + H, None))
+    by = SpanRules(upload=48 * H)
+    found = upload(Recorded("rec-a", parts, "terminal"), None, by)
+    assert (found.due_at, found.remarks) == (ZERO + 50 * H, ("end-estimated",))
+    assert upload(Recorded("rec-a", parts[::2], "terminal"), None, by).remarks == ()
+
+
 # --- signatures ---------------------------------------------------------------------------------------------------------
 
 
@@ -79,6 +87,33 @@ def test_a_hand_over_is_signed_in_time(
     found = sane(signature("dck-a", closed, signed, by), now, later).value
     none = closed is None or by.sign is None or (by.since is not None and closed < by.since)
     assert found == ("not-applicable" if none or closed is None else told(signed, closed + 72 * H, now))
+
+
+def test_a_hand_over_whose_time_was_over_when_the_station_began_to_ask_wants_no_signature() -> None:
+    by = SpanRules(asked=ZERO)
+    found = [signature("dck-a", ZERO - 72 * H + n * timedelta(seconds=1), None, by).reason for n in (-1, 0, 1)]
+    assert found == ["before-signing", "after-docking", "after-docking"]
+
+
+# --- recorders, by example -----------------------------------------------------------------------------------------------
+
+
+def test_a_trip_at_the_end_of_a_hand_out_gives_a_day_from_the_return_and_says_so() -> None:
+    trip = Trip("trp-a", "检查", (Version(ZERO, ZERO + H, ZERO + 40 * H, ZERO + 30 * H),))
+    facts = HandedOut("rcd-a@x", ZERO, None, (trip,), returned=True)
+    found = recorder_back(facts, SpanRules())
+    assert (found.due_at, found.reason, found.limb) == (ZERO + 54 * H, "after-return", 2)
+    assert found.remarks == ("returned-not-docked",)
+    away = replace(trip, versions=(replace(trip.versions[0], returned=None),))
+    assert recorder_back(replace(facts, trips=(away,)), SpanRules()).reason == "trip-open"
+    for approved, remark, reason in (
+        (False, "trip-wants-approval", "after-issue"),
+        (True, "backdated", "after-return"),
+    ):
+        entered = replace(trip.versions[0], entered_at=ZERO + 25 * H, approved=approved)
+        late = recorder_back(replace(facts, trips=(replace(trip, versions=(entered,)),)), SpanRules())
+        assert (late.reason, remark in late.remarks) == (reason, True)
+    assert recorder_back(facts, SpanRules()).remarks == ("returned-not-docked",), "neither of an ordinary one"
 
 
 # --- urgent reports -----------------------------------------------------------------------------------------------------

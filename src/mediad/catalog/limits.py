@@ -74,7 +74,7 @@ def _parts(vaults: tuple[str, ...]) -> Any:
         select(
             m.recording, a.id.label("asset"), a.captured_at, a.captured_confidence, *_where_it_lies(vaults),
             s.ended_at, s.confidence, s.detail, r.source, r.officer, r.channel, k.recorder_id, k.officer.label("giver"),
-            k.opened_at, b.brought.c.person.label("brought"), was.c.state.label("had_state"), was.c.carrier.label("had"),
+            k.opened_at, k.seq, b.brought.c.person.label("brought"), was.c.state.label("had_state"), was.c.carrier.label("had"),
         )
         .join(t.recording, r.id == m.recording)
         .join(t.asset, a.id == m.asset)
@@ -209,14 +209,16 @@ def proofs(
     return [at for at in conn.execute(_PROOF, asked).one() if at is not None]
 
 
-def out_since(conn: Connection, recorder: str, docked: str) -> str | None:
+def out_since(conn: Connection, recorder: str, docked: str, entered: int) -> str | None:
     """When a recorder was handed out first since the last time that all of it was taken, before a docking: what is found on it
-    cannot be older. None if nobody said so."""
+    cannot be older. None if nobody said so before it was docked (``entered``: as the docking's event stands in the log): what is
+    entered afterwards helps nobody."""
     k, m = t.docking.c, b.recorder_move.c
     last = select(func.max(k.opened_at)).where(k.recorder_id == recorder, k.opened_at < docked, k.state == "complete")
     taken = conn.execute(last).scalar() or ""
-    issued = select(func.min(m.at)).where(m.recorder == recorder, m.state == "issued", m.at >= taken, m.at <= docked)
-    return conn.execute(issued).scalar()
+    out = (m.recorder == recorder, m.state == "issued", m.at >= taken, m.at <= docked)
+    first, seq = conn.execute(select(func.min(m.at), func.min(m.seq)).where(*out)).one()
+    return None if seq is None or seq > entered else str(first)
 
 
 def seen_only(conn: Connection, docking: str, counted: Counted) -> list[Row[Any]]:

@@ -161,14 +161,14 @@ class _Bounds:
 
     def earliest(self, row: Any) -> datetime | None:
         time = json.loads(row.detail)["time"] if row.detail else {}
-        known = [time.get("earliest"), self._handed_out(row.recorder_id, row.opened_at)]
+        known = [time.get("earliest"), self._handed_out(row.recorder_id, row.opened_at, row.seq)]
         return max((datetime.fromisoformat(at) for at in known if at), default=None)
 
-    def _handed_out(self, recorder: str | None, docked: str) -> str | None:
+    def _handed_out(self, recorder: str | None, docked: str, entered: int) -> str | None:
         if recorder is None:
             return None
         if (recorder, docked) not in self._out:
-            self._out[recorder, docked] = limits.out_since(self._conn, recorder, docked)
+            self._out[recorder, docked] = limits.out_since(self._conn, recorder, docked, entered)
         return self._out[recorder, docked]
 
 

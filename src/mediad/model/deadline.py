@@ -226,7 +226,7 @@ def _bounded(facts: Recorded, rule: StorageRule, met: datetime | None, remarks: 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A limit without ifs: ``due_at`` after what began it, met by what ended it. ``begun`` None: it has not begun, so there is
+    """A limit without ifs: ``due_at`` after what began it, met by what ended it. Without ``due_at`` it has not begun, and there is
     none."""
 
     rule: str
@@ -241,7 +241,7 @@ class Span:
 
 def span(facts: Span) -> Ruling:
     """The ruling of such a limit."""
-    if facts.begun is None or facts.due_at is None:
+    if facts.due_at is None:
         return Ruling(facts.rule, facts.subject, "not-applicable", None, None, "not-begun")
     return Ruling(
         facts.rule, facts.subject, "limit", facts.due_at, facts.met_at, facts.reason, ended_at=facts.begun,
