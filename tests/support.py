@@ -29,6 +29,7 @@ from mediad.model.layout import printable
 from mediad.session import Result
 from mediad.wiring.docking import dock_path
 from mediad.wiring.station import Station
+from tests.program import run as run_program
 
 MIB = 1024 * 1024
 CONFIG = """\
@@ -82,7 +83,9 @@ class Site:
             return dock_path(station, card, _Plain("test"), **options)
 
     def run(self, *arguments: str | Path, timeout: float = 120, **more: Any) -> "subprocess.CompletedProcess[str]":
-        """The program itself, in a process of its own."""
+        """The program itself, in a process of its own; with ``more`` started as people start it."""
+        if not more:
+            return run_program(["-c", str(self.config_file), *map(str, arguments)], timeout=timeout)
         command = [sys.executable, "-m", "mediad.cli.main", "-c", str(self.config_file), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **more)
 

@@ -1,57 +1,33 @@
-"""The process that forks faulty runs, one per test worker, and the two scenes that are attacked."""
+"""Faulty runs, and the two scenes that are attacked."""
 
-import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests import program
+from tests.faults.attack import attack
+from tests.faults.syscalls import Mode
 from tests.support import MIB, Site, make_card, make_site, noise
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-@dataclass
 class Forge:
-    """Runs ``mediad`` with a fault. ``status`` is the exit code, negative for a signal, 70 for a traceback."""
+    """Runs ``mediad`` with a fault; what it says is in ``stdout`` and ``stderr`` of the site's folder."""
 
-    process: "subprocess.Popen[str]"
-
-    def run(self, site: Site, *arguments: str | Path, mode: str = "none", at: int = 0, login: str = "") -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        order = {
-            "mode": mode,
-            "at": at,
-            "login": login,
-            "out": str(site.root),
-            "arguments": ["-c", str(site.config_file), *map(str, arguments)],
-        }
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        status: int = json.loads(self.process.stdout.readline())["status"]
-        return status
+    def run(self, site: Site, *arguments: str | Path, mode: Mode | None = None, at: int = 0, login: str = "") -> int:
+        """Its exit code, negative for a signal, 70 for a traceback."""
+        attacked = partial(attack, mode, at, login, site.root)
+        words = ["-c", str(site.config_file), *map(str, arguments)]
+        return program.fork(words, site.root, timeout=600, prepare=attacked)
 
 
 @pytest.fixture(scope="session")
-def forge() -> Iterator[Forge]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    yield Forge(process)
-    assert process.stdin is not None
-    process.stdin.close()
-    process.wait(timeout=60)
-    assert process.stdout is not None
-    process.stdout.close()
+def forge() -> Forge:
+    return Forge()
 
 
 EARLIER = {"old/known.jpg": noise(7_000, 1)}

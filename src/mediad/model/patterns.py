@@ -41,6 +41,7 @@ class Fault(NamedTuple):
 # --- regular expressions ----------------------------------------------------------------------------------------------
 
 
+@cache
 def fault_of_pattern(pattern: str) -> Fault | None:
     """What is wrong with a regular expression, if anything."""
     if len(pattern) > MAX_PATTERN:
@@ -62,6 +63,7 @@ def fault_of_pattern(pattern: str) -> Fault | None:
     return None
 
 
+@cache
 def fault_of_name_pattern(pattern: str) -> Fault | None:
     """What is wrong with a pattern that reads names, if anything."""
     if not pattern:
@@ -83,7 +85,6 @@ def fault_of_name_pattern(pattern: str) -> Fault | None:
     return None
 
 
-@cache
 def _cost(pattern: str) -> float:
     """Bits: log2 of the ways that the engine may try from one place of a name."""
     return _bits(_parser.parse(pattern, re.IGNORECASE), frozenset())
