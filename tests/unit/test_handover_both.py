@@ -78,6 +78,7 @@ def test_each_signs_once_in_that_order_and_nobody_for_another(site: Site, monkey
         acts_as(monkeypatch, login)
         refused("signed-already", site.config, [docking])
     acts_as(monkeypatch, "zhaoqiang")
+    refused("not-receiver", site.config, [docking], why="更正")  # who handed over corrects nothing
     (told,) = handover.sign_all(site.config, [docking])
     assert (told["as"], told["giver"]) == ("giver", "赵强")
     refused("signed-already", site.config, [docking])

@@ -1,5 +1,7 @@
 """The page of a hand-over in words: what stands out, what is said of the unknown, and that it stays one page to sign."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,8 +11,11 @@ import pytest
 from mediad.edges import typst
 from mediad.model import board
 from mediad.model import handover_form as words
-from mediad.model.handover import giver_of, person_by
+from mediad.model.acts import Actor
+from mediad.model.handover import giver_of, person_by, receiving_refusal
+from mediad.model.handover import party as words_of
 from mediad.model.people import Dated, Person
+from mediad.model.reasons import REASONS
 from tests.handover_support import pages_of
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -83,7 +88,10 @@ def test_what_was_not_measured_is_a_line_to_fill_in_and_unknown_is_never_zero() 
         return cells(record(clock=[{"offset_ms": each, "source": ""} for each in measured]))["时钟偏差"]["value"]
 
     assert (offset(), offset(None)) == (None, None)
-    assert offset(None, 0) == "无明显偏差（不足 1 秒）"
+    assert offset(None, 0) == offset(500) == offset(-500) == "无明显偏差（不足 1 秒）"
+    assert [offset(1_000), offset(-7_200_000), offset(86_400_000)] == [
+        "记录仪时钟快 1 秒，已校正", "记录仪时钟慢 2 小时，已校正", "记录仪时钟快 1 天，已校正",
+    ]  # fmt: skip
     assert (offset(90_000), offset(5, -3_723_000)) == (
         "记录仪时钟快 1 分 30 秒，已校正",
         "记录仪时钟慢 1 小时 2 分 3 秒，已校正",
@@ -125,6 +133,30 @@ def test_a_person_is_found_by_a_number_that_is_theirs_that_day() -> None:
     )
 
 
+def test_who_may_receive_is_a_person_under_their_own_account_whom_the_station_names() -> None:
+    wang = Person("per-1", "LN2", "王芳", logins=frozenset({"wangfang"}))
+    desk = replace(wang, shared=True)
+
+    def refused(signer: Actor, receivers: Collection[str] = (), parties: Collection[str] = ()) -> str | None:
+        problem = receiving_refusal(signer, receivers, parties)
+        return problem.code if problem else None
+
+    mine = Actor("wangfang", wang)
+    assert refused(mine) is refused(mine, {"per-1"}) is refused(mine, {"per-1", "per-2"}, {"per-3"}) is None
+    assert (refused(mine, {"per-2"}), refused(mine, (), {"per-1"})) == ("not-receiver", "own-act")
+    assert (refused(Actor("x")), refused(Actor("root", wang)), refused(Actor("duty", desk))) == (
+        "nobody",
+        "nobody",
+        "shared",
+    )
+    held = replace(wang, certificates=(Dated("LN2", date(2026, 1, 1)),), position="科员", department="dep-1")
+    assert words_of(held, date(2026, 1, 1), {"dep-1": "综合科"}) == {
+        "person": "per-1", "name": "王芳", "certificate": "LN2", "position": "科员", "department": "综合科",
+    }  # fmt: skip
+    assert (words_of(held, date(2025, 1, 1), {}) or {})["certificate"] == ""
+    assert words_of(None, date(2026, 1, 1), {}) is None
+
+
 def test_the_places_say_who_has_signed_in_the_system_and_when() -> None:
     def said(of: dict[str, Any]) -> list[str | None]:
         return [place["said"] for place in words.page(of, ZONE, None)["signatures"]]
@@ -149,6 +181,8 @@ def test_a_record_of_which_all_is_known_reads_so() -> None:
         "记录起止": ["2026年11月23日 21:10 至 21:10"], "案件或执法活动": None,
         "核验情况": "新存 1 件均已写入储存器，并从介质回读核对一致", "24 小时时限": ["—"],
     }  # fmt: skip
+    wide = {zh for zh, cell in cells(record()).items() if cell.get("wide")}
+    assert wide == {"案件或执法活动", "核验情况", "24 小时时限"}
     page = words.page(record(), ZONE, None)
     assert (page["unit"], page["number"], page["foot"], page["notes"], page["code"]) == (
         "测试卫生监督所", "dck-1", "采集站 hq-01", [], None,
@@ -183,6 +217,7 @@ def test_a_recorder_is_named_by_what_tells_it_from_others() -> None:
     assert named("fsuuid:1234-ABCD", True) == [("执法记录仪", "B-07"), ("存储卡标识", "1234-ABCD")]
     assert named("folder:/srv/hall") == [("来源文件夹", "B-07"), ("路径", "/srv/hall")]
     assert named("anonymous:x") == [("执法记录仪", "B-07（未登记）"), ("设备标识", None)]
+    assert named("serial:" + "9" * 100, True, "长" * 40) == [("执法记录仪", "长" * 40), ("设备序列号", "9" * 100)]
     assert named("serial:" + "9" * 101, True, "长" * 41) == [
         ("执法记录仪", "长" * 39 + "…"),
         ("设备序列号", "9" * 99 + "…"),
@@ -202,6 +237,7 @@ def test_what_was_brought_is_told_with_what_nobody_knows_of_it() -> None:
     assert values(recordings={**sums, "from": None})["记录起止"] is None
     cases = [{"numbers": ["立-1", "检-1"], "name": "某诊所案"}, {"numbers": [], "name": "巡查"}]
     assert values(cases=cases)["案件或执法活动"] == ["立-1 某诊所案", "巡查"]
+    assert values(cases=cases[1:] * 7)["案件或执法活动"] == ["巡查"] * 4 + ["……（共 7 件）", "巡查"]
 
 
 def test_what_was_seen_and_not_stored_anew_is_told_apart() -> None:
@@ -234,7 +270,8 @@ def test_the_limit_is_summed_up_and_what_is_late_is_told_with_its_reason() -> No
     ]  # fmt: skip
     assert limits({**ruling("late"), "due_at": None})[1].startswith("逾期：应于 （未定） 前存入")
     for status in ("untrusted", "open"):
-        assert limits({**ruling(status), "reason": "no-true-time"})[-1].startswith("未定：")
+        first, other = ({**ruling(status), "reason": reason} for reason in ("no-true-time", "trip-open"))
+        assert limits(first, other)[-1] == f"未定：{REASONS['no-true-time'][0]}"
 
 
 def test_dockings_are_told_where_there_were_several_or_one_broke_off() -> None:
@@ -245,6 +282,8 @@ def test_dockings_are_told_where_there_were_several_or_one_broke_off() -> None:
         "第 1 次：2026年11月23日 21:10:05 至 2026年11月23日 21:10:05，中断",
         "第 2 次：2026年11月23日 21:10:05 至 2026年11月23日 21:10:05，完成",
     ]  # fmt: skip
+    assert len(values(dockings=[one] * 2)["接入经过"]) == 2, "two that were complete"
+    assert [line[:5] for line in values(dockings=[broken] * 4)["接入经过"]] == [f"第 {n} 次" for n in range(1, 5)]
     many = values(dockings=[broken] * 4 + [one])["接入经过"]
     assert [line[:5] for line in many] == ["第 1 次", "第 2 次", "……（共 ", "第 5 次"]
     assert "接入经过" in values(dockings=[{**one, "state": "incomplete"}])
@@ -277,6 +316,10 @@ def test_each_file_stands_in_the_annex_with_its_digest() -> None:
         ["1", f"{'x' * 200} … {'x' * 200}", "2.0 KiB", "失败", "—"],
         ["2", "DCIM/2.mp4", "1 B", "重复", f"{'12' * 16}\n{'12' * 16}"],
     ]  # fmt: skip
+    assert (
+        words.page(record() | {"files": [{**failed, "path": "x" * 400}]}, ZONE, None)["tables"][0]["rows"][0][1]
+        == "x" * 400
+    )
     assert (annex["page"], len(annex["notes"]), annex["notes"][0][:5]) == (False, 1, "共 2 件")
     assert words.page(record(0), ZONE, None)["tables"] == []
     for files, apart in ((6, False), (7, True)):

@@ -310,6 +310,11 @@ def test_a_broken_docking_and_its_continuation_are_one_record(site: Site) -> Non
 def test_a_continuation_of_what_is_signed_is_signed_anew_and_supersedes_it(site: Site) -> None:
     first, second = broken_and_continued(site, between=lambda first: handover.sign_all(site.config, [first]))
     assert state(site, first) == ("waiting", 1)
+    month = datetime.now(site.config.unit.zone).strftime("%Y-%m")
+    (row,) = handover_register.register_of(site.config, month)
+    assert (row["signature"], row["receiver"], len(row["dockings"])) == ("waiting", None, 2), (
+        "the whole is not signed yet"
+    )
     (told,) = handover.sign_all(site.config, [second])
     assert (told["handover"], told["version"], state(site, second)) == (first, 2, ("signed", 2))
     text = text_of(handover.page(site.config, first))
@@ -439,13 +444,16 @@ def test_three_hundred_files_go_over_pages_with_header_and_number(site: Site) ->
 
 
 def test_the_register_of_a_month_lists_what_was_handed_over(site: Site) -> None:
-    one, two = dock(site, "DSJ-1"), dock(site, "DSJ-2", 2, officer="")
-    site.ingest(site.root / "card-DSJ-2-0", recorder="DSJ-2")  # nothing new: not in the register
+    one = dock(site, "DSJ-1", hours=50)
+    brought = {"DCIM/1.jpg": noise(900, 1), "DCIM/2.jpg": noise(900, 2), "notes.txt": b"no recording"}
+    card = make_card(site.root / "card-DSJ-2", brought, mtime_ns=recent())
+    two = site.ingest(card, recorder="DSJ-2").docking
+    site.ingest(card, recorder="DSJ-2")  # nothing new: not in the register
     handover.sign_all(site.config, [one], giver="LN0003")
     month = datetime.now(site.config.unit.zone).strftime("%Y-%m")
     rows = handover_register.register_of(site.config, month)
-    assert [(r["handover"], r["signature"], r["files"], r["recordings"]) for r in rows] == [
-        (one, "signed", 1, 1), (two, "waiting", 2, 2),
+    assert [(r["handover"], r["signature"], r["files"], r["recordings"], r["late"]) for r in rows] == [
+        (one, "signed", 1, 1, 1), (two, "waiting", 3, 2, 0),
     ]  # fmt: skip
     assert (rows[0]["giver"]["name"], rows[0]["on_behalf_of"]["name"], rows[0]["receiver"]["name"]) == (
         "赵强",

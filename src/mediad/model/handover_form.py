@@ -152,10 +152,10 @@ def _offset(clocks: Sequence[Mapping[str, Any]]) -> str | None:
     known = [c["offset_ms"] for c in clocks if c["offset_ms"] is not None]
     if not known:
         return None
-    seconds = abs(known[-1]) / 1000
-    if seconds < 0.5:
+    seconds = round(abs(known[-1]) / 1000)
+    if not seconds:
         return "无明显偏差（不足 1 秒）"
-    return f"记录仪时钟{'快' if known[-1] > 0 else '慢'} {_length(round(seconds))}，已校正"
+    return f"记录仪时钟{'快' if known[-1] > 0 else '慢'} {_length(seconds)}，已校正"
 
 
 def _length(seconds: float) -> str:
