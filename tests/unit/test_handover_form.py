@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,8 +15,10 @@ from mediad.model import handover_form as words
 from mediad.model.acts import Actor
 from mediad.model.handover import giver_of, person_by, receiving_refusal
 from mediad.model.handover import party as words_of
+from mediad.model.instants import stamp
 from mediad.model.people import Dated, Person
 from mediad.model.reasons import REASONS
+from mediad.stages import sign
 from tests.handover_support import pages_of
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -238,6 +241,26 @@ def test_what_was_brought_is_told_with_what_nobody_knows_of_it() -> None:
     cases = [{"numbers": ["立-1", "检-1"], "name": "某诊所案"}, {"numbers": [], "name": "巡查"}]
     assert values(cases=cases)["案件或执法活动"] == ["立-1 某诊所案", "巡查"]
     assert values(cases=cases[1:] * 7)["案件或执法活动"] == ["巡查"] * 4 + ["……（共 7 件）", "巡查"]
+
+
+def test_sums_are_of_what_is_known_and_what_is_not_is_counted_apart() -> None:
+    def row(name: str, kind: str, seconds: int, confidence: str = "claimed", *, provisional: bool = False) -> Any:
+        start = datetime(2026, 11, 23, 8, tzinfo=UTC)
+        times = {"started_at": stamp(start), "ended_at": stamp(start + timedelta(seconds=seconds))}
+        return SimpleNamespace(id=name, kind=kind, confidence=confidence, provisional=provisional, **times)
+
+    some = [
+        row("a", "video", 60), row("b", "audio", 30), row("c", "photo", 0), row("d", "data", 900),
+        row("e", "video", 7, provisional=True), row("f", "video", 5, "untrusted"), row("g", "video", 3, "untrusted"),
+    ]  # fmt: skip
+    said = {"g": {"started_at": "2026-11-23T10:00:00.000000Z", "ended_at": "2026-11-23T10:00:03.000000Z"}}
+    assert sign._sums(some, said) == {
+        "count": 6, "kinds": {"video": 4, "audio": 1, "photo": 1, "data": 1}, "seconds": 93.0, "without_length": 2,
+        "from": "2026-11-23T08:00:00.000000Z", "until": "2026-11-23T10:00:03.000000Z", "untrusted": 1,
+    }  # fmt: skip
+    unknown = sign._sums([row("f", "video", 5, "untrusted")], {})
+    assert (unknown["seconds"], unknown["from"], unknown["until"]) == (None, None, None), "unknown is never zero"
+    assert sign._sums([row("c", "photo", 0)], {})["seconds"] == 0
 
 
 def test_what_was_seen_and_not_stored_anew_is_told_apart() -> None:
