@@ -116,7 +116,9 @@ def test_an_open_trip_leaves_the_limit_open() -> None:
 
 
 def test_what_is_stored_while_they_are_still_away_is_met() -> None:
-    assert rule(part(10, 60), trips=(trip(0, None),)).status(LATER) is Status.MET
+    found = rule(part(10, 60), trips=(trip(0, None),))
+    assert (found.status(LATER), found.reason) == (Status.MET, "stored-before-return")
+    assert rule(part(10), trips=(trip(0, None),)).reason == "trip-open"
 
 
 def test_a_docking_proves_the_return_where_none_was_entered() -> None:
@@ -223,6 +225,7 @@ def test_what_ended_before_the_rule_was_in_force_is_not_applicable() -> None:
     assert rule(part(10), rule=in_force).reason == "after-recording"
     for latest, reason in ((9, "before-the-rule"), (11, "no-true-time")):
         assert rule(part(5), part(None, latest=at(latest)), rule=in_force).reason == reason
+    assert rule(part(None), rule=in_force).reason == "no-true-time", "nor is it known to be older"
 
 
 def test_a_receipt_of_the_enforcement_system_meets_it() -> None:

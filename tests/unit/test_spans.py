@@ -113,7 +113,13 @@ def test_a_trip_at_the_end_of_a_hand_out_gives_a_day_from_the_return_and_says_so
         entered = replace(trip.versions[0], entered_at=ZERO + 25 * H, approved=approved)
         late = recorder_back(replace(facts, trips=(replace(trip, versions=(entered,)),)), SpanRules())
         assert (late.reason, remark in late.remarks) == (reason, True)
-    assert recorder_back(facts, SpanRules()).remarks == ("returned-not-docked",), "neither of an ordinary one"
+    for state in ("lost", "broken"):
+        gone = replace(facts, ended=Move("rcd-a", state, ZERO + 9 * H, why="落水"))
+        assert (recorder_back(gone, SpanRules()).reason, recorder_back(gone, SpanRules()).why) == (
+            f"recorder-{state}",
+            "落水",
+        )
+    assert recorder_back(replace(facts, trips=(), expected=ZERO + H), SpanRules()).reason == "after-expected"
 
 
 # --- urgent reports -----------------------------------------------------------------------------------------------------
