@@ -21,6 +21,8 @@ from mediad.errors import Busy, MediadError, StorageError
 from mediad.model import deadline, reasons, words
 from mediad.model.custody import Draft
 from mediad.model.instants import stamp
+from mediad.model.people import Person
+from mediad.model.registers import person_json
 from mediad.stages import notify
 from mediad.wiring.bureau import alarms, rules
 from mediad.wiring.bureau.office import OfficePart, work_once
@@ -32,6 +34,7 @@ from tests.bureau import bodies
 from tests.support import Site, complaints, make_card, make_site, noise
 
 HOUR = 3600 * 10**9
+WANG = Person("per-wang", "1", "王芳")
 
 
 @pytest.fixture
@@ -295,22 +298,33 @@ def test_status_lists_what_calls_for_a_person(site: Site) -> None:
         ))  # fmt: skip
         with station.ledger.catalog.read() as conn:
             force = {**(limits.rules_in_force(conn) or {}), "by": ""}
+        trip = {"persons": [WANG.id], "recorders": [], "left": "2026-03-01T00:00:00.000000Z",
+                "expected": "2026-03-02T00:00:00.000000Z",
+                "returned": None, "reason": "", "void": False, "approved_by": ""}  # fmt: skip
+        known = Draft("person.registered", WANG.id, person_json(WANG))
+        station.ledger.record(
+            [known, Draft("trip.registered", "trp-1", trip), Draft("trip.registered", "trp-2", {**trip, "void": True})]
+        )
         found = []
-        for since, effective in (
-            (force["since"], None),
-            ("2025-12-31T00:00:00.000000Z", None),
-            (force["since"], "2025-12-31"),
+        older = "2025-12-31T00:00:00.000000Z"
+        for since, effective, days in (
+            (force["since"], None, 7),
+            (older, None, 0),
+            (older, None, 7),
+            (force["since"], older[:10], 7),
         ):
-            section = {**force["deadlines"], "effective_from": effective}
+            section = {**force["deadlines"], "effective_from": effective, "untagged_days": days}
             station.ledger.record([Draft("rules.adopted", "test-01", {**force, "since": since, "deadlines": section})])
             with station.ledger.catalog.read() as conn:
                 topics = notify.topics(conn, bureau_of(conn, site.config), datetime(2026, 1, 8, tzinfo=UTC))
                 alarm, _ = alarms.untagged(conn, site.config, datetime.now(UTC))
             found.append((alarm, [topic.rule for topic in topics]))
-    assert found == [(0, []), *2 * [(2, 2 * [deadline.TAG])]]
+    assert found == [*2 * [(0, [])], *2 * [(2, 2 * [deadline.TAG])]]
     codes = {a["code"]: a for a in ask(site, "status", "--json")["alarms"]}
     assert codes["deadline-late-unexplained"]["subject"] == "article-28-24h"
     assert codes["untagged"]["detail"].startswith("2 ")
+    assert (codes["trip-overdue"]["subject"], codes["trip-overdue"]["detail"][-2:]) == ("trp-1", "王芳")
+    assert not codes.keys() & {"deadline-open", "deadline-soon-late"}
 
 
 # --- what people say of recordings --------------------------------------------------------------------------------------

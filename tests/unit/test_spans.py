@@ -93,6 +93,12 @@ def test_a_hand_over_whose_time_was_over_when_the_station_began_to_ask_wants_no_
     by = SpanRules(asked=ZERO)
     found = [signature("dck-a", ZERO - 72 * H + n * timedelta(seconds=1), None, by).reason for n in (-1, 0, 1)]
     assert found == ["before-signing", "after-docking", "after-docking"]
+    assert signature("dck-a", None, None, by).reason == "nothing-to-sign"
+    assert (
+        signature("dck-a", ZERO, None, replace(by, sign=None)).reason
+        == signature("dck-a", None, None, SpanRules(sign=None)).reason
+        == "no-limit"
+    )
 
 
 # --- recorders, by example -----------------------------------------------------------------------------------------------
