@@ -70,9 +70,9 @@ def ask(site: Site, *arguments: str, expect: int = 0) -> Any:
 def _families() -> None:
     """The commands stand on the program once."""
     if not program.app.registered_groups:
-        from mediad.cli import acts, deadlines, recordings, registers, show, tags
+        from mediad.cli import acts, deadlines, recordings, registers, show, tags, trips
 
-        for family in (show, recordings, deadlines, registers, acts, tags):
+        for family in (show, recordings, deadlines, registers, trips, acts, tags):
             family.register(program.app)
     common.selected_config = None
 
@@ -379,6 +379,13 @@ def test_carrier_and_co_officers_are_told_by_their_numbers(site: Site) -> None:
     for wrong in (("--officer", "辽A009"), ("--officer", "辽A001", "--co", "辽A001")):
         with pytest.raises(MediadError, match=r"nobody's number|named twice"):
             ask(site, "recordings", "carrier", recording, *wrong)
+    for hours in (1, 25):  # what is entered after the limit wants an approver, and that is said
+        left = (datetime.now(UTC) - timedelta(hours=hours)).astimezone(site.config.unit.zone)
+        times = ("--left", f"{left:%Y-%m-%d %H:%M}", "--expected", f"{left + timedelta(hours=9):%Y-%m-%d %H:%M}")
+        told = CliRunner().invoke(
+            program.app, ["-c", str(site.config_file), "trip", "add", "--officer", "辽A001", *times]
+        )
+        assert ("补登" in told.output) == (hours == 25), told.output
 
 
 def test_classification_and_non_duty_are_kept_with_the_recording(site: Site) -> None:

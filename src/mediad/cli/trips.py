@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +38,14 @@ def trip_add(
         "recorders": ";".join(recorder) if recorder else None,
     }  # fmt: skip
     enter("trips", cells, as_json)
+    from mediad.wiring.station import now
+
+    config = common.load_config()
+    limit = moment(left, config.unit.zone) + timedelta(hours=config.deadlines.storage_hours)
+    if limit < now() and config.deadlines.backdated_trips == "approve":
+        common.tell(
+            "补登 entered later: where a limit had passed by now it counts when an approver agrees (mediad trip approve)"
+        )
 
 
 @trip_app.command("return")
