@@ -20,7 +20,7 @@ from mediad.wiring.bureau import (
     trips,
 )
 from mediad.wiring.bureau.tagging import Wanted
-from tests.signing_support import Pen, approve, keyed
+from tests.signing_support import Pen, acting, approve, keyed
 from tests.support import Site
 
 PEOPLE = """certificate,name,department,roles,login,device_number
@@ -72,7 +72,8 @@ def furnish_bureau(site: Site, folder: Path) -> None:
 def _sign(site: Site) -> None:
     """Two have keys, one of which is withdrawn again; a trip is approved, and what waits for an approver has its signature."""
     keyed(site, "zhoumin", "wangfang", "liming")
-    keys.withdraw(site.config, Pen("liming").fingerprint, "丢失")
+    with acting("zhoumin"):
+        keys.withdraw(site.config, Pen("liming").fingerprint, "丢失")
     approve(site, site.rows("SELECT id FROM trip")[0][0], "wangfang")
 
 

@@ -139,6 +139,21 @@ def test_back_at_two_in_the_morning_of_a_holiday_gives_until_two_the_next_day() 
     assert (found.due_at, found.limb) == (returned + 24 * H, 2)
 
 
+def test_that_the_earlier_trip_of_two_never_was_or_ended_sooner_waits_for_an_approver() -> None:
+    """It would put the limit off. Of a trip alone it never does, and counts at once."""
+    one, other = trip(0, 50, name="a"), trip(0, 90, name="b")
+    for less in ({"void": True}, {"returned": at(5)}):
+        later = replace(one.versions[0], entered_at=at(60), **less)
+        undone = replace(one, versions=(*one.versions, later))
+        found = rule(part(10), trips=(undone, other))
+        assert (found.due_at, found.trip, found.remarks) == (at(74), "trp-a", ("trip-wants-approval",))
+        agreed = replace(one, versions=(*undone.versions, replace(later, entered_at=at(61), approved=True)))
+        assert rule(part(10), trips=(agreed, other)).due_at == at(114)
+        assert rule(part(10), trips=(undone,)).due_at == at(34)
+        lenient = replace(RULE, backdated="count")
+        assert rule(part(10), trips=(undone, other), rule=lenient).due_at == at(114)
+
+
 def test_if_the_trips_of_officer_and_recorder_differ_the_earlier_return_counts() -> None:
     assert rule(part(10), trips=(trip(0, 90, name="a"), trip(0, 50, name="b"))).due_at == at(74)
     assert rule(part(10), trips=(trip(0, None, name="a"), trip(0, 50, name="b"))).due_at == at(74)
@@ -315,27 +330,28 @@ def oracle(facts: Recorded, rule: StorageRule, now: datetime) -> str:
         return "met" if met and met <= sure + 24 * H else "untrusted"
     end = max(known)
     limit = end + 24 * H
-    returns = []
+    returns, undone = [], []
     for t in facts.trips:
-        shown = None
+        shown, was = None, []
         for v in t.versions:
             helps = not (shown and not shown.void and v.returned and v.left == shown.left
                          and (shown.returned is None or v.returned <= shown.returned))  # fmt: skip
             if v.entered_at > limit and helps and not v.approved and not v.void and rule.backdated == "approve":
                 continue
+            was = [*was, shown] if v.entered_at > limit and not v.approved and rule.backdated == "approve" else []
             shown = v
-        if shown is None or shown.void or end < shown.left:
-            continue
-        hour = shown.left + H  # walk on until somebody is back
-        while hour <= at(200) and hour not in facts.docked and (shown.returned is None or hour < shown.returned):
-            hour += H
-        if shown.returned is not None and shown.returned == shown.left:
-            hour = shown.left
-        if end > hour:
-            continue
-        returns.append(hour if hour <= at(200) else None)
+        for found, where in ((shown, returns), *((each, undone) for each in was)):
+            if found is None or found.void or end < found.left:
+                continue
+            hour = found.left + H  # walk on until somebody is back
+            while hour <= at(200) and hour not in facts.docked and (found.returned is None or hour < found.returned):
+                hour += H
+            if found.returned is not None and found.returned == found.left:
+                hour = found.left
+            if end <= hour:
+                where.append(hour if hour <= at(200) else None)
     if returns:
-        came = [r for r in returns if r is not None]
+        came = [r for r in returns + undone if r is not None]
         if not came:
             return "met" if met else "open"
         if min(came) > limit or rule.second_limb == "any-trip":

@@ -127,10 +127,10 @@ def test_a_key_and_an_approval_by_the_commands_and_with_the_tools_that_people_ha
     key = new_key(tmp_path, "wang")
     said = command(without, "wangfang", "key", "statement", "210002", "--key", f"{key}.pub").stdout
     assert said.splitlines()[1] == "采集站 station: test-01"
-    (tmp_path / "proof").write_bytes(ssh_keygen("-Y", "sign", "-n", "mediad", "-f", key, given=said.encode()))
+    proof = ssh_keygen("-Y", "sign", "-n", "mediad", "-f", key, given=said.encode()).decode()
     done = command(
-        without, "zhoumin", "key", "add", "wangfang", "--key", f"{key}.pub", "--signature", tmp_path / "proof",
-        "--until", "2099-12-31",
+        without, "zhoumin", "key", "add", "wangfang", "--key", "-", "--signature", "-", "--until", "2099-12-31",
+        given=Path(f"{key}.pub").read_text(encoding="utf-8") + proof,
     )  # fmt: skip
     assert (done.exit_code, "已登记" in done.stdout) == (0, True)
     act = propose(without)

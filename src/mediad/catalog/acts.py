@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
+from mediad.model.registers import trip_of
 
 
 def act(conn: Connection, act_id: str) -> dict[str, Any] | None:
@@ -30,12 +31,13 @@ def newest_event(conn: Connection, subject: str) -> int:
 
 
 def authors(conn: Connection, trip: str) -> list[tuple[str, str]]:
-    """Account and person (empty: nobody's) of whoever entered a trip, or changed it since an approver agreed to it."""
+    """Account and person (empty: nobody's) of whoever entered a trip, or changed it since an approver agreed to it. What was signed
+    for is recorded under the account of who signed last: there the person alone counts."""
     c = t.custody.c
     found = []
     for row in conn.execute(select(c.actor, c.detail).where(c.subject == trip).order_by(c.seq.desc())):
         detail = json.loads(row.detail)
-        if detail.get("approved_by"):
+        if trip_of(trip, detail).approved_by:
             break
-        found.append((row.actor, detail.get("by", "")))
+        found.append(("" if "signed" in detail else row.actor, detail.get("by", "")))
     return found

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, exists, func, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
@@ -199,9 +199,19 @@ def newest_cases(conn: Connection) -> list[str]:
     return list(conn.scalars(select(c.id).order_by(c.opened.desc().nulls_last(), c.id)))
 
 
-def imported(conn: Connection, import_id: str) -> bool:
-    """Whether a table was imported already, or refused: the same bytes once more say nothing new."""
-    return conn.execute(select(b.imported.c.id).where(b.imported.c.id == import_id)).first() is not None
+def imported(conn: Connection, import_id: str) -> dict[str, Any] | None:
+    """How a table was imported, or refused; None if it was not."""
+    detail = conn.execute(select(b.imported.c.detail).where(b.imported.c.id == import_id)).scalar()
+    return None if detail is None else dict(json.loads(detail))
+
+
+def not_all_taken(conn: Connection, limit: int) -> list[dict[str, Any]]:
+    """Tables of which a line was bad, the newest first: each as it was imported last under its name."""
+    i = b.imported.c
+    newer = b.imported.alias()
+    again = exists().where(newer.c.what == i.what, newer.c.name == i.name, newer.c.at > i.at)
+    query = select(i.id, i.at, i.detail).where(i.bad > 0, ~again).order_by(i.at.desc(), i.id).limit(limit)
+    return [{"id": row.id, "at": row.at, **json.loads(row.detail)} for row in conn.execute(query)]
 
 
 def imports(conn: Connection, limit: int) -> list[dict[str, Any]]:

@@ -78,14 +78,18 @@ def key_add(
     signature: SignatureFile,
     until: Annotated[str, typer.Option(help="Last day on which it is in force; else until it is withdrawn.")] = "",
 ) -> None:
-    """Register a person's key: another person than the one whose it is. An approver signs for it."""
+    """Register a person's key: another person than the one whose it is. An approver signs for it. Both files may come on standard
+    input, the key first."""
     from mediad.wiring.bureau.keys import add
 
     config = common.load_config()
     end = _end(until, config.unit.zone) if until else None
+    public = common.read_text(key)
     if str(key) == str(signature) == "-":
-        raise UsageError("key and signature cannot both come from standard input", hint="give one of them as a file")
-    done = add(config, person, common.read_text(key), common.read_text(signature), until=end)
+        public, _, signed = public.partition("\n")
+    else:
+        signed = common.read_text(signature)
+    done = add(config, person, public, signed, until=end)
     if done.waits:
         common.say(f"待签 waits for {', '.join(done.wants)}: {done.waits}")
         return

@@ -143,17 +143,21 @@ def _print(plan: Plan[Any], performed: Performed | None, dry_run: bool, taken: b
 
 def imports(limit: Annotated[int, typer.Option(help="Only the newest so many.")] = 20, as_json: AsJson = False) -> None:
     """List tables that were imported, with what was wrong with them."""
+    from mediad.catalog import acts as memory
     from mediad.catalog import bureau
 
     config = common.load_config()
     with common.ledger(config) as ledger, ledger.catalog.read() as conn:
         rows = bureau.imports(conn, limit)
+        waiting = {act["id"] for act in memory.listed(conn, waiting=True)}
     if as_json:
         common.print_json(rows)
         return
     for r in rows:
         at = minute(local(datetime.fromisoformat(r["at"]), config.unit.zone))
         word = "已导入 taken" if r["taken"] else "未导入 not taken"
+        if r.get("waits") in waiting:
+            word = f"待签 waits for signatures ({r['waits']})"
         common.say(
             f"{at} {word} {r['what']:11} {r['name']}: 新增 new {r['new']}, 变更 changed {r['changed']}, 有误 bad {r['bad']}"
         )

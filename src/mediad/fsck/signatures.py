@@ -165,9 +165,11 @@ class Approvals:
         before = self._proposed.get(row.subject)
         who, author = detail.get("approved_by"), detail.get("by", "")
         others = frozenset(detail["persons"])
-        if before is not None and not who:
+        signer = detail.get("signed", {}).get("approver", "")
+        agreed = who or (signer and signer not in others)  # whoever signed for the entry has approved it
+        if before is not None and not agreed:
             others |= {before.handler, *before.others}  # whoever entered a part of it since it was approved last
-        self._proposed[row.subject] = _Proposed(row, "backdate-trip", "" if who else author, others)
+        self._proposed[row.subject] = _Proposed(row, "backdate-trip", "" if agreed else author, others)
         if self._keys and who:
             if before is None:
                 raise _Wrong("it was approved before it was entered")

@@ -49,12 +49,13 @@ ACTS: Final[Mapping[str, Act]] = {
         Act("register-department", _REGISTRARS),
         Act("register-key", _REGISTRARS, ("approver",), own=True),
         Act("register-first-key", _REGISTRARS, own=True),
-        Act("withdraw-key", _ANYBODY),
+        Act("withdraw-key", _ANYBODY, own=True),
         Act("register-recorder", frozenset({Role.STORAGE_ADMINISTRATOR, Role.DOCK_OPERATOR})),
         Act("name-slot", frozenset({Role.STORAGE_ADMINISTRATOR, Role.DOCK_OPERATOR})),
         Act("move-recorder", _OFFICE),
         Act("enter-trip", _ANYBODY),
         Act("backdate-trip", _ANYBODY, ("approver",)),
+        Act("approve-trip", frozenset({Role.APPROVER}), own=True),
         Act("register-case", _ANYBODY),
         Act("tag", _ANYBODY),
         Act("set-time", _ANYBODY),
@@ -78,8 +79,9 @@ ACTS: Final[Mapping[str, Act]] = {
 TWO_PERSON: Final = frozenset({"backdate-trip", "disposal", "register-key"})
 """Acts that never do without their approver, whatever the configuration says."""
 
-NEVER_SIGNED: Final = frozenset({"sign-handover", "register-first-key", "withdraw-key"})
-"""Acts that want no signature besides: two people's by themselves, or only taking a right away, which must not wait."""
+NEVER_SIGNED: Final = frozenset({"sign-handover", "register-first-key", "withdraw-key", "approve-trip"})
+"""Acts that want no signature besides: two people's by themselves, a signature themselves, or only taking a right away, which must
+not wait."""
 
 
 def refusal(act: Act, actor: Actor, *, unmapped: Literal["flag", "refuse"] = "flag") -> Problem | None:

@@ -21,7 +21,8 @@ NOTHING: Final = frozenset({"-", "－", "—", "无"})
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the registers hold, all of it: a table may name anything; the unit's zone, and the time. ``single``: one entry that a
-    person makes, who sees what it changes; ``watched``: a table that nobody has looked at. ``actor``: the person who acts."""
+    person makes, who sees what it changes; ``watched``: a table that nobody has looked at. ``actor``: the person who acts.
+    ``new_departments``: one that is named, and is not registered yet, is registered as well."""
 
     zone: ZoneInfo
     now: datetime
@@ -38,6 +39,7 @@ class Known:
     """The states in which an entry ever was, by its id."""
     back: bool = False
     """Whether a person wants what a table sets back to such a state."""
+    new_departments: bool = True
 
     @property
     def today(self) -> date:
@@ -83,13 +85,16 @@ def bearer(number: str, known: Numbers, day: date) -> Person:
     return found
 
 
-def department_id(name: str, departments: Iterable[Department]) -> str:
-    """The id of a department, which need not be registered: its id follows from its name."""
+def department_id(name: str, departments: Iterable[Department], *, new: bool = True) -> str:
+    """The id of a department, which need not be registered if ``new`` ones may be: its id follows from its name."""
     if not name:
         return ""
     if problem := next(department_problems(name), None):
         raise Bad(problem.code, problem.detail)
-    return next((d.id for d in departments if d.name == name), named_id("dep", "department", name))
+    found = next((d.id for d in departments if d.name == name), None)
+    if found is None and not new:
+        raise Bad("unknown-department", f"{name} is no department yet: somebody who may has to register it first")
+    return found or named_id("dep", "department", name)
 
 
 def department_problems(name: str) -> Iterator[Problem]:

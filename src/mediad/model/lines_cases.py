@@ -63,7 +63,9 @@ class Cases:
         if line.has("party"):
             change["party"] = line.get("party")
         if line.has("department"):
-            change["department"] = department_id(line.get("department"), self._known.departments)
+            change["department"] = department_id(
+                line.get("department"), self._known.departments, new=self._known.new_departments
+            )
         if line.has("urgent"):
             change["urgent"] = good(columns.yes(line.get("urgent")))
         for column in ("opened", "reported", "act_ended", "concluded"):

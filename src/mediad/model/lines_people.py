@@ -28,7 +28,7 @@ class People:
         self._known: dict[str, Person] = {}
         self._by: dict[str, set[str]] = {}
         self._departments, self._today = known.departments, known.today
-        self._single, self._actor = known.single, known.actor
+        self._single, self._actor, self._new = known.single, known.actor, known.new_departments
         self._told: dict[str, tuple[int, dict[str, str]]] = {}
         self._days: dict[tuple[str, str], list[tuple[int, Dated]]] = {}
         for person in known.people:
@@ -72,7 +72,7 @@ class People:
     def _said(self, line: Line) -> dict[str, Any]:
         change: dict[str, Any] = {c: line.get(c) for c in ("position", "mail", "wecom", "dingtalk") if line.has(c)}
         if line.has("department"):
-            change["department"] = department_id(line.get("department"), self._departments)
+            change["department"] = department_id(line.get("department"), self._departments, new=self._new)
         if line.has("roles"):
             words = [good(columns.a_word(word, ROLES, "role")) for word in columns.several(line.get("roles"))]
             change["roles"] = frozenset(Role(word) for word in words)

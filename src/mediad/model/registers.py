@@ -159,8 +159,15 @@ def trip_of(trip_id: str, body: Mapping[str, Any]) -> TripEntry:
     return TripEntry(
         trip_id, frozenset(body["persons"]), frozenset(body.get("recorders", ())), datetime.fromisoformat(body["left"]),
         datetime.fromisoformat(body["expected"]), _instant(body.get("returned")), body.get("reason", ""),
-        body.get("void", False), body.get("approved_by", ""),
+        body.get("void", False), _agreed(body),
     )  # fmt: skip
+
+
+def _agreed(body: Mapping[str, Any]) -> str:
+    """The approver who agreed to a trip as it was entered: with an approval of its own; or by signing for the entry, if that wants
+    an approver and they were not on the trip."""
+    signer = body.get("signed", {}).get("approver", "")
+    return str(body.get("approved_by") or ("" if signer in body["persons"] else signer))
 
 
 def versions(trip_id: str, entries: Iterable[tuple[str, Mapping[str, Any]]]) -> Trip:

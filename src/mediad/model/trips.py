@@ -41,12 +41,14 @@ class Trip:
 @dataclass(frozen=True, slots=True)
 class Effective:
     """A trip as it counts for something whose ordinary limit is ``limit``. ``wants``: a later entry waits for an approver and does
-    not count yet; ``late``: a later entry counts."""
+    not count yet; ``late``: a later entry counts. ``undone``: what counted before somebody said later, without an approver, that it
+    never was, or that they were back earlier."""
 
     trip: Trip
     version: Version | None
     wants: bool = False
     late: bool = False
+    undone: tuple[Version, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +83,22 @@ def bounds(trip: Trip) -> tuple[datetime, datetime | None]:
 def effective(trip: Trip, limit: datetime, backdated: Backdated) -> Effective:
     """The version that counts."""
     counts: Version | None = None
+    undone: tuple[Version, ...] = ()
     wants = late = False
     for v in trip.versions:
-        if v.entered_at <= limit or v.approved or v.void or _only_back(counts, v):
-            counts, wants = v, False
-        elif backdated == "count":
-            counts, late = v, True
-        else:
+        sure, less = v.entered_at <= limit or v.approved, v.void or _only_back(counts, v)
+        if not (sure or less or backdated == "count"):
             wants = True
+            continue
+        if sure or backdated == "count":
+            undone = ()
+        elif counts is not None and not counts.void:
+            undone = (*undone, counts)
+        counts, wants, late = v, False, late or not (sure or less)
     if counts is not None and counts.void:
         counts = None
-    return Effective(
-        trip, counts, wants, late or (counts is not None and counts.approved and counts.entered_at > limit)
-    )
+    late = late or (counts is not None and counts.approved and counts.entered_at > limit)
+    return Effective(trip, counts, wants, late, undone)
 
 
 def _only_back(before: Version | None, after: Version) -> bool:
@@ -125,18 +130,29 @@ def back(version: Version, proofs: Iterable[datetime]) -> tuple[datetime | None,
 def away(
     at: datetime, trips: Sequence[Trip], proofs: Sequence[datetime], limit: datetime, backdated: Backdated
 ) -> tuple[Away | None, tuple[Trip, ...]]:
-    """The trip during which ``at`` lies, bounds included; of several the one that ended first. And the trips that would cover it if
-    an approver agreed to what was entered late."""
+    """The trip during which ``at`` lies, bounds included; of several the one that ended first. And the trips of which something was
+    entered late that would help if an approver agreed. That a trip never was, or ended before ``at``, helps only where it takes the
+    earliest return of several away: until then that return counts."""
     found: list[Away] = []
+    undone: list[Away] = []
     waiting: list[Trip] = []
     for trip in trips:
         eff = effective(trip, limit, backdated)
+        was = (_covering(v, trip, at, proofs) for v in eff.undone)
+        undone += [way for way in was if way is not None and way.back is not None]
         if eff.version is not None and (way := _covering(eff.version, trip, at, proofs, late=eff.late)) is not None:
             found.append(way)
         elif eff.wants and any(_covering(v, trip, at, proofs) is not None for v in trip.versions if not v.approved):
             waiting.append(trip)
-    first = min(found, key=lambda w: (w.back is None, w.back or w.expected, w.trip.id), default=None)
+    first = min(found, key=_ended, default=None)
+    if first is not None and (earliest := min((first, *undone), key=_ended)) is not first:
+        first = earliest
+        waiting.append(earliest.trip)
     return first, tuple(waiting)
+
+
+def _ended(way: Away) -> tuple[bool, datetime, str]:
+    return way.back is None, way.back or way.expected, way.trip.id
 
 
 def _covering(v: Version, trip: Trip, at: datetime, proofs: Sequence[datetime], *, late: bool = False) -> Away | None:

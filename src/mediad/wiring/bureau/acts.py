@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ from mediad.catalog import bureau
 from mediad.config import Config
 from mediad.edges import files
 from mediad.errors import NotFound, Refused
+from mediad.model import people, registers
 from mediad.model.acts import Act, Actor, Signature, refusal, refusing_refusal, signing_refusal
 from mediad.model.custody import Draft
 from mediad.wiring.bureau import typed
@@ -19,6 +20,8 @@ from mediad.wiring.bureau.signing import approval, proposed
 from mediad.wiring.station import OPEN_SECONDS, Station, new_id
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from mediad.catalog.ledger import Ledger
 
 T = TypeVar("T")
@@ -27,7 +30,8 @@ Make = Callable[["Ledger", Actor], Sequence[Draft]]
 LONGEST_REASON = 2_000
 
 MERELY_TOLD = frozenset({"table.imported"})
-"""What changes nothing by itself, and so waits for no signature: that something was looked at."""
+"""What changes nothing by itself, and so waits for no signature: that something was looked at. It is told at once, and of what
+waits once more with the last signature."""
 
 REGISTER_LOCK = "register.lock"
 """Held by a command that names or registers something, from its look at what is there until that is recorded."""
@@ -65,17 +69,16 @@ def perform_at(config: Config, name: str, make: Callable[[Station, Actor], Seque
     return _at_station(config, work)
 
 
-def perform_for(station: Station, make: Make, source: str) -> Performed:
-    """The same by the daemon itself, for a ``source`` that the configuration names: whoever wrote that has said that it may."""
+def perform_for(station: Station, name: str, make: Make, source: str) -> Performed:
+    """The same by the daemon itself, for a ``source`` that the configuration names: whoever wrote that has said that it may. What
+    wants signatures waits for them as anybody's does."""
     from mediad.stages import mirror
 
     ledger = replace(station.ledger, actor=source)
     with _alone(station):
-        drafts = [_by(draft, Actor(source)) for draft in make(ledger, Actor(source))]
-        if drafts:
-            ledger.record(drafts)
+        performed = _settle(ledger, station.config.acts.act(name), Actor(source), make(ledger, Actor(source)))
     mirror.mirror(station.ledger, station.vault)
-    return Performed(drafts, Actor(source))
+    return performed
 
 
 def who_may(ledger: Ledger, config: Config, name: str) -> Actor:
@@ -88,8 +91,13 @@ def who_may(ledger: Ledger, config: Config, name: str) -> Actor:
 
 
 def _perform(ledger: Ledger, config: Config, name: str, make: Make) -> Performed:
-    act, actor = config.acts.act(name), who_may(ledger, config, name)
-    drafts = [_by(draft, actor) for draft in make(ledger, actor)]
+    actor = who_may(ledger, config, name)
+    return _settle(ledger, config.acts.act(name), actor, make(ledger, actor))
+
+
+def _settle(ledger: Ledger, act: Act, actor: Actor, made: Sequence[Draft]) -> Performed:
+    """Record what is to be, or propose it."""
+    drafts = [_by(draft, actor) for draft in made]
     if not drafts:
         return Performed((), actor)
     if not act.wants or all(draft.kind in MERELY_TOLD for draft in drafts):
@@ -111,14 +119,17 @@ def _by(draft: Draft, actor: Actor) -> Draft:
 
 def _propose(ledger: Ledger, act: Act, actor: Actor, drafts: Sequence[Draft]) -> Performed:
     act_id = new_id("act")
+    told = [
+        Draft(d.kind, d.subject, {**d.detail, "taken": False, "waits": act_id}) for d in drafts if d.kind in MERELY_TOLD
+    ]
     with ledger.catalog.read() as conn:
-        stands = {d.subject: memory.newest_event(conn, d.subject) for d in drafts}
+        stands = {d.subject: memory.newest_event(conn, d.subject) for d in drafts if d.kind not in MERELY_TOLD}
     detail = {
         "what": act.name, "subject": drafts[0].subject, "login": actor.login, "handler": actor.person.id if actor.person else "",
         "wants": list(act.wants), "signed": {}, "state": "proposed", "stands": stands,
         "effect": [{"kind": d.kind, "subject": d.subject, "detail": d.detail} for d in drafts],
     }  # fmt: skip
-    ledger.record([Draft("act.proposed", act_id, detail)])
+    ledger.record([Draft("act.proposed", act_id, detail), *told])
     return Performed((), actor, act_id, act.wants)
 
 
@@ -132,15 +143,14 @@ def sign(config: Config, act_id: str, as_: Signature, signature: str) -> Perform
         act = Act(detail["what"], frozenset(), tuple(detail["wants"]))
         signer = acting(ledger)
         with ledger.catalog.read() as conn:
-            handler = Actor(detail["login"], bureau.person(conn, detail["handler"]))
-            moved = [s for s, seq in detail["stands"].items() if memory.newest_event(conn, s) != seq]
+            handler = _handler(conn, detail)
+            moved = [f"{s} has changed" for s, seq in detail["stands"].items() if memory.newest_event(conn, s) != seq]
+            moved += _taken(conn, detail["effect"])
             event = proposed(conn, act_id)
         if problem := signing_refusal(act, as_, signer, handler, detail["signed"]):
             raise Refused(problem.detail, code=problem.code, hint="`mediad acts` shows who has to sign")
         if moved:
-            raise Refused(
-                f"{moved[0]} has changed since this was proposed", hint=f"refuse {act_id}, and propose it anew"
-            )
+            raise Refused(f"{moved[0]} since this was proposed", hint=f"refuse {act_id}, and propose it anew")
         given = {**detail.get("signatures", {}), as_: approval(ledger, signer, event, as_, signature)}
         signed = {**detail["signed"], as_: signer.person.id if signer.person else ""}
         last = all(wanted in signed for wanted in act.wants)
@@ -156,6 +166,21 @@ def sign(config: Config, act_id: str, as_: Signature, signature: str) -> Perform
     return _at_station(config, work)
 
 
+def _taken(conn: Connection, effect: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What of an act has become somebody else's: an account, or a number of a person or a case."""
+    entered = {
+        e["subject"]: registers.person_of(e["subject"], e["detail"]) for e in effect if e["kind"] == "person.registered"
+    }
+    everybody = {p.id: p for p in bureau.people(conn)} | entered if entered else {}
+    for person in entered.values():
+        yield from (problem.detail for problem in people.problems(person, everybody.values()))
+    for e in effect:
+        for n in e["detail"]["numbers"] if e["kind"] == "case.registered" else ():
+            other = bureau.case_by_number(conn, n["number"])
+            if other is not None and other.id != e["subject"]:
+                yield f"{n['number']} has become a number of {other.name}"
+
+
 def refuse(config: Config, act_id: str, why: str) -> None:
     """An act has no effect, and never will have: by its handler, or by whoever could sign it."""
     why = typed.text(why, "a reason", LONGEST_REASON)
@@ -165,7 +190,7 @@ def refuse(config: Config, act_id: str, why: str) -> None:
         detail = _open_act(ledger, act_id)
         actor = acting(ledger)
         with ledger.catalog.read() as conn:
-            handler = Actor(detail["login"], bureau.person(conn, detail["handler"]))
+            handler = _handler(conn, detail)
         if problem := refusing_refusal(actor, handler):
             raise Refused(problem.detail, code=problem.code, hint="its handler refuses it, or who could sign it")
         told = {
@@ -178,6 +203,12 @@ def refuse(config: Config, act_id: str, why: str) -> None:
         ledger.record([Draft("act.refused", act_id, told)])
 
     _at_station(config, work)
+
+
+def _handler(conn: Connection, detail: Mapping[str, Any]) -> Actor:
+    """Who proposed an act; also whoever has got the account since then, if it was nobody's."""
+    login = detail["login"]
+    return Actor(login, bureau.person(conn, detail["handler"]) or bureau.person_at(conn, login))
 
 
 def _open_act(ledger: Ledger, act_id: str) -> Mapping[str, Any]:

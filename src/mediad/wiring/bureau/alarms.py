@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mediad.catalog import bureau, limits
 from mediad.config import Config
+from mediad.model.imports import NOTES
 from mediad.model.instants import stamp
 from mediad.wiring.bureau.rules import built, rules_of_file
 from mediad.wiring.bureau.spoken import too_high
@@ -21,6 +22,7 @@ SOON = timedelta(hours=2)
 """How soon a limit ends that is worth an eye."""
 
 _MOST = 20
+_MOST_TABLES = 200
 _WORDS = {
     "late": "逾期",
     "late-unexplained": "逾期未说明",
@@ -56,7 +58,30 @@ def alarms_of(conn: Connection, config: Config, now: datetime) -> list[dict[str,
         who = "、".join(sorted(people.get(p, p) for p in trip.persons)) if trip else ""
         detail = f"外出逾期未登记返回 nobody entered that they are back: {who}".rstrip(": ")
         found.append({"at": row.expected, "code": "trip-overdue", "subject": row.id, "detail": detail})
+    found += _tables(conn, config)
     return found
+
+
+def _tables(conn: Connection, config: Config) -> list[dict[str, Any]]:
+    """Inboxes in which tables lie of which not all was taken: one alarm each, with the newest."""
+    folders = {inbox.name: inbox.path for inbox in config.inbox}
+    bad = bureau.not_all_taken(conn, _MOST_TABLES)
+    by: dict[str, list[dict[str, Any]]] = {}
+    for each in bad:
+        inbox = each.get("inbox")
+        if inbox in folders and (folders[inbox] / each["name"]).exists():
+            by.setdefault(inbox, []).append(each)
+    return [
+        {"at": lie[0]["at"], "code": "table-bad", "subject": inbox,
+         "detail": f"{len(lie)} 份表有未导入的行 tables have lines that were not taken, the newest {lie[0]['name']}: "
+                   f"{_first(lie[0])} (mediad imports)"}
+        for inbox, lie in by.items()
+    ]  # fmt: skip
+
+
+def _first(table: Mapping[str, Any]) -> str:
+    bad = next((f for f in table["findings"] if f["code"] not in NOTES), None)
+    return "" if bad is None else f"第{bad['line']}行 line {bad['line']}: {bad['detail']}"
 
 
 def untagged(conn: Connection, config: Config, now: datetime) -> tuple[int, Any]:

@@ -1,7 +1,7 @@
 """Watched folders for tables (`[[inbox]]`): what the enforcement information system exports is imported as soon as it is complete.
 
 Files are read and never touched: they are another system's. Which bytes were imported is a fact, so that nothing is imported twice,
-also after a restart; a table that is changed or written anew is another one.
+also after a restart; a table that is changed is another one. What was bad of one is read again when it is put in anew.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from mediad.edges.folders import FolderReady, FolderWatcher
 from mediad.edges.tabular import Table, parse_table, read_bytes
 from mediad.errors import MediadError, UsageError
 from mediad.model.columns import BadLine
+from mediad.model.evidence import in_64_bits
 from mediad.model.imports import NOTES
 from mediad.model.layout import printable
 from mediad.model.settling import Signature
@@ -75,15 +76,22 @@ def in_order(files: Mapping[bytes, Signature]) -> list[bytes]:
 def take_file(
     station: Station, inbox: Inbox, path: bytes, accepts: Callable[[int, int], bool] = lambda _size, _mtime_ns: True
 ) -> bool:
-    """Import one file of an inbox; False if its bytes were imported before, or it is no table by its name. ``accepts``: whether it
-    is still as it was when it was complete, by size and time; one that is not is told again once it is complete anew."""
+    """Import one file of an inbox; False if its bytes were imported before, or it is no table by its name. Of one that is put in
+    anew the lines are read again that were bad: what was amiss may have been elsewhere. ``accepts``: whether it is still as it was
+    when it was complete, by size and time; one that is not is told again once it is complete anew."""
     if not path.lower().endswith(tuple(os.fsencode(s) for s in SUFFIXES)) or os.path.basename(path).startswith(
         (b".", b"~")
     ):
         return False
     file = Path(os.fsdecode(os.path.join(os.fsencode(inbox.path), path)))
+    seen: list[int] = []
+
+    def as_complete(size: int, mtime_ns: int) -> bool:
+        seen.append(mtime_ns)
+        return accepts(size, mtime_ns)
+
     try:
-        data = read_bytes(file, follow=False, accepts=accepts)
+        data = read_bytes(file, follow=False, accepts=as_complete)
     except UsageError as e:
         if isinstance(e.__cause__, PermissionError):
             raise  # somebody may mend that: it is tried again
@@ -92,17 +100,24 @@ def take_file(
         return False
     sha256 = hashlib.sha256(data).hexdigest()
     with station.ledger.catalog.read() as conn:
-        if bureau.imported(conn, registers.import_id(inbox.what, sha256)):
-            return False
-    source = f"inbox:{inbox.name}"
+        before = bureau.imported(conn, registers.import_id(inbox.what, sha256))
+    watched = registers.Watched(inbox.name, in_64_bits(seen[-1]), before)
+    if watched.old:
+        return False
     name = os.fsdecode(path)
     try:
         header, rows, encoding = parse_table(data, printable(path))
     except UsageError as e:
-        registers.refuse_for(station, inbox.what, name, sha256, BadLine(0, "no-table", e.message), source)
+        if before is not None:
+            return False
+        table = Table(name, (), (), "", sha256)
+        registers.refuse_for(station, inbox.what, table, BadLine(0, "no-table", e.message), watched)
         _log.warning("no table", inbox=inbox.name, table=printable(path), why=e.message)
         return True
-    plan = registers.take_for(station, inbox.what, Table(name, header, rows, encoding, sha256), source, good=inbox.good)
+    table = Table(name, header, rows, encoding, sha256)
+    plan, performed = registers.take_for(station, inbox.what, table, watched, good=inbox.good)
+    if not (performed.drafts or performed.waits):
+        return False
     bad = [f for f in plan.findings if f.code not in NOTES]
     told = _log.warning if bad else _log.info
     told(
@@ -112,5 +127,6 @@ def take_file(
         changes=len(plan.changes),
         same=plan.same,
         bad=len(bad),
+        waits=performed.waits or None,
     )
     return True

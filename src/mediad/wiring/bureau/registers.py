@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediad.catalog import bureau
 from mediad.config import Config
-from mediad.edges.tabular import Table, read_table
+from mediad.edges.tabular import Row, Table, read_table
 from mediad.errors import Refused
-from mediad.model.acts import Actor
+from mediad.model.acts import Actor, refusal
 from mediad.model.columns import BadLine
 from mediad.model.custody import Draft
 from mediad.model.ids import named_id
@@ -34,6 +34,35 @@ ACTS = {
 
 IMPORTED = "table.imported"
 
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Where the daemon found a table: in which inbox, and when it was written there. ``before``: how its bytes were imported, if
+    they were."""
+
+    inbox: str
+    mtime_ns: int
+    before: Mapping[str, Any] | None = None
+
+    @property
+    def source(self) -> str:
+        return f"inbox:{self.inbox}"
+
+    @property
+    def old(self) -> bool:
+        """Whether nothing is to be read of it: no line was bad, or it was not put in anew, or people answer for it."""
+        b = self.before
+        return b is not None and (not b["bad"] or b.get("mtime_ns", 0) >= self.mtime_ns or bool(b.get("waits")))
+
+    def rows(self, table: Table) -> Sequence[Row]:
+        """What is to be read: what was taken says nothing a second time, for somebody may have changed it since."""
+        b = self.before
+        if b is None or not b["taken"] or len(b["findings"]) == MOST_TOLD:
+            return table.rows
+        bad = {f["line"] for f in b["findings"] if f["code"] not in NOTES}
+        return [row for row in table.rows if row[0] in bad]
+
+
 MOST_TOLD = 200
 """So many findings of one table stand in its event; how many lines are bad stands there in any case."""
 
@@ -41,18 +70,22 @@ MOST_TOLD = 200
 def known(
     ledger: Ledger,
     config: Config,
-    actor: Actor | None = None,
+    what: str,
+    actor: Actor,
     *,
     single: bool = False,
     watched: bool = False,
     back: bool = False,
 ) -> Known:
-    """What the registers hold."""
+    """What the registers hold, for a table of ``what``."""
+    also = config.acts.act("register-department")
+    may = set(also.wants) <= set(config.acts.act(ACTS[what]).wants)
+    may = may and (watched or refusal(also, actor, unmapped=config.acts.unmapped) is None)
     with ledger.catalog.read() as conn:
         return Known(
             zone=config.unit.zone, now=ledger.clock(), people=bureau.people(conn), departments=bureau.departments(conn),
             cases=bureau.cases(conn), trips=bureau.trips(conn), recorders=bureau.recorder_names(conn),
-            single=single, watched=watched, back=back, actor=actor.person.id if actor and actor.person else "",
+            single=single, watched=watched, back=back, actor=actor.person.id if actor.person else "", new_departments=may,
         )  # fmt: skip
 
 
@@ -68,7 +101,7 @@ def planned(ledger: Ledger, what: str, table: Table, there: Known) -> Plan[Any]:
 
 def preview(ledger: Ledger, config: Config, what: str, path: Path, *, back: bool = False) -> Plan[Any]:
     """What a table would change, if the one who asks imported it."""
-    return planned(ledger, what, read_table(path), known(ledger, config, acting(ledger), back=back))
+    return planned(ledger, what, read_table(path), known(ledger, config, what, acting(ledger), back=back))
 
 
 def take(
@@ -82,18 +115,23 @@ def take(
     return plans[0], performed if _took(performed) else None
 
 
-def take_for(station: Station, what: str, table: Table, source: str, *, good: bool) -> Plan[Any]:
+def take_for(station: Station, what: str, table: Table, watched: Watched, *, good: bool) -> tuple[Plan[Any], Performed]:
     """The same by the daemon, for a folder that the configuration names. It gives nobody a right."""
     plans: list[Plan[Any]] = []
-    perform_for(station, _make(station.config, what, table, plans, good=good, watched=True), source)
-    return plans[0]
+    make = _make(station.config, what, table, plans, good=good, watched=watched)
+    performed = perform_for(station, ACTS[what], make, watched.source)
+    return plans[0], performed
 
 
-def refuse_for(station: Station, what: str, name: str, sha256: str, why: BadLine, source: str) -> None:
+def refuse_for(station: Station, what: str, table: Table, why: BadLine, watched: Watched) -> None:
     """A file that is no table at all: that is a fact as well, so that it is told, and not read again and again."""
-    table = Table(name, (), (), "", sha256)
     found: Plan[Any] = Plan((), 0, (why,))
-    perform_for(station, lambda _ledger, _actor: [_imported(what, table, found, taken=False)], source)
+    perform_for(
+        station,
+        ACTS[what],
+        lambda _ledger, _actor: [_imported(what, table, found, watched, taken=False)],
+        watched.source,
+    )
 
 
 def enter(config: Config, what: str, cells: Mapping[str, str]) -> tuple[Plan[Any], Performed | None]:
@@ -111,21 +149,27 @@ def _took(performed: Performed) -> bool:
 
 
 def _make(
-    config: Config, what: str, table: Table, plans: list[Plan[Any]], *, good: bool, **how: bool
+    config: Config, what: str, table: Table, plans: list[Plan[Any]], *, good: bool, watched: Watched | None = None,
+    **how: bool,
 ) -> Make:  # fmt: skip
     def make(ledger: Ledger, actor: Actor) -> list[Draft]:
-        found = planned(ledger, what, table, known(ledger, config, actor, **how))
+        read = replace(table, rows=watched.rows(table)) if watched else table
+        found = planned(ledger, what, read, known(ledger, config, what, actor, watched=watched is not None, **how))
         plans.append(found)
         refused = not good and any(f.code not in NOTES for f in found.findings)
         changes = () if refused else found.changes
         drafts = [Draft("department.registered", d.id, body("departments", d)) for d in found.departments if changes]
         drafts += [Draft(KINDS_OF_EVENTS[what], c.entry.id, body(what, c.entry)) for c in changes]
-        return [*drafts, _imported(what, table, found, taken=not refused)] if table.sha256 else drafts
+        if not table.sha256:
+            return drafts
+        told = _imported(what, table, found, watched, taken=not refused)
+        nothing_new = watched and watched.before and told.detail["findings"] == watched.before["findings"]
+        return drafts if nothing_new and not drafts else [*drafts, told]
 
     return make
 
 
-def _imported(what: str, table: Table, found: Plan[Any], *, taken: bool) -> Draft:
+def _imported(what: str, table: Table, found: Plan[Any], watched: Watched | None, *, taken: bool) -> Draft:
     """That a table was read, and what was wrong with it: what an office exported, and was not taken, leaves a trace."""
     new = sum(c.new for c in found.changes)
     bad = len({f.line for f in found.findings if f.code not in NOTES})
@@ -133,6 +177,7 @@ def _imported(what: str, table: Table, found: Plan[Any], *, taken: bool) -> Draf
         "what": what, "name": plain_name(table.name), "sha256": table.sha256, "encoding": table.encoding, "taken": taken,
         "new": new, "changed": len(found.changes) - new, "same": found.same, "bad": bad,
         "findings": [{"line": f.line, "code": f.code, "detail": f.detail} for f in found.findings[:MOST_TOLD]],
+        **({"inbox": watched.inbox, "mtime_ns": watched.mtime_ns} if watched else {}),
     }  # fmt: skip
     return Draft(IMPORTED, import_id(what, table.sha256), detail)
 

@@ -65,7 +65,7 @@ def approve(config: Config, trip_id: str, signature: str) -> dict[str, Any]:
         given["approval"] = approval(ledger, actor, event, "approver", signature)
         return replace(trip, approved_by=actor.person.id if actor.person else "")
 
-    return _change(config, "enter-trip", trip_id, change, "已批准 approved", given)
+    return _change(config, "approve-trip", trip_id, change, "已批准 approved", given)
 
 
 def _refusal(conn: Connection, trip: TripEntry, actor: Actor) -> Problem | None:
