@@ -7,6 +7,7 @@ Nothing of what signs is used. The statement is written in words of its own, and
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,9 +39,9 @@ class _Proposed:
 
     event: Any
     what: str
-    handler: str
-    others: frozenset[str] = frozenset()
-    """Who else has a part in it."""
+    parts: frozenset[str]
+    """Who has a part in it: persons, and accounts of whoever entered something of it."""
+    handler: str = ""
     wants: frozenset[str] = frozenset()
     effect: list[Mapping[str, Any]] = field(default_factory=list)
     signed: dict[str, str] = field(default_factory=dict)
@@ -71,10 +72,14 @@ class Approvals:
     verified: int = 0
     """How many signatures hold."""
     _keys: dict[str, _Key] = field(default_factory=dict)
+    _signers: set[str] = field(default_factory=set)
     _approvers: set[str] = field(default_factory=set)
+    _logins: dict[str, frozenset[str]] = field(default_factory=dict)
     _proposed: dict[str, _Proposed] = field(default_factory=dict)
     _due: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     """What the events that follow must be, since the last signature was given."""
+    _untold: str = ""
+    """A key with which one began anew: the alarm of it follows."""
 
     def note(self, row: Any, detail: Any) -> None:
         """One event, of which it is known that it is as it was recorded."""
@@ -92,6 +97,11 @@ class Approvals:
 
     def _follows(self, row: Any, detail: dict[str, Any]) -> bool:
         """Whether this event is what people have signed for. Raises _Wrong if they have signed for another one, or for none."""
+        key, self._untold = self._untold, ""
+        if key and (row.kind, row.subject, detail.get("code")) != ("alarm.raised", key, "keys-anew"):
+            self.findings.append(
+                Finding("signature-missing", key, "no approver has signed for it, and no alarm tells that")
+            )
         claims = row.kind[:4] != "act." and "signed" in detail
         if self._due:
             wanted, self._due = self._due[0], self._due[1:]
@@ -106,16 +116,17 @@ class Approvals:
     # --- people and keys ----------------------------------------------------------------------------------------------
 
     def _person(self, row: Any, detail: dict[str, Any], _by_act: bool) -> None:
-        if detail["active"] and not detail.get("shared") and "approver" in detail["roles"]:
-            self._approvers.add(row.subject)
-        else:
-            self._approvers.discard(row.subject)
+        roles = set(detail["roles"]) if detail["active"] and not detail.get("shared") else set()
+        for able, known in ((roles - {"auditor"}, self._signers), (roles & {"approver"}, self._approvers)):
+            (known.add if able else known.discard)(row.subject)
+        self._logins[row.subject] = frozenset(detail.get("logins", ()))
 
     def _registered(self, row: Any, detail: dict[str, Any], by_act: bool) -> None:
         at = datetime.fromisoformat(row.at)
         if row.subject in self._keys:
             raise _Wrong("this key was registered before")
-        able = [k for k in self._keys.values() if k.in_force(at) and k.person in self._approvers]
+        known = list(self._keys.values())
+        able = [k for k in known if k.in_force(at) and k.person in self._approvers]
         kind, _, text = detail["public"].partition(" ")
         public, person = base64.b64decode(text, validate=True), detail["person"]
         head = _text(b"ssh-ed25519")
@@ -123,6 +134,8 @@ class Approvals:
         until = None if detail["until"] is None else datetime.fromisoformat(detail["until"])
         # It is in force, right or wrong: what was signed with it is another matter than how it was registered.
         self._keys[row.subject] = _Key(person, public[len(head) + 4 :], until)
+        if any(k.public == self._keys[row.subject].public for k in known):
+            raise _Wrong("this key was registered before")
         if kind != "ssh-ed25519" or public[: len(head)] != head or len(public) != len(head) + 36:
             raise _Wrong("it holds no Ed25519 key")
         if printed != detail["fingerprint"]:
@@ -132,6 +145,9 @@ class Approvals:
         ))  # fmt: skip
         if able and not (by_act and "approver" in detail["signed"]):
             raise _Wrong("no approver has signed for this key, though one could", "signature-missing")
+        if detail["by"] in ("", person):
+            raise _Wrong("nobody but its person has entered it")
+        self._untold = row.subject if known and not able else ""
 
     def _withdrawn(self, row: Any, _detail: dict[str, Any], _by_act: bool) -> None:
         self._keys[row.subject].withdrawn = True
@@ -139,13 +155,14 @@ class Approvals:
     # --- acts and trips -----------------------------------------------------------------------------------------------
 
     def _propose(self, row: Any, detail: dict[str, Any], _by_act: bool) -> None:
+        parts = frozenset((detail["handler"], detail["login"]))
         self._proposed[row.subject] = _Proposed(
-            row, detail["what"], detail["handler"], wants=frozenset(detail["wants"]), effect=detail["effect"]
+            row, detail["what"], parts, detail["handler"], frozenset(detail["wants"]), detail["effect"]
         )
 
     def _sign(self, row: Any, detail: dict[str, Any], _by_act: bool) -> None:
         act = self._proposed[row.subject]
-        new = {role: who for role, who in detail["signed"].items() if role not in act.signed}
+        new = {role: who for role, who in detail["signed"].items() if act.signed.get(role) != who}
         act.signed = dict(detail["signed"])
         if detail["state"] == "done":
             del self._proposed[row.subject]
@@ -163,16 +180,17 @@ class Approvals:
 
     def _trip(self, row: Any, detail: dict[str, Any], _by_act: bool) -> None:
         before = self._proposed.get(row.subject)
-        who, author = detail.get("approved_by"), detail.get("by", "")
-        others = frozenset(detail["persons"])
+        who, parts = detail.get("approved_by"), frozenset(detail["persons"])
         signer = detail.get("signed", {}).get("approver", "")
-        agreed = who or (signer and signer not in others)  # whoever signed for the entry has approved it
-        if before is not None and not agreed:
-            others |= {before.handler, *before.others}  # whoever entered a part of it since it was approved last
-        self._proposed[row.subject] = _Proposed(row, "backdate-trip", "" if agreed else author, others)
+        if not who and (not signer or signer in parts):  # whoever signed for the entry has approved it
+            parts |= {detail.get("by", ""), "" if signer else row.actor}
+            parts |= before.parts if before else frozenset()  # of it since it was approved last
+        self._proposed[row.subject] = _Proposed(row, "backdate-trip", parts)
         if self._keys and who:
             if before is None:
                 raise _Wrong("it was approved before it was entered")
+            if _entered(detail) != _entered(json.loads(before.event.detail)):
+                raise _Wrong("it is not what was approved")
             self._approved(row, before, "approver", who, detail.get("approval"))
 
     def _approved(self, row: Any, act: _Proposed, role: str, who: str, given: Any) -> None:
@@ -184,11 +202,15 @@ class Approvals:
             raise _Wrong(f"its {role} has no such key")
         if not key.in_force(datetime.fromisoformat(row.at)):
             raise _Wrong(f"the key of its {role} was not in force then")
-        if who in (act.handler, *act.others):
+        if act.parts & {who, row.actor, *self._logins.get(who, ())}:
             raise _Wrong(f"its {role} has a part in it")
+        if who not in self._signers:
+            raise _Wrong(f"its {role} could sign nothing then")
         if role == "approver" and who not in self._approvers:
             raise _Wrong("who approved was no approver then")
         self._verify(given["key"], given["signature"], act.statement(role))
+        if row.actor not in self._logins[who]:
+            raise _Wrong(f"it was not signed under an account of its {role}")
 
     def _verify(self, key_id: str, text: str, statement: bytes) -> None:
         """That a key has signed a statement. Raises _Wrong."""
@@ -221,6 +243,11 @@ _RULES: Mapping[str, Callable[[Approvals, Any, dict[str, Any], bool], None]] = {
     "act.refused": Approvals._refuse,
     "trip.registered": Approvals._trip,
 }
+
+
+def _entered(trip: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trip is, without who said so."""
+    return {name: value for name, value in trip.items() if name not in ("by", "signed", "approved_by", "approval")}
 
 
 def _lines(*lines: str) -> bytes:
