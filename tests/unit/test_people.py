@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mediad.config.rules import Acts
 from mediad.model.acts import ACTS, Actor, refusal, refusing_refusal, signing_refusal
 from mediad.model.people import Dated, Numbers, Person, Role, bearers, problems
 
@@ -107,7 +108,7 @@ def test_who_cannot_approve(signer: Actor, code: str | None) -> None:
     ("actor", "code"),
     [
         (Actor("liming", LI), None),
-        (Actor("other", LI), None),
+        (Actor("other", replace(LI, active=False)), None),
         (Actor("wangfang", WANG), None),
         (Actor("root"), "nobody"),
         (Actor("wangfang", replace(WANG, active=False)), "inactive"),
@@ -118,6 +119,40 @@ def test_who_cannot_approve(signer: Actor, code: str | None) -> None:
 def test_an_act_is_refused_by_its_handler_or_by_who_could_sign_it(actor: Actor, code: str | None) -> None:
     found = refusing_refusal(actor, Actor("liming", LI))
     assert (found.code if found else None) == code
+
+
+def test_an_act_of_nobodys_account_is_refused_under_it() -> None:
+    assert refusing_refusal(Actor("guest"), Actor("guest")) is None
+    assert refusing_refusal(Actor("guest"), Actor("other")).code == "nobody"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["register-key", "register-first-key", "withdraw-key", "approve-trip"])
+def test_who_counts_as_a_person_is_no_matter_of_accounts_of_nobody(name: str) -> None:
+    """Keys and approvals: whatever the unit lets accounts of nobody do."""
+    shared = Actor("desk", replace(WANG, shared=True))
+    assert [refusal(ACTS[name], actor).code for actor in (Actor("root"), shared)] == ["nobody", "shared"]  # type: ignore[union-attr]
+    assert refusal(ACTS[name], Actor("wangfang", WANG)) is None
+
+
+def test_only_an_approver_approves_a_trip() -> None:
+    assert refusal(ACTS["approve-trip"], Actor("liming", LI)).code == "no-right"  # type: ignore[union-attr]
+
+
+def test_what_wants_a_signature_as_shipped() -> None:
+    assert {act.name: act.wants for act in ACTS.values() if act.wants} == {
+        "register-key": ("approver",), "backdate-trip": ("approver",), "export": ("approver",),
+        "disposal": ("reviewer", "approver"),
+    }  # fmt: skip
+
+
+def test_no_configuration_takes_an_approver_away_or_adds_a_signature_to_a_signature() -> None:
+    for name in ("register-key", "backdate-trip", "disposal"):
+        with pytest.raises(ValueError, match=f"{name} cannot do without its approver"):
+            Acts(wants={name: ("reviewer",)})
+    for name in ("sign-handover", "register-first-key", "withdraw-key", "approve-trip"):
+        with pytest.raises(ValueError, match=f"{name} wants no signature besides"):
+            Acts(wants={name: ("approver",)})
+    assert Acts(wants={"tag": ("reviewer",)}).act("tag").wants == ("reviewer",)
 
 
 def test_nobody_signs_for_themselves_by_another_account_or_before_theirs_was_known() -> None:

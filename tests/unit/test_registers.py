@@ -521,7 +521,7 @@ def test_two_of_a_name_are_nobodys_name(office: Site) -> None:
 
 
 def test_refusals_are_exit_code_4_and_one_sentence(office: Site) -> None:
-    done = office.run("trip", "approve", "trp-none", "--signature", "-", input="x")
+    done = office.run("trip", "void", "trp-none", "--reason", "x")
     assert done.returncode == 3
     done = office.run("officer", "add", "--name", "别人", "--certificate", "210009", "--login", "wangfang")
     assert (done.returncode, "Traceback" in done.stderr, "王芳" in done.stderr) == (4, False, True)
