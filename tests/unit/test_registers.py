@@ -131,7 +131,7 @@ def test_an_older_table_goes_back_to_nothing_but_by_a_persons_word(office: Site,
     assert (plan.changes[0].fields, [f.code for f in plan.findings]) == (("name", "handlers"), ["goes-back"])
     assert events(office, "case.registered")[-1]["name"] == "某诊所案"
     with closing(office.open()) as station:
-        watched = registers.take_for(station, "cases", read_table(newer), "inbox:x", good=True)
+        watched, _ = registers.take_for(station, "cases", read_table(newer), registers.Watched("x", 0), good=True)
     assert (watched.changes, [f.code for f in watched.findings]) == ((), ["goes-back"])
     registers.enter(
         office.config, "cases", {"filing_number": "大金卫罚〔2026〕12号", "name": "某医院案", "kind": "处罚"}

@@ -21,7 +21,7 @@ from mediad.cli import keys as cli_keys
 from mediad.edges.sshsig import read_key, verified
 from mediad.errors import MediadError, Refused
 from mediad.model.custody import Draft
-from mediad.model.signing import key_id
+from mediad.model.signing import Key, key_id
 from mediad.stages import mirror
 from mediad.wiring.audit import verify_custody
 from mediad.wiring.bureau import acts, keys, registers
@@ -311,6 +311,34 @@ def test_what_was_signed_stays_signed_when_its_key_is_withdrawn(site: Site) -> N
     with acting("zhoumin"):
         keys.withdraw(site.config, WANG.fingerprint, "离任")
     assert found(fsck(site)) == set()
+
+
+def a_key(**more: Any) -> Key:
+    since = datetime(2026, 9, 1, tzinfo=UTC)
+    detail = {"person": "per-x", "public": "p", "fingerprint": "SHA256:x", "until": None, "proof": "s", "by": "per-z"}
+    told: dict[str, Any] = {"since": since, "until": since + timedelta(days=9), "withdrawn": False, "detail": detail}
+    return Key(**{"id": "key-x", "person": "per-x", "fingerprint": "SHA256:x", **told, **more})
+
+
+def test_a_key_is_in_force_from_its_registration_to_its_end_unless_it_is_withdrawn() -> None:
+    key, tick = a_key(), timedelta(microseconds=1)
+    end = key.since + timedelta(days=9)
+    when = (key.since - tick, key.since, end - tick, end)
+    assert [key.in_force(at) for at in when] == [False, True, True, False]
+    assert a_key(until=None).in_force(end)
+    assert not a_key(withdrawn=True).in_force(key.since)
+
+
+def test_a_withdrawn_key_still_tells_who_entered_and_who_approved_it() -> None:
+    key = a_key()
+    assert (key.registered_by, key.approved_by) == ("per-z", "")
+    signed = a_key(detail={**key.detail, "signed": {"handler": "per-z", "approver": "per-w"}})
+    gone = signed.gone("丢失")
+    kept = {name: key.detail[name] for name in ("person", "public", "fingerprint", "until", "proof")}
+    assert gone == {**kept, "registered_by": "per-z", "approved_by": "per-w", "why": "丢失"}
+    after = a_key(detail={**gone, "by": "per-other"})
+    assert (after.registered_by, after.approved_by) == ("per-z", "per-w")
+    assert a_key(detail={**key.gone("丢失"), "by": "per-other"}).approved_by == ""
 
 
 # --- registering keys ---------------------------------------------------------------------------------------------------
