@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def _tables(conn: Connection, config: Config) -> list[dict[str, Any]]:
     by: dict[str, list[dict[str, Any]]] = {}
     for each in bad:
         inbox = each.get("inbox")
-        if inbox in folders and (folders[inbox] / each["name"]).exists():
+        if inbox in folders and os.path.lexists(folders[inbox] / each["name"]):
             by.setdefault(inbox, []).append(each)
     return [
         {"at": lie[0]["at"], "code": "table-bad", "subject": inbox,
