@@ -127,6 +127,10 @@ def test_an_older_table_goes_back_to_nothing_but_by_a_persons_word(office: Site,
     done = command(office, "case", "import", older, "--dry-run")
     assert (done.exit_code, "第2行 line 2: name, handlers: it is what it was before" in done.stdout) == (0, True)
     assert "变更 changed 0 · 不变 same 1 · 有误 bad 0" in done.stdout
+    done = command(office, "case", "import", older, "--dry-run", "--back")
+    assert (
+        "第2行 line 2: 变更 changed 某诊所案\n    name: 某医院案 → 某诊所案\n    handlers: 王芳 → 李明\n" in done.stdout
+    )
     plan, performed = registers.take(office.config, "cases", older, good=False, back=True)
     assert (plan.changes[0].fields, [f.code for f in plan.findings]) == (("name", "handlers"), ["goes-back"])
     assert events(office, "case.registered")[-1]["name"] == "某诊所案"
@@ -170,6 +174,17 @@ def test_the_commands_say_what_came_of_a_table(site: Site, tmp_path: Path) -> No
     assert [c["name"] for c in listed] == ["某诊所案", "甲", "乙"], "the last to be opened first"
     shown = run("case", "list", "--limit", "2").stdout
     assert ("某诊所案" in shown, "乙" in shown, "3 件 cases，以上为最近的" in shown) == (True, False, True)
+    timed = table(
+        tmp_path,
+        "编号,文号,名称,类别,立案时间,部门,紧急\nJ1,文1,甲,检查,2026-08-01 08:30,监督三科,是\nJ3,,丙,检查,,,\n",
+    )
+    assert run("case", "import", timed, "--dry-run").stdout == (
+        "  第2行 line 2: 变更 changed 甲\n    numbers: 编号 J1 → 编号 J1、文号 文1\n    department: 无 → 监督三科\n"
+        "    opened: 2026-08-01 00:00 → 2026-08-01 08:30\n    urgent: 否 → 是\n  第3行 line 3: 新增 new 丙\n"
+        "将会 would be: 新增 new 1 · 变更 changed 1 · 不变 same 0 · 有误 bad 0\n"
+    )
+    (told, _) = json.loads(run("case", "import", timed, "--dry-run", "--json").stdout)["changes"]
+    assert told["turned"]["urgent"] == [False, True]
     trip = "人员,外出时间,预计返回时间,返回时间,事由\n"
     days = "".join(f"210001,2026-09-0{n},2026-09-03,{back},{n}\n" for n, back in ((1, ""), (2, "2026-09-02"), (3, "")))
     registers.take(site.config, "trips", table(tmp_path, trip + days), good=False)

@@ -15,9 +15,10 @@ from mediad.errors import UsageError
 from mediad.model.instants import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mediad.catalog.db import Catalog
+    from mediad.config import Config
     from mediad.model.imports import Plan
     from mediad.wiring.bureau.acts import Performed
 
@@ -105,20 +106,58 @@ def _import(what: str, table: Path, dry_run: bool, good: bool, back: bool, as_js
     refused = any(f.code not in NOTES for f in plan.findings)
     taken = performed is not None
     if as_json:
-        common.print_json(_as_json(plan, performed, taken))
+        common.print_json(_as_json(what, plan, performed, taken))
     else:
+        if dry_run:
+            _preview(config, what, plan)
         _print(plan, performed, dry_run, taken)
     if refused and not (good and not dry_run):
         sys.exit(2)
 
 
-def _as_json(plan: Plan[Any], performed: Performed | None, taken: bool) -> dict[str, Any]:
+def _as_json(what: str, plan: Plan[Any], performed: Performed | None, taken: bool) -> dict[str, Any]:
+    from mediad.model.imports import turned
+
     return {
         "taken": taken, "new": sum(c.new for c in plan.changes), "changed": sum(not c.new for c in plan.changes),
         "same": plan.same, "waits": performed.waits or None if performed else None,
-        "changes": [{"line": c.line, "id": c.entry.id, "new": c.new, "fields": list(c.fields)} for c in plan.changes],
+        "changes": [
+            {"line": c.line, "id": c.entry.id, "new": c.new, "fields": list(c.fields),
+             "turned": {name: list(values) for name, values in turned(what, c).items()}}
+            for c in plan.changes
+        ],
         "findings": [{"line": f.line, "code": f.code, "detail": f.detail} for f in plan.findings],
     }  # fmt: skip
+
+
+def _preview(config: Config, what: str, plan: Plan[Any]) -> None:
+    """Each entry that is new, and each field that would be different."""
+    from mediad.catalog import bureau
+    from mediad.model.imports import turned
+
+    with common.ledger(config) as ledger, ledger.catalog.read() as conn:
+        names = {person.id: person.name for person in bureau.people(conn)}
+        names |= {each.id: each.name for each in (*bureau.departments(conn), *plan.departments)}
+    for c in plan.changes:
+        called = getattr(c.entry, "name", "") or c.entry.id
+        common.say(f"  第{c.line}行 line {c.line}: {'新增 new' if c.new else '变更 changed'} {called}")
+        for name, values in turned(what, c).items():
+            at = [getattr(entry, name) for entry in (c.before, c.entry)]
+            timed = any(isinstance(each, datetime) for each in at)
+            shown = [minute(local(each, config.unit.zone)) for each in at] if timed else values
+            common.say(f"    {name}: {' → '.join(_said(each, names) for each in shown)}")
+
+
+def _said(value: Any, names: Mapping[str, str]) -> str:
+    match value:
+        case list():
+            return "、".join(_said(each, names) for each in value) or "无"
+        case dict():
+            return " ".join(str(each) for each in value.values() if each)
+        case bool():
+            return "是" if value else "否"
+        case _:
+            return names.get(value, str(value)) if value else "无"
 
 
 def _print(plan: Plan[Any], performed: Performed | None, dry_run: bool, taken: bool) -> None:
@@ -126,10 +165,6 @@ def _print(plan: Plan[Any], performed: Performed | None, dry_run: bool, taken: b
 
     for f in plan.findings:
         common.say(f"  第{f.line}行 line {f.line}: {f.detail} ({f.code})")
-    if dry_run:
-        for c in plan.changes:
-            what = "新增 new" if c.new else f"变更 changed: {', '.join(c.fields)}"
-            common.say(f"  第{c.line}行 line {c.line}: {c.entry.id} {what}")
     new, bad = sum(c.new for c in plan.changes), len({f.line for f in plan.findings if f.code not in NOTES})
     word = "将会 would be: " if dry_run else "" if taken or not plan.changes else "未导入 nothing was taken: "
     common.say(
@@ -176,7 +211,7 @@ def enter(what: str, cells: dict[str, str | None], as_json: bool) -> None:
     told = {name: value for name, value in cells.items() if value is not None}
     plan, performed = registers.enter(common.load_config(), what, told)
     if as_json:
-        common.print_json(_as_json(plan, performed, performed is not None))
+        common.print_json(_as_json(what, plan, performed, performed is not None))
     elif performed is None:
         common.say("不变 this is registered already")
     else:

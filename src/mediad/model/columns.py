@@ -61,7 +61,7 @@ class Columns:
         """The column behind each header, empty for one that means nothing here; and what is wrong with them."""
         names = {_plain(alias): name for name, aliases in self.headers.items() for alias in (name, *aliases)}
         found = [names.get(_plain(text), "") for text in header]
-        wrong = [BadLine(1, "column-unknown", f"the column {text[:40]!r} is none of {_some(self.headers)}")
+        wrong = [BadLine(1, "column-unknown", f"the column {text[:40]!r} means nothing here, and is left alone")
                  for text, name in zip(header, found, strict=True) if not name and text.strip()]  # fmt: skip
         wrong += [
             BadLine(1, "column-twice", f"two columns mean {name}")

@@ -30,12 +30,16 @@ NOTES: Final = ("column-unknown", "column-of-rights", "trip-void", "goes-back")
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[T]):
-    """One entry as it is to be: by which line, and what of it is different (empty for something new)."""
+    """One entry as it is to be: by which line, and what of it is different from what was ``before`` (nothing, of what is new)."""
 
     line: int
     entry: T
     fields: tuple[str, ...] = ()
-    new: bool = False
+    before: T | None = None
+
+    @property
+    def new(self) -> bool:
+        return self.before is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class _Run:
     def changes(self) -> tuple[Change[Any], ...]:
         """What has become of each entry by all lines about it, in the order of the last of them."""
         return tuple(
-            Change(self._seen[name], after, () if before is None else _different(before, after), before is None)
+            Change(self._seen[name], after, () if before is None else _different(before, after), before)
             for name, (before, after) in self._found.items()
             if before != after
         )
@@ -166,6 +170,12 @@ _TABLES: Final[Mapping[str, tuple[Columns, Callable[[Known], Any]]]] = {
 KINDS_OF_EVENTS: Final = {
     "people": "person.registered", "departments": "department.registered", "trips": "trip.registered", "cases": "case.registered",
 }  # fmt: skip
+
+
+def turned(what: str, change: Change[Any]) -> dict[str, tuple[Any, Any]]:
+    """Each field that is different: as it was, and as it is to be, as events hold it."""
+    was, now = ({} if each is None else body(what, each) for each in (change.before, change.entry))
+    return {name: (was[name], now[name]) for name in change.fields}
 
 
 def entry_of(what: str, name: str, body: Mapping[str, Any]) -> Any:
