@@ -198,6 +198,7 @@ TICK = timedelta(microseconds=1)
         (SCENE, replace(BOTH, act_ended=None, concluded=OPENED + 6 * H), 80, ["carrier", "short-window"]),
         (SCENE, CASE, 55, ["carrier", "window"]),
         (LATER, BOTH, 40, ["carrier", "near"]),
+        (LATER, replace(BOTH, act_ended=None, concluded=OPENED + 6 * H), 40, ["carrier", "near"]),
         (replace(SCENE, others=frozenset({"per-wang"})), BOTH, 90, ["carrier", "short-window", "co-officer"]),
         (replace(SCENE, carrier="per-x", others=frozenset({"per-wang"})), BOTH, 45, ["window", "co-officer"]),
         (replace(LATER, carrier="", others=frozenset({"per-wang"})), BOTH, 30, ["near", "co-officer"]),

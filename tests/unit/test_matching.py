@@ -421,11 +421,14 @@ def test_cases_that_were_merged_in_a_circle_take_nothing() -> None:
         ({"b": 55}, {"a"}, True),
         ({}, {"a"}, True),
         ({"a": 100, "b": 100}, {"a", "b"}, False),
+        ({"b": 100}, {"a"}, False),
     ],
 )
 def test_a_person_is_asked_of_what_the_rule_had_taken_for_clear_and_is_not(
     scores: dict[str, int], ours: set[str], asked: bool
 ) -> None:
     ranked = tuple(Match(case, points, ()) for case, points in sorted(scores.items(), key=lambda s: -s[1]))
-    clear = ranked[0] if scores == {"a": 80, "b": 55} else None
+    clear = (
+        ranked[0] if scores in ({"a": 80, "b": 55}, {"b": 100}) else None
+    )  # what is clear is tagged, and nobody is asked
     assert doubtful(Matched(clear, ranked), ours) == asked
