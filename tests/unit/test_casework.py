@@ -16,6 +16,7 @@ import pytest
 
 from mediad.catalog.db import Catalog
 from mediad.config import Config
+from mediad.edges.login import login
 from mediad.edges.vault import LocalVault
 from mediad.errors import NotFound, Refused, UsageError
 from mediad.model import archive as manifest_model
@@ -250,8 +251,6 @@ def test_a_file_of_data_is_no_audio_visual_record(site: Site) -> None:
 
 
 def test_a_reason_keeps_its_author_whoever_speaks_of_the_activity_later(site: Site) -> None:
-    from mediad.edges.login import login
-
     complete(site), case(site, "检-1", kind="inspection")
     registers.enter(
         site.config, "people", {"certificate": "210002", "name": "王芳", "login": login(), "roles": "officer,approver"}
@@ -422,10 +421,15 @@ def test_what_has_changed_since_it_was_archived_is_told_until_there_is_a_supplem
 def test_a_file_that_was_moved_is_archived_once_more_and_the_limit_stays_met(concluded: tuple[Site, str]) -> None:
     site, _ = concluded
     first = filing.archive(site.config, "立-1", **FILED)
+    with pytest.raises(Refused, match="its file number is DA-2026-0012"):
+        filing.archive(site.config, "立-1", file_number="DA-2026-9999")
     filing.archive(site.config, "立-1", place="5号柜", term="永久", file_number="da-2026-0012")
     shown = ran(site, "show", "立-1")["archived"]
     assert (shown["place"], shown["term"], shown["file_number"]) == ("5号柜", "永久", "DA-2026-0012")
     assert shown["manifest"] == first["sha256"]
+    with closing(site.open()) as station:
+        kept = [filing.manifest(station.ledger, site.config, "立-1", supplement=n)["number"] for n in (1, 2, 0)]
+    assert kept == [1, 2, 2]
     with pytest.raises(Refused, match="nothing has changed"):
         filing.archive(site.config, "立-1", place="5号柜")
     complete(site, "立-2")
@@ -444,14 +448,24 @@ def test_a_case_is_kept_for_a_term_that_the_unit_has(concluded: tuple[Site, str]
 
 def test_names_are_those_of_the_day_at_the_unit_and_the_department_stands_with_its_own_unit(site: Site) -> None:
     """A case is opened on a day, that is at midnight: it is the day before in Greenwich."""
-    registers.enter(site.config, "people", {"certificate": "310001", "name": "赵强", "from": "2026-09-21"})
+    registers.enter(
+        site.config, "people", {"certificate": "310001", "name": "赵强", "from": "2026-09-21", "until": "2026-09-22"}
+    )
     registers.enter(site.config, "departments", {"name": "监督所", "unit": "委托执法机构"})
     complete(site, department="监督所")
     opened = {"opened": "2026-09-21", "handlers": "310001"}
     registers.enter(site.config, "cases", {"filing_number": "立-1", "name": "案", "kind": "penalty", **opened})
     casework.conclude(site.config, "立-1", at=ENDED, act_ended=None)
+    registers.enter(
+        site.config, "cases", {"filing_number": "立-2", "name": "案", "kind": "penalty", "concluded": "2026-09-25"}
+    )
+    with pytest.raises(Refused, match="when its act ended"):
+        filing.archive(site.config, "立-2", **FILED)
+    archivist = {"certificate": "310002", "name": "孙丽", "roles": "archivist", "login": login()}
+    registers.enter(site.config, "people", archivist)
     filing.archive(site.config, "立-1", **FILED)
     body = json.loads(manifests(site)[0].read_bytes())
+    assert (body["archive"]["archivist"]["name"], body["archive"]["login"]) == ("孙丽", login())
     assert [h["certificate"] for h in body["case"]["handlers"]] == ["310001"]
     assert (body["case"]["department"]["name"], body["case"]["department"]["unit"]) == ("监督所", "委托执法机构")
 
@@ -594,8 +608,6 @@ def test_a_manifest_that_no_event_came_to_name_is_passed_over_by_the_next(conclu
 
 
 def test_who_is_no_archivist_cannot_archive(concluded: tuple[Site, str]) -> None:
-    from mediad.edges.login import login
-
     site, _ = concluded
     registers.enter(site.config, "people", {"certificate": "210001", "name": "李明", "login": login()})
     with pytest.raises(Refused, match="archivist"):
@@ -634,8 +646,6 @@ def test_every_code_of_a_check_has_its_words() -> None:
 
 
 def test_who_only_looks_changes_nothing_of_a_case(concluded: tuple[Site, str]) -> None:
-    from mediad.edges.login import login
-
     site, taken = concluded
     auditor = {"certificate": "210009", "name": "孙敏", "login": login(), "roles": "auditor"}
     registers.enter(site.config, "people", auditor)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -261,6 +261,20 @@ def test_sums_are_of_what_is_known_and_what_is_not_is_counted_apart() -> None:
     unknown = sign._sums([row("f", "video", 5, "untrusted")], {})
     assert (unknown["seconds"], unknown["from"], unknown["until"]) == (None, None, None), "unknown is never zero"
     assert sign._sums([row("c", "photo", 0)], {})["seconds"] == 0
+
+
+def test_a_file_that_a_broken_docking_did_not_reach_is_none_that_was_taken() -> None:
+    row = {
+        "docking": "dck-1",
+        "volume": "",
+        "path": b"DCIM/\xff.mp4",
+        "size": 9,
+        "asset": None,
+        "sha256": None,
+        "sm3": None,
+    }
+    told = sign._line(cast(Any, SimpleNamespace(**row, outcome=None, why=None)))
+    assert (told["outcome"], told["why"], told["path"], "sm3" in told) == ("failed", "", r"DCIM/\xff.mp4", False)
 
 
 def test_what_was_seen_and_not_stored_anew_is_told_apart() -> None:

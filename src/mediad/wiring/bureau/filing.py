@@ -78,7 +78,8 @@ def archive(
 def _taken(config: Config, case: Case, now: datetime, actor: Actor, **given: str) -> stage.Taken:
     """What the archivist says; for a supplement, what was said before counts where nothing is."""
     if case.concluded is None or case.act_ended is None:
-        raise Refused("the case is not concluded", code="not-concluded", hint="`mediad case conclude` first")
+        what = "the case is not concluded" if case.concluded is None else "nobody has said when its act ended"
+        raise Refused(what, code="not-concluded", hint="`mediad case conclude --act-ended TIME` first")
     before = case.archived
     said = {name: text.strip() or (getattr(before, name) if before else "") for name, text in given.items()}
     for name, text in said.items():
