@@ -333,6 +333,11 @@ def test_a_table_that_nobody_has_looked_at_gives_no_rights() -> None:
 def test_of_a_department_a_watched_table_says_whether_it_is_in_use() -> None:
     (change,) = read("departments", "名称,在用\n监督一科,否\n", replace(EMPTY, watched=True)).changes
     assert change.entry.active is False
+    known = replace(
+        EMPTY, departments=[change.entry], earlier=lambda _: [replace(change.entry, active=True), change.entry]
+    )
+    again = read("departments", "名称,在用\n监督一科,是\n", known)
+    assert (again.changes, codes(again)) == ((), [(2, "goes-back")])
 
 
 def test_nobody_gives_rights_to_themselves() -> None:
@@ -389,6 +394,8 @@ def test_an_older_table_sets_nothing_back_unless_a_person_says_so() -> None:
         ("numbers", "act_ended"),
         ["立1", "文2", "文3"],
     )
+    (only,) = read("cases", text.format("文2,甲案,处罚,某诊所,210001;210002,2026-09-01"), known).findings
+    assert only.detail.startswith("name: it is what it was before")
     same = read("cases", text.format("文1,甲案,检查,,210001,"), known)
     assert (same.changes, same.same, codes(same)) == ((), 1, [(2, "goes-back")])
     (change,) = read("cases", text.format("文1,甲案,检查,,210001,-"), replace(known, back=True)).changes

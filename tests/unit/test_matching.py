@@ -333,7 +333,15 @@ def test_a_case_that_comes_later_asks_an_index_who_mentions_it_and_not_every_men
     assert all(step.startswith("SEARCH") for step in plan), plan
 
 
-@pytest.mark.parametrize("number", ["12", "20260921", "0921"])
+def test_a_text_holds_no_part_of_a_longer_number_nor_of_a_word() -> None:
+    assert "JC-2026-1" in mentioned("现场JC-2026-1检查") & beginnings("JC-2026-1")
+    assert "JC-2026-1" not in mentioned("JC-2026-12") | mentioned("AJC-2026-1") | beginnings("AJC-2026-1")
+    assert "2026-1-A" not in mentioned("12026-1-A") | mentioned("2026-1-AB") | beginnings("12026-1-A")
+    assert mentioned("1-23") == {"1-23"} and mentioned("1-2") == mentioned("20260921") == frozenset()
+    assert max(map(len, mentioned("第" * 300))) == max(map(len, beginnings("第" * 300))) == 100
+
+
+@pytest.mark.parametrize("number", ["12", "20260921", "0921", "A-1"])
 def test_a_short_number_or_a_day_is_believed_from_a_sidecar_alone(number: str) -> None:
     some = Case("cas-a", "case", CaseKind.PENALTY, (Numbered("编号", number),), "案")
     scene = Scene("rec-a", TAKEN, TAKEN, texts=(number, f"{number}号"))
