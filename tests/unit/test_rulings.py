@@ -211,6 +211,17 @@ def test_a_file_that_was_only_seen_and_has_no_true_time_is_untrusted(bureau: Any
     assert body["state"] == "untrusted"
 
 
+def test_a_file_that_two_dockings_saw_is_told_of_the_first(bureau: Any) -> None:
+    odd = film("seen.mp4", at("2000-01-01 00:10"), stored=False, officer="")
+    seen_by = []
+    for hours in (1, 2):
+        seen_by.append(bureau.dock("A", ENDED + hours * H, odd, done="interrupted"))
+        bureau.rule()
+    with bureau.ledger.catalog.read() as conn:
+        (body,) = [body for (_, name), body in bodies(conn).items() if name.startswith("fil-")]
+    assert (body["state"], body["docking"]) == ("untrusted", seen_by[0])
+
+
 def test_a_docking_at_night_proves_the_return_before_the_one_that_was_entered(bureau: Any) -> None:
     bureau.move("rcd-A", "issued", ENDED - 3 * H, bureau.li)
     bureau.move("rcd-B", "issued", ENDED - 3 * H, bureau.li)
