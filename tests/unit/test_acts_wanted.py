@@ -96,6 +96,14 @@ def test_an_approval_of_a_trip_is_a_signature_itself_and_waits_for_none(site: Si
     assert found(fsck(site)) == set()
 
 
+def test_who_reviewed_a_trip_may_approve_it(site: Site) -> None:
+    make_site(site.root, more='[acts]\nwants = { enter-trip = ["reviewer"] }')
+    trip, waits = enter(site, "trips", "liming", **TRIP)
+    sign(site, waits, "reviewer", "wangfang")
+    approve(site, trip, "wangfang")
+    assert approved(site, trip) == [False, True]
+
+
 def test_an_approval_is_not_to_want_a_signature_and_says_so(site: Site) -> None:
     make_site(site.root, more='[acts]\nwants = { approve-trip = ["approver"] }')
     with pytest.raises(MediadError, match="approve-trip wants no signature besides"):
@@ -196,7 +204,7 @@ def test_what_a_watched_folder_brings_waits_for_the_signatures_that_the_unit_wan
     assert found(fsck(site)) == set()
 
 
-def test_lines_that_were_bad_are_read_again_when_the_table_is_put_in_anew_and_until_then_are_an_alarm(
+def test_a_table_with_a_bad_line_is_read_again_when_it_is_put_in_anew_and_until_then_is_an_alarm(
     site: Site,
 ) -> None:
     make_site(site.root, more=INBOX % "in")

@@ -1,7 +1,7 @@
 """Watched folders for tables (`[[inbox]]`): what the enforcement information system exports is imported as soon as it is complete.
 
 Files are read and never touched: they are another system's. Which bytes were imported is a fact, so that nothing is imported twice,
-also after a restart; a table that is changed is another one. What was bad of one is read again when it is put in anew.
+also after a restart; a table that is changed is another one. One of which a line was bad is read again when it is put in anew.
 """
 
 import hashlib
@@ -76,9 +76,9 @@ def in_order(files: Mapping[bytes, Signature]) -> list[bytes]:
 def take_file(
     station: Station, inbox: Inbox, path: bytes, accepts: Callable[[int, int], bool] = lambda _size, _mtime_ns: True
 ) -> bool:
-    """Import one file of an inbox; False if its bytes were imported before, or it is no table by its name. Of one that is put in
-    anew the lines are read again that were bad: what was amiss may have been elsewhere. ``accepts``: whether it is still as it was
-    when it was complete, by size and time; one that is not is told again once it is complete anew."""
+    """Import one file of an inbox; False if its bytes were imported before, or it is no table by its name. One of which a line
+    was bad is read again when it is put in anew: what was amiss may have been elsewhere. ``accepts``: whether it is still as it
+    was when it was complete, by size and time; one that is not is told again once it is complete anew."""
     if not path.lower().endswith(tuple(os.fsencode(s) for s in SUFFIXES)) or os.path.basename(path).startswith(
         (b".", b"~")
     ):

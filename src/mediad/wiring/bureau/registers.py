@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mediad.catalog import bureau
 from mediad.config import Config
-from mediad.edges.tabular import Row, Table, read_table
+from mediad.edges.tabular import Table, read_table
 from mediad.errors import Refused
 from mediad.model.acts import Actor, refusal
 from mediad.model.columns import BadLine
@@ -53,14 +53,6 @@ class Watched:
         """Whether nothing is to be read of it: no line was bad, or it was not put in anew, or people answer for it."""
         b = self.before
         return b is not None and (not b["bad"] or b.get("mtime_ns", 0) >= self.mtime_ns or bool(b.get("waits")))
-
-    def rows(self, table: Table) -> Sequence[Row]:
-        """What is to be read: what was taken says nothing a second time, for somebody may have changed it since."""
-        b = self.before
-        if b is None or not b["taken"] or len(b["findings"]) == MOST_TOLD:
-            return table.rows
-        bad = {f["line"] for f in b["findings"] if f["code"] not in NOTES}
-        return [row for row in table.rows if row[0] in bad]
 
 
 MOST_TOLD = 200
@@ -153,8 +145,7 @@ def _make(
     **how: bool,
 ) -> Make:  # fmt: skip
     def make(ledger: Ledger, actor: Actor) -> list[Draft]:
-        read = replace(table, rows=watched.rows(table)) if watched else table
-        found = planned(ledger, what, read, known(ledger, config, what, actor, watched=watched is not None, **how))
+        found = planned(ledger, what, table, known(ledger, config, what, actor, watched=watched is not None, **how))
         plans.append(found)
         refused = not good and any(f.code not in NOTES for f in found.findings)
         changes = () if refused else found.changes
