@@ -318,6 +318,8 @@ def test_status_lists_what_calls_for_a_person(site: Site) -> None:
             with station.ledger.catalog.read() as conn:
                 topics = notify.topics(conn, bureau_of(conn, site.config), datetime(2026, 1, 8, tzinfo=UTC))
                 alarm, _ = alarms.untagged(conn, site.config, datetime.now(UTC))
+                listed = {each["code"] for each in alarms.alarms_of(conn, site.config, datetime.now(UTC))}
+            assert ("untagged" in listed) == (alarm > 0)
             found.append((alarm, [topic.rule for topic in topics]))
     assert found == [*2 * [(0, [])], *2 * [(2, 2 * [deadline.TAG])]]
     codes = {a["code"]: a for a in ask(site, "status", "--json")["alarms"]}
