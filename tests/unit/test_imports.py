@@ -223,6 +223,15 @@ def test_a_case_is_found_again_under_any_of_its_numbers_and_gains_others() -> No
     assert change.entry.id == first.entry.id
 
 
+def test_what_every_case_has_is_not_said_again_to_change_something_else() -> None:
+    (first,) = read("cases", CASES, bureau()).changes
+    known = replace(bureau(), cases=[first.entry])
+    line = "立案号,名称,类别,当事人\n大金卫罚〔2026〕12号,,,某诊所\n"
+    (changed,) = read("cases", line, known).changes
+    assert (changed.fields, changed.entry.party) == (("party",), "某诊所")
+    assert codes(read("cases", line, bureau())) == [(2, "bad-word")]
+
+
 def test_a_trip_of_several_is_one_trip() -> None:
     text = "人员,外出时间,预计返回时间,事由,记录仪\n210001、210002,2026-09-01 08:00,2026-09-03 18:00,异地检查,DSJ-01\n"
     (change,) = read("trips", text, bureau()).changes

@@ -318,9 +318,9 @@ def case_add(
     number: Annotated[
         str, typer.Option(help="编号 (another type: --filing-number, --inspection-number, --document-number).")
     ] = "",
-    name: Annotated[str, typer.Option(help="名称")] = "",
+    name: Annotated[str, typer.Option(help="名称; of a new one.")] = "",
     kind: Annotated[
-        str, typer.Option(help="licensing, penalty, compulsion or inspection (许可, 处罚, 强制, 检查).")
+        str, typer.Option(help="licensing, penalty, compulsion or inspection (许可, 处罚, 强制, 检查); of a new one.")
     ] = "",
     filing_number: Annotated[str | None, typer.Option(help="立案号")] = None,
     inspection_number: Annotated[str | None, typer.Option(help="检查编号")] = None,
