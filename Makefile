@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# sources are compiled once, and not at each start of the program
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-dock test-dock-smoke lint bench bench-derive bench-limits bench-full soak package clean
 

@@ -16,12 +16,8 @@ from pathlib import Path
 TRACEBACK = 70
 """Exit code of a program that ended by an exception, which it never should."""
 
-_LOADED = (
-    "mediad.cli.main", "mediad.wiring.docking", "mediad.wiring.derive", "mediad.wiring.audit", "mediad.wiring.bureau.filing",
-    "mediad.wiring.bureau.handover", "mediad.wiring.bureau.registers", "alembic.command", "tests.program",
-)  # fmt: skip
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(list(_LOADED))
+_server.set_forkserver_preload(["tests.loaded", "tests.program"])
 
 
 def fork(arguments: Sequence[str], output: Path, *, timeout: float, prepare: Callable[[], None] | None = None) -> int:

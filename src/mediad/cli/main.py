@@ -78,6 +78,14 @@ def version() -> None:
 
 def main() -> None:
     """Run the program; a user sees one clear sentence and what to do, never a traceback."""
+    common.use_closed_streams()
+    common.use_any_locale()
+    add_commands(app)
+    sys.exit(common.finish_output(_run()))
+
+
+def add_commands(to: typer.Typer) -> None:
+    """Every family of commands, in the order in which help shows them."""
     from mediad.cli import (
         acts,
         admin,
@@ -102,15 +110,12 @@ def main() -> None:
         trips,
     )
 
-    common.use_closed_streams()
-    common.use_any_locale()
     families = (
         run, ingest, derive, show, recordings, handover, deadlines, registers, trips, casefile, cases, handing, acts, keys, tags,
         notify, report, slots, audit, profile, admin,
     )  # fmt: skip
     for family in families:
-        family.register(app)
-    sys.exit(common.finish_output(_run()))
+        family.register(to)
 
 
 def _run() -> int:
