@@ -16,6 +16,7 @@ import mediad.wiring.bureau.handover
 import mediad.wiring.bureau.registers
 import mediad.wiring.derive
 import mediad.wiring.docking
+from mediad.catalog import schema
 from mediad.cli.main import add_commands
 from mediad.edges.profiles import load_profiles
 
@@ -24,5 +25,6 @@ typer.main.get_params_from_function = functools.cache(typer.main.get_params_from
 _commands = typer.Typer()
 add_commands(_commands)
 typer.main.get_command(_commands)
+schema._migrated()
 # Patterns are judged and compiled once.
 load_profiles([Path(mediad.__file__).parent / "recorders"])

@@ -2,7 +2,8 @@
 written behind the back of every check of rows."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 from sqlalchemy import Connection, create_engine, text
 
@@ -25,12 +26,13 @@ def differences(conn: Connection) -> Iterator[str]:
             yield f"{kind} {name} was changed"
 
 
-def _read(conn: Connection) -> dict[tuple[str, str], str]:
+def _read(conn: Connection) -> Mapping[tuple[str, str], str]:
     return {(str(kind), str(name)): str(sql) for kind, name, sql in conn.execute(_QUERY)}
 
 
-def _migrated() -> dict[tuple[str, str], str]:
-    """The schema that the migrations give, made in a temporary file."""
+@cache
+def _migrated() -> Mapping[tuple[str, str], str]:
+    """The schema that the migrations give, made in a temporary file: the same as long as the program runs."""
     with tempfile.TemporaryDirectory(prefix="mediad-") as folder:
         url = f"sqlite:///{folder}/schema.db"
         db.upgrade(url)
