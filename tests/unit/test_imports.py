@@ -223,13 +223,14 @@ def test_a_case_is_found_again_under_any_of_its_numbers_and_gains_others() -> No
     assert change.entry.id == first.entry.id
 
 
-def test_what_every_case_has_is_not_said_again_to_change_something_else() -> None:
+def test_a_person_who_changes_one_thing_of_a_case_leaves_its_name_and_kind_unsaid_and_a_table_does_not() -> None:
     (first,) = read("cases", CASES, bureau()).changes
     known = replace(bureau(), cases=[first.entry])
     line = "立案号,名称,类别,当事人\n大金卫罚〔2026〕12号,,,某诊所\n"
-    (changed,) = read("cases", line, known).changes
+    (changed,) = read("cases", line, replace(known, single=True)).changes
     assert (changed.fields, changed.entry.party) == (("party",), "某诊所")
-    assert codes(read("cases", line, bureau())) == [(2, "bad-word")]
+    assert codes(read("cases", line, replace(bureau(), single=True))) == [(2, "bad-word")], "a new one has both"
+    assert codes(read("cases", line, known)) == [(2, "bad-word")]
 
 
 def test_a_trip_of_several_is_one_trip() -> None:

@@ -30,15 +30,16 @@ class Cases:
         if not numbers:
             raise Bad("no-number", "a case has at least one number")
         before = self._whose(numbers)
-        # Every case has a kind and a name: what is empty here is not said, and so not changed.
-        said = line.get("kind") or (before.kind if before else "")
+        # A line of a table says what it says, whatever is known; a person who types one thing leaves the others as they are.
+        kept = before if self._known.single else None
+        said = line.get("kind") or (kept.kind if kept else "")
         kind = CaseKind(good(columns.a_word(said, KINDS, "kind of case")))
         after = before or Case(self._new_id(numbers[0].key), "case", kind, (), "")
         # A number of what was merged into it stays that one's.
         new = {n.key: n for n in reversed(numbers) if n.key not in self._owner}
         added = [n for n in numbers if new.get(n.key) is n]
         after = replace(after, kind=kind, numbers=(*after.numbers, *added))
-        after = replace(after, name=line.get("name") or after.name)
+        after = replace(after, name=line.get("name") or (kept.name if kept else ""))
         filed = [n.number for n in after.numbers if n.type == NUMBER_TYPES["filing_number"]]
         if added and len(filed) > 1:
             raise Bad("two-filing-numbers", f"{filed[0]} is its filing number already, and {filed[1][:40]} another one")
