@@ -16,9 +16,9 @@ from mediad.catalog import tables as t
 from mediad.catalog.apply import Batch, Row, becomes_due, insert_new, upsert
 from mediad.catalog.apply_limits import MATCH, RULE
 from mediad.catalog.chunks import chunks
+from mediad.catalog.wanting import answered, exempt
 from mediad.model import registers, trips
 from mediad.model.custody import Event, canonical
-from mediad.model.deadline import NO_CASE, STORAGE
 from mediad.model.instants import stamp
 from mediad.model.numbers import number_key
 
@@ -224,19 +224,11 @@ def _excused(conn: Connection, batch: Batch) -> None:
 
 def _wants_a_case(conn: Connection, recordings: Mapping[str, str]) -> None:
     """Since when recordings are of no case: those of them that are, and whether they want one."""
-    r, d = t.recording.c, b.deadline.c
-    exempt = exists().where(d.rule == STORAGE, d.subject == r.id, d.state.in_(NO_CASE))
+    r = t.recording.c
     for chunk in chunks(list(recordings)):
-        bare = select(r.id, exempt.label("exempt")).where(r.id.in_(chunk), r.kind != "data", ~answered(r.id))
+        bare = select(r.id, exempt(r.id).label("exempt")).where(r.id.in_(chunk), r.kind != "data", ~answered(r.id))
         rows = [{"recording": row.id, "since": recordings[row.id], "exempt": row.exempt} for row in conn.execute(bare)]
         insert_new(conn, b.untagged, rows)
-
-
-def answered(recording: Any) -> Any:
-    """Whether a recording is of a case, or of no duty."""
-    g, s = b.tag.c, b.said_of.c
-    tagged = exists().where(g.recording == recording, g.state == "set")
-    return or_(tagged, exists().where(s.recording == recording, s.what == "excused"))
 
 
 def joined(conn: Connection, survivor: str, gone: list[str], at: str) -> None:

@@ -95,11 +95,10 @@ def counted(conn: Connection, batch: Batch) -> None:
 
 def _ruled(conn: Connection, batch: Batch) -> None:
     """Another carrier than before may have recorded for another case. What the rule exempts need be of none."""
-    carried = {
-        e.subject: (d["carrier"], e.at) for e, d in batch if d["rule"] == STORAGE and e.subject.startswith("rec-")
-    }
+    ruled = [(e, d) for e, d in batch if d["rule"] == STORAGE and e.subject.startswith("rec-")]
+    carried = {e.subject: (d["carrier"], e.at) for e, d in ruled}
+    freed = {e.subject: d["state"] in NO_CASE for e, d in ruled}
     g, u = b.deadline.c, b.untagged.c
-    freed = {e.subject: d["state"] in NO_CASE for e, d in batch if e.subject in carried and d["rule"] == STORAGE}
     for chunk in chunks(sorted(freed)):
         for exempt in (True, False):
             now = [each for each in chunk if freed[each] is exempt]

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select
 
 from mediad.catalog import bureau_tables as b
 from mediad.catalog import tables as t
-from mediad.catalog.apply_bureau import answered
 from mediad.catalog.chunks import chunks
+from mediad.catalog.wanting import answered
 from mediad.model.deadline import STORAGE
 
 

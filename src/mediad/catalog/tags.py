@@ -15,12 +15,12 @@ from mediad.catalog import bureau_tables as b
 from mediad.catalog import limits
 from mediad.catalog import tables as t
 from mediad.catalog.apply import insert_new
-from mediad.catalog.apply_bureau import answered
 from mediad.catalog.chunks import chunks
 from mediad.catalog.recordings import of_kind
+from mediad.catalog.wanting import answered, exempt
 from mediad.model import registers
 from mediad.model.cases import Case, merged
-from mediad.model.deadline import NO_CASE, STORAGE
+from mediad.model.deadline import STORAGE
 from mediad.model.duty import Tagged
 from mediad.model.instants import stamp
 from mediad.model.matching import Match
@@ -300,8 +300,7 @@ def find(
     if cases is not None:
         query = query.where(exists().where(g.recording == r.id, g.state == "set", g.casefile.in_(sorted(cases))))
     if untagged:
-        exempt = exists().where(d.rule == STORAGE, d.subject == r.id, d.state.in_(NO_CASE))
-        query = query.where(r.kind != "data", ~answered(r.id), ~exempt)
+        query = query.where(r.kind != "data", ~answered(r.id), ~exempt(r.id))
     dated = limits.said_of_all(conn, "dated")
     since = [] if first is None else [r.started_at >= first]
     until = [] if last is None else [r.started_at <= last]
