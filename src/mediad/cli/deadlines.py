@@ -12,7 +12,7 @@ from typing import IO, Annotated, Any
 import typer
 
 from mediad.cli import common, progress
-from mediad.cli.registers import moment
+from mediad.cli.registers import minute, moment
 from mediad.errors import UsageError
 from mediad.model.deadline import STORAGE, UPLOAD
 from mediad.model.words import RULES as NAMES
@@ -72,7 +72,7 @@ def _keep(kept: IO[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 def _say(rows: Iterable[Mapping[str, Any]], counts: Mapping[str, int], unruled: int) -> None:
     for r in rows:
-        due = str(r["due_at"] or "-")[:16].replace("T", " ")
+        due = minute(r["due_at"]) or "-"
         name = NAMES.get(r["rule"], r["rule"])
         state = common.column(f"{WORDS[r['status']]} {r['status']}", 25)
         common.say(f"{state} {due:16} {common.column(name, 18)} {r['subject']}")
@@ -157,7 +157,7 @@ def deadlines_rules(
         )
         return
     for c in changed[:_LONGEST_LIST]:
-        due = str(c["new_due_at"] or "-")[:16].replace("T", " ")
+        due = minute(c["new_due_at"]) or "-"
         common.say(f"{c['old']} → {c['new']}  {due:16}  {NAMES.get(c['rule'], c['rule'])}  {c['subject']}")
     if len(changed) > _LONGEST_LIST:
         common.say(f"… 另有 {len(changed) - _LONGEST_LIST} 项 more (--json)")
